@@ -1,0 +1,26 @@
+"""FreezeOut: train faster by freezing early layers on a schedule (Brock et al. 2017, arXiv 1706.04983)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from freezeout.chain import Chain as Chain
+    from freezeout.chain import find_stages as find_stages
+    from freezeout.freeze import FreezeOut as FreezeOut
+
+__version__ = "0.1.0"
+__all__ = ["Chain", "FreezeOut", "find_stages"]
+
+
+def __getattr__(name: str):
+    # Late, so that a wrong flag on the command line is answered before torch is imported (2 to 4 seconds).
+    if name == "FreezeOut":
+        from freezeout.freeze import FreezeOut
+
+        return FreezeOut
+    if name in ("Chain", "find_stages"):
+        from freezeout import chain
+
+        return getattr(chain, name)
+    raise AttributeError(f"module 'freezeout' has no attribute {name!r}")

@@ -1,0 +1,21 @@
+"""The rules that configuration fields obey, each a one-line ValueError: value, rule, remedy. Standard library only."""
+
+from __future__ import annotations
+
+import math
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
+
+
+def check_share(name: str, value: float, *, zero: bool = False, one: bool = True) -> None:
+    """A number between 0 and 1; `zero` and `one` say whether the ends belong. NaN fails every comparison."""
+    if not ((value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)):
+        raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, 1{']' if one else ')'}")
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    if not (value >= least and math.isfinite(value)):
+        raise ValueError(f"{name}={value}: must be at least {least}")

@@ -1,0 +1,102 @@
+"""When each stage freezes and what its learning rate is before that: arithmetic on t, standard library only.
+
+t in [0, 1] is the fraction of training completed. Step s of N has t = s / N (`progress`), the only clock of schedules.
+Source: Brock et al. 2017, section 2 (equation 1); the factor 1/2, which the equation lacks, is in its released code.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+POWERS = {"linear": 1, "squared": 2, "cubic": 3}
+
+
+def progress(step: int, total_steps: int) -> float:
+    """t of training step `step` (counted from 0): the one place where steps become a fraction."""
+    return step / total_steps
+
+
+def freeze_times(n: int, t_0: float, power: int) -> tuple[float, ...]:
+    """t_i of each of n stages: ((1 - d) t_0 + d) ** power with d = i / (n - 1); exactly 1 for the last.
+
+    t_0 is taken before the power, as in the original code: t_0 = 0.8 cubed freezes stage 0 at t = 0.512.
+    Raises ValueError for n < 1, t_0 outside (0, 1] (NaN included) or a power below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: a chain has at least one stage")
+    if not 0 < t_0 <= 1:
+        raise ValueError(f"t_0={t_0}: must lie in (0, 1]")
+    if power < 1:
+        raise ValueError(f"power={power}: must be at least 1")
+    # t_0 + d (1 - t_0) is the same line; capped, because its last ulp may pass 1 and the head never freezes early.
+    times = [min(1.0, t_0 + (i / (n - 1)) * (1 - t_0)) ** power for i in range(n - 1)]
+    # To 15 digits: 0.8 ** 3 is 0.5120000000000001 in floats and would freeze a step after t = 0.512.
+    return (*(float(f"{t:.15g}") for t in times), 1.0)
+
+
+def lr_factor(t: float, t_i: float, *, scaled: bool) -> float:
+    """Learning rate at t of a stage that freezes at t_i, in units of the base rate; 0 from t_i on.
+
+    Half a cosine from 1 (scaled: 1 / t_i, so that every stage travels the same total distance) to 0.
+    """
+    if t >= t_i:
+        return 0.0
+    # cos(x / 2) ** 2 is the same half cosine; unlike 0.5 (1 + cos x) it does not round to 0 just before t_i.
+    return math.cos(0.5 * math.pi * (t / t_i)) ** 2 / (t_i if scaled else 1.0)
+
+
+def frozen_prefix(t: float, times: Sequence[float]) -> int:
+    """How many leading stages are frozen at t: stage i is frozen once t >= t_i. `times` never decrease."""
+    return bisect_right(times, t)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a strategy makes of n stages: two times for each, and whether rates are scaled by 1 / time.
+
+    freeze: stage i leaves the backward pass at freeze[i]. anneal: its rate reaches 0 at anneal[i].
+    FreezeOut uses the same times for both; its two controls use one each.
+    """
+
+    freeze: tuple[float, ...]
+    anneal: tuple[float, ...]
+    scaled: bool = False
+
+    def __post_init__(self) -> None:
+        freeze, anneal = len(self.freeze), len(self.anneal)
+        if freeze != anneal or not freeze:
+            raise ValueError(f"{freeze} freeze times and {anneal} annealing times: need one each a stage")
+        if any(not a <= b for a, b in pairwise(self.freeze)):  # `not`: a NaN fails too
+            raise ValueError(f"freeze times {self.freeze} decrease: only a frozen prefix shortens the backward pass")
+        if self.freeze[-1] != 1.0:
+            raise ValueError(f"the head's freeze time is {self.freeze[-1]}: it must be exactly 1")
+
+    def prefix(self, step: int, total_steps: int) -> int:
+        """Frozen leading stages during training step `step`."""
+        return frozen_prefix(progress(step, total_steps), self.freeze)
+
+    def factors(self, step: int, total_steps: int) -> list[float]:
+        """Learning rate of each stage during training step `step`, in units of the base rate."""
+        t = progress(step, total_steps)
+        return [lr_factor(t, t_i, scaled=self.scaled) for t_i in self.anneal]
+
+    def freeze_steps(self, total_steps: int) -> list[int | None]:
+        """First step at which each stage is frozen; None for a stage that trains to the end."""
+        return [first_step(t_i, total_steps) for t_i in self.freeze]
+
+    def segments(self, total_steps: int) -> list[tuple[int, int, int]]:
+        """The run as (prefix, first step, step after the last) pieces of constant prefix, in order."""
+        cuts = sorted({0, total_steps, *(s for s in self.freeze_steps(total_steps) if s is not None)})
+        return [(self.prefix(a, total_steps), a, b) for a, b in pairwise(cuts)]
+
+
+def first_step(t_i: float, total_steps: int) -> int | None:
+    """The first step s < total_steps with s / total_steps >= t_i; None when there is none."""
+    step = max(0, math.floor(t_i * total_steps) - 1)
+    while step < total_steps and progress(step, total_steps) < t_i:
+        step += 1
+    return step if step < total_steps else None
