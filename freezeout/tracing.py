@@ -1,0 +1,180 @@
+"""A network as a torch.fx graph that is true in training and in evaluation."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+# Modules that run as they are. What they do with self.training then stays theirs (StochasticDepth, Dropout).
+LIBRARIES = ("torch.nn", "torchvision.ops")
+
+DIFFERENT = "its forward does different things in training and in evaluation"
+
+
+class UntraceableError(Exception):
+    """The network's forward is not one fixed graph."""
+
+
+def is_library_module(module: nn.Module) -> bool:
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    return type(module).__module__.startswith(LIBRARIES) and not isinstance(module, containers)
+
+
+def is_norm(module: nn.Module) -> bool:
+    # By name, because norms of other packages (LayerNorm2d, FrozenBatchNorm2d) have no base class in common.
+    return re.fullmatch(r"\w*Norm(\dd)?", type(module).__name__) is not None
+
+
+def unused_name(path: str, taken: Container[str]) -> str:
+    """`path` as a name that torch accepts in a ModuleDict and that is not yet taken."""
+    name = path.replace(".", "_") or "network"
+    while name in taken or hasattr(nn.ModuleDict, name):
+        name += "_"
+    return name
+
+
+class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # a buffer's value of today must not become a constant
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._modes = self._read_modes()
+
+    @staticmethod
+    def _read_modes() -> tuple[bool, ...]:
+        return torch.is_grad_enabled(), *(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return is_library_module(m)
+
+    def create_node(self, *args, **kwargs) -> fx.Node:
+        if self._read_modes() != self._modes:
+            raise UntraceableError("its forward switches gradients or autocast, which a graph does not record")
+        return super().create_node(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The graph of a network; `values` holds what its nodes' targets name, `tensors` the nodes that give a tensor."""
+
+    graph: fx.Graph
+    values: dict[str, Any]
+    tensors: frozenset[fx.Node]
+
+    @property
+    def nodes(self) -> list[fx.Node]:
+        return list(self.graph.nodes)
+
+
+def trace(model: nn.Module, example: Tensor) -> Trace:
+    """The graph that `model` runs, in training and in evaluation alike. Raises UntraceableError.
+
+    Traced once in each mode. Where the two differ only in a True of training that is a False of evaluation (as in
+    F.dropout(x, training=self.training)), the graph reads the flag when it runs; where they differ more, there is
+    no one graph. `example` (batch, channels, height, width) tells tensors from other values: run once, in evaluation.
+    """
+    flags = {module: module.training for module in model.modules()}
+    try:
+        (train, constants), (evaluation, other) = _trace_as(model, True), _trace_as(model, False)
+        _read_training_flag(train, evaluation)
+        if constants.keys() != other.keys() or any(not _same_tensor(constants[k], other[k]) for k in constants):
+            raise UntraceableError("its constants differ between training and evaluation")
+        values = _values(model, train, constants)
+        return Trace(train, values, _tensor_nodes(train, values, example))
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise UntraceableError(f"its graph does not run: {error}") from error
+    finally:
+        for module, flag in flags.items():
+            module.training = flag
+
+
+def _trace_as(model: nn.Module, training: bool) -> tuple[fx.Graph, dict[str, Any]]:
+    model.train(training)
+    # Inside a Sequential, forward's optional arguments keep their defaults instead of becoming inputs, and the
+    # constants that fx stores on its root stay off the user's network.
+    root = nn.Sequential(model)
+    try:
+        graph = _Tracer().trace(root)
+    except Exception as error:  # user code meets proxies here: any exception means that it cannot be traced
+        raise UntraceableError(str(error)) from error
+    graph.owning_module = None
+    for node in graph.nodes:
+        if node.op in ("get_attr", "call_module"):
+            node.target = node.target.removeprefix("0.")
+    return graph, {name: v for name, v in vars(root).items() if name.startswith("_tensor_constant")}
+
+
+def _same_tensor(a: Any, b: Any) -> bool:
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+
+
+def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> None:
+    """Replace in `train` each True that is False in `evaluation` by the module's own `training`."""
+    pairs = list(zip(train.nodes, evaluation.nodes, strict=False))
+    twin = dict(pairs)
+    if len(train.nodes) != len(evaluation.nodes) or any(a.op != b.op or a.target != b.target for a, b in pairs):
+        raise UntraceableError(DIFFERENT)
+    for a, b in pairs:
+        with train.inserting_before(a):
+            a.args, a.kwargs = _merged(a.args, b.args, twin, train), _merged(a.kwargs, b.kwargs, twin, train)
+
+
+def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> Any:
+    """The argument x of training, with `training` read where y of evaluation is False and x True."""
+    if x is True and y is False:
+        return graph.get_attr("training")
+    if isinstance(x, fx.Node) and twin.get(x) is y:
+        return x
+    if type(x) is type(y):
+        if isinstance(x, tuple | list) and len(x) == len(y):
+            return type(x)(_merged(i, j, twin, graph) for i, j in zip(x, y, strict=True))
+        if isinstance(x, dict) and x.keys() == y.keys():
+            return {key: _merged(x[key], y[key], twin, graph) for key in x}
+        if isinstance(x, slice):
+            return slice(*(_merged(getattr(x, k), getattr(y, k), twin, graph) for k in ("start", "stop", "step")))
+        if x == y or (x != x and y != y):  # NaN is the one value that differs from itself
+            return x
+    raise UntraceableError(DIFFERENT)
+
+
+def _values(model: nn.Module, graph: fx.Graph, constants: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {"training": True, **constants}
+    for node in graph.nodes:
+        if node.op in ("get_attr", "call_module") and node.target not in values:
+            # A network that is one library module is its own only piece, under the name that Sequential gave it.
+            alone = is_library_module(model)
+            values[node.target] = model if alone else operator.attrgetter(node.target)(model)
+    return values
+
+
+def _tensor_nodes(graph: fx.Graph, values: dict[str, Any], example: Tensor) -> frozenset[fx.Node]:
+    found = set()
+
+    class Watch(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, Tensor):
+                found.add(n)
+            return result
+
+    with torch.no_grad():
+        Watch(fx.GraphModule(values, graph).eval()).run(example)
+    return frozenset(found)
+
+
+def tensors_read(node: fx.Node, values: dict[str, Any]) -> Iterator[tuple[str, nn.Module | None, Tensor]]:
+    """(path, module, tensor) of each parameter and buffer that this node reads."""
+    if node.op == "call_module":
+        module = values[str(node.target)]
+        for prefix, inner in module.named_modules(prefix=str(node.target)):
+            for name, tensor in [*inner._parameters.items(), *inner._buffers.items()]:
+                if tensor is not None:
+                    yield f"{prefix}.{name}", inner, tensor
+    elif node.op == "get_attr" and isinstance(values[str(node.target)], Tensor):
+        yield str(node.target), None, values[str(node.target)]
