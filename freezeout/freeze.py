@@ -1,0 +1,142 @@
+"""FreezeOut, the mechanism: from the step its time has come, a stage leaves training for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from freezeout.chain import check_stages
+from freezeout.schedule import Schedule
+from freezeout.strategies import Strategy
+
+
+class FreezeOut:
+    """Sets each stage's learning rate and freezes stages from the front, as a strategy says.
+
+    stages: a Chain, or any sequence of modules in running order (`find_stages(model, example)`).
+    optimizer: any torch optimizer over the stages' parameters; its groups are split by stage, and each group's
+        rate when it is handed over is the base rate. No other scheduler may change the rates.
+    strategy: see freezeout.strategies. total_steps: the length of the whole run, in training steps.
+    warmup: fraction of the run over which every rate is also multiplied by a ramp from 0 to 1 (the paper has none).
+
+    Call `step()` before each training step. A stage that is frozen (1) computes no gradient and builds no graph,
+    (2) normalises with its running statistics and moves them no more (unless the strategy's bn is "train"),
+    (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
+
+    `state_dict()` is one number. To resume, build everything as for a new run, load the model's state, then this
+    one's (it freezes the stages again), and the optimizer's last.
+
+    Raises ValueError when the optimizer holds a parameter of no stage, or two stages share one.
+    """
+
+    def __init__(
+        self,
+        stages: Iterable[nn.Module],
+        optimizer: Optimizer,
+        strategy: Strategy,
+        total_steps: int,
+        *,
+        warmup: float = 0.0,
+    ) -> None:
+        if total_steps < 1:
+            raise ValueError(f"total_steps={total_steps}: must be at least 1")
+        self.stages = list(stages)
+        check_stages(self.stages)
+        self.schedule: Schedule = strategy.schedule(len(self.stages))
+        self.total_steps = total_steps
+        self.prefix = 0
+        self._bn = strategy.bn
+        self._warmup_steps = warmup * total_steps
+        self._optimizer = optimizer
+        self._steps_begun = 0
+        self._split_groups()
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """t_i of each stage: the fraction of training after which it is frozen."""
+        return self.schedule.freeze
+
+    @property
+    def factors(self) -> list[float]:
+        """Learning rate of each stage in units of its base rate, during the step that `step()` last prepared."""
+        return self._factors(max(self._steps_begun - 1, 0))
+
+    def step(self) -> None:
+        """Prepare the next training step: apply the prefix and the rates of its t. Raises RuntimeError past the end."""
+        if self._steps_begun >= self.total_steps:
+            raise RuntimeError(f"all {self.total_steps} steps of the schedule are over: total_steps is too small")
+        self._apply(self._steps_begun)
+        self._steps_begun += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many training steps have begun; everything else is a pure function of it."""
+        return {"step": self._steps_begun}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after `state["step"]` steps: freezes what was frozen then. Raises ValueError if that would thaw."""
+        step = state["step"]
+        if not 0 <= step <= self.total_steps:
+            raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
+        if step < self._steps_begun:
+            raise ValueError(f"cannot go back from step {self._steps_begun} to {step}: a frozen stage never thaws")
+        if step:
+            self._apply(step - 1)
+        self._steps_begun = step
+
+    def _split_groups(self) -> None:
+        """One optimizer group for each pair of a stage and a group of the user's, each with its base rate."""
+        stage_of = {id(p): i for i, stage in enumerate(self.stages) for p in stage.parameters()}
+        groups: list[dict[str, Any]] = []
+        self._group_stage: list[int] = []
+        self._base_rates: list[float] = []
+        for group in self._optimizer.param_groups:
+            parts: dict[int, list] = {}
+            for p in group["params"]:
+                if id(p) not in stage_of:
+                    raise ValueError(f"the optimizer holds a parameter of shape {tuple(p.shape)} that no stage owns")
+                parts.setdefault(stage_of[id(p)], []).append(p)
+            for i in sorted(parts):
+                rate = group["lr"].clone() if hasattr(group["lr"], "fill_") else group["lr"]  # a tensor: one each
+                groups.append({**group, "params": parts[i], "lr": rate})
+                self._group_stage.append(i)
+                self._base_rates.append(float(group.get("initial_lr", group["lr"])))
+        # In place: optimizer wrappers and captured steps keep a reference to this list.
+        self._optimizer.param_groups[:] = groups
+
+    def _apply(self, step: int) -> None:
+        prefix = self.schedule.prefix(step, self.total_steps)
+        for i in range(self.prefix, prefix):
+            self._freeze(i)
+        self.prefix = max(self.prefix, prefix)
+        if self._bn == "eval":
+            # The usual model.train() of a training loop would set frozen statistics moving again.
+            for stage in self.stages[: self.prefix]:
+                if stage.training:
+                    stage.eval()
+        factors = self._factors(step)
+        for group, i, base in zip(self._optimizer.param_groups, self._group_stage, self._base_rates, strict=True):
+            self._set_rate(group, base * factors[i])
+
+    def _factors(self, step: int) -> list[float]:
+        ramp = min(1.0, (step + 1) / self._warmup_steps) if self._warmup_steps else 1.0
+        return [ramp * factor for factor in self.schedule.factors(step, self.total_steps)]
+
+    def _freeze(self, i: int) -> None:
+        for p in self.stages[i].parameters():
+            p.requires_grad_(False)
+            p.grad = None
+            self._optimizer.state.pop(p, None)
+        # Emptied rather than removed: the optimizer's state_dict keeps its shape whatever the prefix.
+        for group, stage in zip(self._optimizer.param_groups, self._group_stage, strict=True):
+            if stage == i:
+                group["params"] = []
+
+    @staticmethod
+    def _set_rate(group: dict[str, Any], rate: float) -> None:
+        if hasattr(group["lr"], "fill_"):  # a tensor rate, as capturable optimizers use: keep its address
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -1,0 +1,278 @@
+"""The freeze contract: four facts, each with a twin that switches the mechanism off and must see the test fail."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from freezeout import Chain, FreezeOut
+from freezeout.strategies import Baseline, FreezeOnly
+from freezeout.strategies import FreezeOut as Strategy
+
+STEPS = 40
+PAPER = Strategy(t_0=0.3, how_scale="linear", scale_lr=False)
+
+
+def small_chain() -> Chain:
+    torch.manual_seed(0)
+    conv = {f"conv{i}": nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU()) for i in range(4)}
+    head = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 16, 5))
+    return Chain({**conv, "head": head})
+
+
+def make(strategy=PAPER, kind: type[FreezeOut] = FreezeOut, optimizer=None):
+    chain = small_chain()
+    optimizer = optimizer or (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01))
+    built = optimizer(chain.parameters())
+    return chain, built, kind(chain, built, strategy, STEPS)
+
+
+def train(chain, optimizer, freezeout, steps: int, first: int = 0, after_backward=None) -> None:
+    for s in range(first, first + steps):
+        torch.manual_seed(s)
+        chain.train()  # what every training loop does, and what must not wake a frozen stage
+        freezeout.step()
+        loss = chain(torch.randn(4, 3, 4, 4)).square().mean()
+        loss.backward()
+        if after_backward:
+            after_backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+# The facts, as checks of one class: each raises AssertionError when the contract is broken.
+
+
+def no_gradient_and_no_graph(kind: type[FreezeOut]) -> None:
+    chain, optimizer, freezeout = make(kind=kind)
+    train(chain, optimizer, freezeout, STEPS // 2)
+    freezeout.step()
+    k = freezeout.schedule.prefix(STEPS // 2, STEPS)
+    assert k == 2
+    x = torch.randn(4, 3, 4, 4)
+    for i in range(k):
+        x = chain[i](x)
+        assert x.grad_fn is None, f"stage {i} built a graph"
+    packed = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+        chain(torch.randn(4, 3, 4, 4)).sum().backward()
+    frozen = {p.data_ptr() for i in range(k) for p in chain[i].parameters()}
+    assert not frozen & {t.data_ptr() for t in packed}, "a frozen stage's tensors were packed for the backward pass"
+    assert all(p.grad is None for i in range(k) for p in chain[i].parameters())
+
+
+def statistics_stand_still(kind: type[FreezeOut]) -> None:
+    chain, optimizer, freezeout = make(kind=kind)
+    train(chain, optimizer, freezeout, STEPS // 2 + 1)
+    before = copy.deepcopy(chain[0].state_dict())
+    train(chain, optimizer, freezeout, 5, first=STEPS // 2 + 1)
+    assert all(torch.equal(before[k], v) for k, v in chain[0].state_dict().items())
+    x = torch.randn(4, 3, 4, 4)
+    alone, together = chain[0](x[:1]), chain[0](x)[:1]
+    assert torch.allclose(alone, together, atol=1e-6), "its output depends on the rest of the batch"
+
+
+def no_optimizer_touches_it(kind: type[FreezeOut]) -> None:
+    chain, optimizer, freezeout = make(kind=kind)
+    train(chain, optimizer, freezeout, STEPS // 2)
+    freezeout.step()
+    before = [p.detach().clone() for p in chain[0].parameters()]
+    for p in chain.parameters():
+        p.grad = torch.zeros_like(p) if p.requires_grad else p.grad
+    optimizer.step()  # with a zero gradient only decay and momentum can move a weight
+    for p, was in zip(chain[0].parameters(), before, strict=True):
+        assert torch.equal(p, was), "decay or momentum moved a frozen weight"
+        assert p not in optimizer.state, "the optimizer keeps state for a frozen weight"
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert not held & {id(p) for p in chain[0].parameters()}
+
+
+def never_thaws(kind: type[FreezeOut]) -> None:
+    chain, optimizer, freezeout = make(kind=kind)
+    prefix = 0
+    for s in range(STEPS):
+        train(chain, optimizer, freezeout, 1, first=s)
+        assert freezeout.prefix >= prefix
+        prefix = freezeout.prefix
+        frozen = [not any(p.requires_grad for p in stage.parameters()) for stage in chain]
+        assert frozen == [s / STEPS >= t for t in freezeout.times]
+    assert prefix == 4, "all but the head are frozen at the end"
+    with pytest.raises(ValueError, match="never thaws"):
+        freezeout.load_state_dict({"step": 3})
+
+
+class KeepsGradients(FreezeOut):
+    def _freeze(self, i):
+        super()._freeze(i)
+        for p in self.stages[i].parameters():
+            p.requires_grad_(True)
+
+
+class KeepsStatisticsMoving(FreezeOut):
+    def step(self):
+        super().step()
+        for stage in self.stages:
+            stage.train()
+
+
+class KeepsOptimizing(FreezeOut):
+    def _freeze(self, i):
+        kept = [list(group["params"]) for group in self._optimizer.param_groups]
+        state = {p: self._optimizer.state.get(p) for p in self.stages[i].parameters()}
+        super()._freeze(i)
+        for group, params in zip(self._optimizer.param_groups, kept, strict=True):
+            group["params"] = params
+        self._optimizer.state.update(state)
+        for p in self.stages[i].parameters():
+            p.grad = torch.zeros_like(p)
+            self._optimizer.param_groups[0]["lr"] = 0.1
+
+    def _set_rate(self, group, rate):
+        group["lr"] = 0.1
+
+
+class Thaws(FreezeOut):
+    def load_state_dict(self, state):
+        self._steps_begun = state["step"]
+
+
+class FreezesOneStepLate(FreezeOut):
+    def _apply(self, step):
+        super()._apply(max(step - 1, 0))
+
+
+FACTS = {
+    no_gradient_and_no_graph: KeepsGradients,
+    statistics_stand_still: KeepsStatisticsMoving,
+    no_optimizer_touches_it: KeepsOptimizing,
+    never_thaws: Thaws,
+}
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda f: f.__name__)
+def test_a_frozen_stage_obeys(fact) -> None:
+    fact(FreezeOut)
+
+
+@pytest.mark.parametrize(("fact", "sabotage"), FACTS.items(), ids=lambda f: f.__name__)
+def test_the_fact_is_not_met_when_the_mechanism_is_off(fact, sabotage) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        fact(sabotage)
+
+
+def test_a_stage_that_freezes_one_step_late_is_noticed() -> None:
+    with pytest.raises(AssertionError):
+        never_thaws(FreezesOneStepLate)
+
+
+def test_frozen_batchnorm_keeps_moving_when_asked_as_composer_does() -> None:
+    chain, optimizer, freezeout = make(FreezeOnly(t_0=0.3, how_scale="linear", bn="train"))
+    train(chain, optimizer, freezeout, STEPS // 2 + 1)
+    weight, mean = chain[0][0].weight.clone(), chain[0][1].running_mean.clone()
+    train(chain, optimizer, freezeout, 3, first=STEPS // 2 + 1)
+    assert torch.equal(chain[0][0].weight, weight)
+    assert not torch.equal(chain[0][1].running_mean, mean)
+
+
+def test_each_stage_trains_at_its_own_rate() -> None:
+    strategy = Strategy(t_0=0.5, how_scale="cubic", scale_lr=True)
+    _, optimizer, freezeout = make(strategy)
+    freezeout.step()
+    rates = [group["lr"] for group in optimizer.param_groups]
+    assert rates == pytest.approx([0.1 / t for t in freezeout.times], rel=1e-12)
+    assert freezeout.factors == pytest.approx([1 / t for t in freezeout.times], rel=1e-12)
+
+
+def test_warmup_multiplies_every_rate_by_a_ramp() -> None:
+    chain = small_chain()
+    optimizer = torch.optim.SGD(chain.parameters(), lr=0.1)
+    freezeout = FreezeOut(chain, optimizer, Baseline(), STEPS, warmup=0.25)
+    seen = []
+    for _ in range(12):
+        freezeout.step()
+        seen.append(optimizer.param_groups[0]["lr"] / (0.1 * freezeout.schedule.factors(len(seen), STEPS)[0]))
+    assert seen == pytest.approx([(s + 1) / 10 for s in range(10)] + [1.0, 1.0])
+
+
+def test_without_freezing_it_is_the_plain_loop_bitwise() -> None:
+    chain, optimizer, freezeout = make(Strategy(t_0=1.0, how_scale="linear", scale_lr=False))
+    train(chain, optimizer, freezeout, STEPS)
+    plain = small_chain()
+    sgd = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    for s in range(STEPS):
+        torch.manual_seed(s)
+        for group in sgd.param_groups:
+            group["lr"] = 0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * (s / STEPS), dtype=torch.float64)).item())
+        plain.train()
+        plain(torch.randn(4, 3, 4, 4)).square().mean().backward()
+        sgd.step()
+        sgd.zero_grad()
+    for a, b in zip(chain.state_dict().values(), plain.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("stop", [1, 13, 20, 39])
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_a_resumed_run_is_the_run_that_was_never_stopped(stop: int, kind: str) -> None:
+    optimizers = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+    }
+    through = make(optimizer=optimizers[kind])
+    train(*through, STEPS)
+    first = make(optimizer=optimizers[kind])
+    train(*first, stop)
+    saved = copy.deepcopy([part.state_dict() for part in first])
+    assert saved[2] == {"step": stop}, "the mechanism's state is one number"
+    chain, optimizer, freezeout = make(optimizer=optimizers[kind])
+    chain.load_state_dict(saved[0])
+    freezeout.load_state_dict(saved[2])
+    optimizer.load_state_dict(saved[1])
+    train(chain, optimizer, freezeout, STEPS - stop, first=stop)
+    for a, b in zip(chain.state_dict().values(), through[0].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_users_parameter_groups_keep_their_options() -> None:
+    chain = small_chain()
+    decayed = [p for p in chain.parameters() if p.ndim > 1]
+    plain = [p for p in chain.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0, "lr": 0.2}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    FreezeOut(chain, optimizer, PAPER, STEPS).step()
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            assert group["weight_decay"] == (0.01 if p.ndim > 1 else 0.0)
+            assert group["lr"] == (0.1 if p.ndim > 1 else 0.2)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(chain.parameters()))
+
+
+def test_a_parameter_of_no_stage_is_refused() -> None:
+    chain = small_chain()
+    stray = nn.Parameter(torch.zeros(7))
+    with pytest.raises(ValueError, match=r"shape \(7,\) that no stage owns"):
+        FreezeOut(chain, torch.optim.SGD([*chain.parameters(), stray], lr=0.1), PAPER, STEPS)
+
+
+def test_steps_past_the_end_are_refused() -> None:
+    chain, optimizer, freezeout = make()
+    train(chain, optimizer, freezeout, STEPS)
+    with pytest.raises(RuntimeError, match="total_steps is too small"):
+        freezeout.step()
+    with pytest.raises(ValueError, match="total_steps=0"):
+        FreezeOut(chain, optimizer, PAPER, 0)
+
+
+def test_a_tensor_rate_keeps_its_address() -> None:
+    chain = small_chain()
+    optimizer = torch.optim.SGD(chain.parameters(), lr=torch.tensor(0.1), foreach=True)
+    freezeout = FreezeOut(chain, optimizer, PAPER, STEPS)
+    freezeout.step()
+    addresses = [group["lr"].data_ptr() for group in optimizer.param_groups]
+    assert len(set(addresses)) == len(addresses), "stages must not share one rate tensor"
+    freezeout.step()
+    assert [group["lr"].data_ptr() for group in optimizer.param_groups] == addresses
+    assert optimizer.param_groups[0]["lr"].item() == pytest.approx(0.1 * freezeout.factors[0])
