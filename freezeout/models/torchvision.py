@@ -1,0 +1,50 @@
+"""Any classification network of torchvision, untrained, its stages found by tracing."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+from torchvision import models
+
+from freezeout.chain import Chain, find_stages
+from freezeout.models.schema import Torchvision
+
+# googlenet and inception_v3 return a tuple while they train, unless told not to.
+WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+
+def build(config: Torchvision, classes: int, image: tuple[int, int]) -> Chain:
+    """`config.network` with `classes` outputs, traced at the size `image` (height, width) in pixels.
+
+    Raises ValueError for a name that torchvision lacks, options that the network does not take, or an image size
+    that it cannot use.
+    """
+    name, known = config.network, models.list_models(module=models)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models(module=torchvision.models)"
+        raise ValueError(f"model.network={name}: torchvision has no such classification network; {hint}")
+    options = {**_defaults(name, image), **config.options}
+    if options.get("aux_logits"):
+        raise ValueError("model.options.aux_logits=true: training needs one tensor of logits, leave it out")
+    try:
+        network = models.get_model(name, weights=None, num_classes=classes, **options)
+        return find_stages(network, torch.zeros(1, 3, *image))
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        size = f"{image[0]} x {image[1]}"
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+        what = f"{name} with options {config.options} cannot be built for images of {size} ({reason})"
+        raise ValueError(f"{what}: set model.options or dataset.size") from error
+
+
+def _defaults(name: str, image: tuple[int, int]) -> dict[str, Any]:
+    if name.startswith("vit_"):
+        if image[0] != image[1]:
+            raise ValueError(f"{name} needs square images and got {image[0]} x {image[1]}: set dataset.size")
+        return {"image_size": image[0]}
+    if name.startswith("maxvit"):
+        return {"input_size": image}
+    # init_weights is given because torchvision warns that its default will change.
+    return {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY_HEADS else {}

@@ -1,0 +1,44 @@
+"""VGG-16 with BatchNorm for 32 x 32 images (Simonyan and Zisserman 2015), its head that of FreezeOut's own code."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from freezeout.chain import Chain
+from freezeout.models.initial import conv, draw_weights
+from freezeout.models.schema import VGG
+
+# Channels of the convolutions between one 2 x 2 max pooling and the next; the fifth leaves a 32 x 32 image one pixel.
+GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+SMALLEST = 32
+
+
+def build(config: VGG, classes: int, image: tuple[int, int]) -> Chain:
+    """13 stages of convolution, BatchNorm, ReLU (and pooling), then the head of three linear layers: 14 stages.
+
+    A larger image is averaged to one pixel before the head.
+    """
+    stages: dict[str, nn.Module] = {}
+    inputs = 3
+    for group, widths in enumerate(GROUPS, start=1):
+        for i, width in enumerate(widths):
+            outputs = max(1, round(width * config.width))
+            layers = [conv(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU()]
+            pool = [nn.MaxPool2d(2)] if i == len(widths) - 1 else []
+            stages[f"conv{group}_{i}"] = nn.Sequential(*layers, *pool)
+            inputs = outputs
+    hidden = inputs
+    head = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        *(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(config.dropout)),
+        # Normalised before and after the ReLU, as in the original.
+        *(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.BatchNorm1d(hidden)),
+        *(nn.Dropout(config.dropout), nn.Linear(hidden, classes)),
+    )
+    chain = Chain({**stages, "head": head}, smallest=SMALLEST)
+    draw_weights(chain)
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+    return chain
