@@ -1,0 +1,98 @@
+"""FLOPs of each stage of a chain, forward and backward, counted by torch and not derived by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import chain as joined
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from freezeout.chain import Chain
+from freezeout.cost import StageCost
+
+
+def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
+    """FLOPs (2 per multiply-add) of every stage for one training step on a batch of shape (b, 3, h, w).
+
+    Convolutions, matrix products and attention are counted, the last as plain matrix products whatever the kernel;
+    BatchNorm, activations, pooling, the loss and the optimizer are not: FlopCounterMode knows no formula for
+    elementwise work. Counts are those of training with every parameter trainable, whatever is frozen now. They are
+    taken on copies that hold no data (a chain that cannot run without any is copied and run on the CPU, more slowly):
+    the chain, its buffers and torch's random state are left as they were.
+
+    Raises ValueError for a chain whose stages cannot be run one by one.
+    """
+    if not chain.executable:
+        raise ValueError(f"the {len(chain)} stages cannot be run one by one: their costs cannot be counted apart")
+    with torch.random.fork_rng(devices=[]):
+        try:
+            return _count(chain, batch_shape, "meta")
+        except RuntimeError:
+            # A stage that reads values, or holds tensors outside its buffers, runs only on data.
+            return _count(chain, batch_shape, "cpu")
+
+
+def counter() -> FlopCounterMode:
+    """torch's counter, with the weight gradient of grouped convolutions divided by the number of groups."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _convolution_backward})
+
+
+def _convolution_backward(
+    grad_shape, x_shape, w_shape, bias, stride, padding, dilation, transposed, output_padding, groups, mask, **_: Any
+) -> int:
+    """Each gradient of a convolution, of its input and of its weight, has the forward pass's multiply-adds.
+
+    torch's own formula takes the weight gradient for that of a dense weight, `groups` times too much. The shape of
+    the weight, (out, in / groups, *kernel), already has the groups in it.
+    """
+    pixels = math.prod((x_shape if transposed else grad_shape)[2:])
+    return 2 * x_shape[0] * pixels * math.prod(w_shape) * (mask[0] + mask[1])
+
+
+def _count(chain: Chain, batch_shape: Sequence[int], device: str) -> list[StageCost]:
+    x = torch.zeros(tuple(batch_shape), dtype=next(chain.parameters()).dtype, device=device)
+    costs: list[StageCost] = []
+    # Attention by plain matrix products: the fused kernels differ by device, and the CPU's has no formula.
+    with sdpa_kernel(SDPBackend.MATH):
+        for stage in chain:
+            twin = _twin(stage, device)
+            with counter() as forward:
+                y = twin(x)
+            own = _backward(y)
+            # Images need no gradient, so stage 0 is never asked for one.
+            full = _backward(twin(x.requires_grad_())) if costs else own
+            costs.append(StageCost(forward.get_total_flops(), own, full - own))
+            x = y.detach()
+    return costs
+
+
+def _backward(y: Tensor) -> int:
+    with counter() as flops:
+        y.backward(torch.zeros_like(y))
+    return flops.get_total_flops()
+
+
+def _twin(stage: nn.Module, device: str) -> nn.Module:
+    """A copy in training mode, all parameters trainable; on "meta" it has shapes and no data, so costs no memory."""
+    if device == "meta":
+        tensors = joined(stage.parameters(), stage.buffers())
+        # deepcopy takes what its memo names for copied already: no weight is read or written.
+        memo: dict[int, Any] = {id(t): _shape_of(t) for t in tensors}
+    else:
+        memo = {}
+    twin = copy.deepcopy(stage, memo).to(device).train()
+    for p in twin.parameters():
+        p.requires_grad_(p.is_floating_point())
+        p.grad = None
+    return twin
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    empty = torch.empty_like(tensor, device="meta", requires_grad=False)
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
