@@ -1,0 +1,149 @@
+"""What a run leaves behind: its name, its folder, and the files in it. Standard library only.
+
+runs/<digest>/<seed>/   record.json, metrics.jsonl, config.yaml, checkpoint.pt, predictions.npz
+runs/sweeps/<name>.json which runs a sweep consists of, and what it calls each of them
+
+A reader never sees half a file: documents are replaced atomically, and a line cut off by a kill is skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+# Raised when a repair of the engine changes results: runs made before it are then other runs.
+NUMERICS = 1
+
+# A key that was added later, at the value that has no effect, as "section.key": value. It is left out of the hash, so
+# that runs made before it keep their names. Pinned: never today's default, and never edited once released.
+NEUTRAL: dict[str, Any] = {}
+
+
+def digest(effective: dict[str, Any]) -> str:
+    """Twelve hex digits that name an effective configuration (everything that changes the result or its seconds)."""
+    kept = _without_neutral({"numerics": NUMERICS, **effective})
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without_neutral(section: dict[str, Any], path: str = "") -> dict[str, Any]:
+    kept = {}
+    for key, value in section.items():
+        name = f"{path}{key}"
+        if name in NEUTRAL and NEUTRAL[name] == value:
+            continue
+        kept[key] = _without_neutral(value, f"{name}.") if isinstance(value, dict) else value
+    return kept
+
+
+def run_id(name: str, seed: int) -> str:
+    return f"{name}-{seed}"
+
+
+def run_folder(root: Path, name: str, seed: int) -> Path:
+    return root / name / str(seed)
+
+
+def null_if_not_finite(value: Any) -> Any:
+    """The same document with NaN and infinities replaced by None: absent is null, never a number that lies."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: null_if_not_finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_if_not_finite(v) for v in value]
+    return value
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json_atomic(path: Path, document: Any) -> None:
+    text = json.dumps(null_if_not_finite(document), indent=1, allow_nan=False)
+    write_text_atomic(path, text + "\n")
+
+
+def append_line(path: Path, entry: dict[str, Any]) -> None:
+    """Add one JSON document as a line, flushed to the file system before this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(null_if_not_finite(entry), allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The entries of a JSON-lines file; [] when there is none; an unfinished last line is dropped."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+
+
+def rewrite_lines(path: Path, entries: list[dict[str, Any]]) -> None:
+    write_text_atomic(path, "".join(json.dumps(null_if_not_finite(e), allow_nan=False) + "\n" for e in entries))
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The record of the run in `folder`; None when there is none. Raises ValueError on one that is not readable."""
+    path = folder / "record.json"
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: not a readable record ({error})") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema version {version}, and this program reads up to {SCHEMA_VERSION}")
+    return record
+
+
+def record_paths(root: Path) -> list[Path]:
+    """The folders below `root` that hold a record.json, sorted."""
+    return sorted(path.parent for path in root.glob("*/*/record.json"))
+
+
+def find_records(root: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Every readable record below `root` with its folder, sorted by folder."""
+    found = []
+    for folder in record_paths(root):
+        with contextlib.suppress(ValueError):
+            record = read_record(folder)
+            if record is not None:
+                found.append((folder, record))
+    return found
+
+
+def is_finished(record: dict[str, Any] | None) -> bool:
+    """Whether launching the run again would only repeat it. A diverged run is a result; other failures are gaps."""
+    return record is not None and (record["status"] == "done" or bool(record.get("diverged")))
+
+
+def sweep_path(root: Path, sweep: str) -> Path:
+    return root / "sweeps" / f"{sweep}.json"
