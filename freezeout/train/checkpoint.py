@@ -1,0 +1,33 @@
+"""The last checkpoint of a run: one file, replaced atomically."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freezeout.records import replacing
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load(path: Path, run_id: str, device: torch.device) -> dict[str, Any] | None:
+    """The state saved at `path`, or None when there is none.
+
+    Raises ValueError when it is unreadable or belongs to another run.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: not a readable checkpoint; delete it to train from the start") from error
+    if not isinstance(state, dict) or state.get("run_id") != run_id:
+        found = state.get("run_id") if isinstance(state, dict) else None
+        raise ValueError(f"{path}: a checkpoint of another configuration ({found}, not {run_id}); delete it or move it")
+    return state

@@ -1,0 +1,58 @@
+"""Seconds of training, in blocks of constant prefix, read from a synchronised device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Steps of a block at most: short enough that a run has many blocks and a median over them means something.
+BLOCK = 50
+
+
+class Clock:
+    """Runs only between `start` and `stop`; `mark` before each step says which prefix the step belongs to.
+
+    synchronise: waits until the device has done what it was told; called at block ends and at `stop` only.
+    Blocks are cut at fixed steps, so that a resumed run has the blocks of one that was never stopped.
+    """
+
+    def __init__(self, synchronise: Callable[[], None], now: Callable[[], float] = time.perf_counter) -> None:
+        self.blocks: list[dict[str, Any]] = []
+        self._synchronise = synchronise
+        self._now = now
+        self._since = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Training seconds so far, up to the last `stop` or block end."""
+        return sum(block["seconds"] for block in self.blocks)
+
+    def start(self) -> None:
+        self._synchronise()
+        self._since = self._now()
+
+    def stop(self) -> None:
+        self._charge()
+
+    def mark(self, step: int, prefix: int) -> None:
+        """Training step `step` under `prefix` frozen stages begins now (the freeze switch itself included)."""
+        last = self.blocks[-1] if self.blocks else None
+        if last is None or last["prefix"] != prefix or step % BLOCK == 0:
+            if last is not None:
+                self._charge()
+            self.blocks.append({"prefix": prefix, "step_from": step, "step_to": step, "seconds": 0.0})
+        self.blocks[-1]["step_to"] = step + 1
+
+    def _charge(self) -> None:
+        self._synchronise()
+        now = self._now()
+        if self.blocks:
+            self.blocks[-1]["seconds"] += now - self._since
+        self._since = now
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [dict(block) for block in self.blocks]
+
+    def load_state_dict(self, blocks: list[dict[str, Any]]) -> None:
+        self.blocks = [dict(block) for block in blocks]

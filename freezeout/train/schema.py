@@ -1,0 +1,67 @@
+"""The fields of optimizers and machines, standard library only: every job is checked before torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from freezeout.checks import check_at_least, check_choice, check_share
+
+
+@dataclass(kw_only=True)
+class Sgd:
+    """SGD as in the paper: Nesterov momentum and weight decay."""
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 1e-4
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_at_least("optimizer.lr", self.lr, 0)
+        check_share("optimizer.momentum", self.momentum, zero=True, one=False)
+        check_at_least("optimizer.weight_decay", self.weight_decay, 0)
+        check_share("optimizer.warmup", self.warmup, zero=True, one=False)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("optimizer.momentum=0: Nesterov needs a momentum; set optimizer.nesterov=false")
+
+
+@dataclass(kw_only=True)
+class AdamW:
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.05
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_at_least("optimizer.lr", self.lr, 0)
+        check_share("optimizer.beta1", self.beta1, zero=True, one=False)
+        check_share("optimizer.beta2", self.beta2, zero=True, one=False)
+        check_at_least("optimizer.weight_decay", self.weight_decay, 0)
+        check_share("optimizer.warmup", self.warmup, zero=True, one=False)
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """Where a run trains and in what arithmetic. threads: CPU threads of torch (null: all cores)."""
+
+    device: str = "auto"
+    precision: str = "fp32"
+    threads: int | None = None
+    compile: bool = False
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("machine.device", self.device, ("auto", "cpu", "cuda"))
+        check_choice("machine.precision", self.precision, ("fp32", "tf32", "bf16"))
+        if self.threads is not None:
+            check_at_least("machine.threads", self.threads, 1)
+        if self.device == "cpu" and self.precision == "tf32":
+            raise ValueError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+
+
+OPTIMIZERS: dict[str, type] = {"sgd": Sgd, "adamw": AdamW}
+MACHINES: dict[str, type] = {"machine": Machine}
