@@ -1,0 +1,210 @@
+"""What a run will be, before anything is trained: its device, data, steps, cost and name."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freezeout import cost, data, flops, models, records
+from freezeout.chain import Chain
+from freezeout.config import Config, ConfigError, describe
+from freezeout.cost import StageCost
+from freezeout.data.source import Source
+from freezeout.models.schema import DenseNetBC
+from freezeout.schedule import Schedule
+from freezeout.strategies import Baseline, FreezeOnly, FreezeOut, Shortened, Strategy
+
+_sources: dict[str, Source] = {}
+_costs: dict[str, tuple[int, list[StageCost] | None]] = {}
+
+
+def device_model(device: torch.device) -> str:
+    """The name of the GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    names = (
+        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def choose_device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("machine=cuda: torch sees no CUDA device here; choose machine=auto or machine=cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass
+class Plan:
+    """A checked run. `effective` is everything that changes its result or its seconds; its hash names the run."""
+
+    config: Config
+    described: dict[str, Any]
+    device: torch.device
+    threads: int
+    source: Source
+    strategy: Strategy
+    full_steps: int  # of the plain recipe
+    steps: int  # of this run
+    stages: int
+    costs: list[StageCost] | None
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.strategy.schedule(self.stages)
+
+    @property
+    def split(self) -> str:
+        """Where the error of each epoch is measured: validation where there is one, else the test set."""
+        return self.source.evaluation_split
+
+    @cached_property
+    def setting(self) -> dict[str, Any]:
+        """What runs must have in common to be compared: all of `effective` but strategy, steps and seed."""
+        machine = self.config.machine
+        where = {"device": device_model(self.device), "precision": machine.precision, "compile": machine.compile}
+        if self.device.type == "cpu":
+            where["threads"] = self.threads  # float32 sums depend on it
+        else:
+            where["deterministic"] = machine.deterministic
+        model = dict(self.described["model"])
+        if model["name"] == "python":
+            model["source"] = _source_hash(model["target"])
+        return {
+            "model": model,
+            "data": self.source.fingerprint,
+            "batch_size": self.config.batch_size,
+            "augment": self.config.augment.kind,
+            "label_smoothing": self.config.label_smoothing,
+            "optimizer": self.described["optimizer"],
+            "machine": where,
+        }
+
+    @cached_property
+    def name(self) -> str:
+        plain = isinstance(self.strategy, Baseline)
+        given = self.described["strategy"]
+        # const_time is in the number of steps already, and a shortened run is the baseline with fewer.
+        strategy = {"name": "baseline"} if plain else {k: v for k, v in given.items() if k != "const_time"}
+        return records.digest({**self.setting, "strategy": strategy, "steps": self.steps})
+
+    @cached_property
+    def group(self) -> str:
+        return records.digest(self.setting)
+
+    @property
+    def run_id(self) -> str:
+        return records.run_id(self.name, self.config.seed)
+
+    @property
+    def folder(self) -> Path:
+        return records.run_folder(Path(self.config.out), self.name, self.config.seed)
+
+    @property
+    def saving(self) -> dict[str, float | None]:
+        """The paper's estimate (DenseNet-BC under a schedule with t_0 only) and the prediction from counted FLOPs."""
+        predicted = None
+        if self.costs:
+            predicted = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
+        return {"estimated": estimated(self.config.model, self.strategy), "predicted": predicted}
+
+    @property
+    def const_time(self) -> dict[str, Any] | None:
+        """How far the predicted time still is from the baseline's, as a fraction; None where it is not asked for."""
+        if not (isinstance(self.strategy, FreezeOut) and self.strategy.const_time and self.costs):
+            return None
+        saving = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
+        return {"by": "predicted", "mismatch": -saving}
+
+    def build(self) -> Chain:
+        """The network with initial weights drawn from the seed, on the CPU."""
+        torch.manual_seed(self.config.seed)
+        return build_model(self.config, self.described, self.source)
+
+
+def estimated(model: Any, strategy: Any) -> float | None:
+    """The paper's estimate of the saving: for a DenseNet-BC under FreezeOut's times, at the plain number of epochs."""
+    if not isinstance(model, DenseNetBC) or not isinstance(strategy, FreezeOut | FreezeOnly):
+        return None
+    if isinstance(strategy, FreezeOut) and strategy.const_time:
+        return None
+    return cost.estimated_saving(model.growth, (model.depth - 4) // 6, strategy.t_0, strategy.how_scale)
+
+
+def build_model(config: Config, described: dict[str, Any], source: Source) -> Chain:
+    name = described["model"]["name"]
+    fields = {f.name: getattr(config.model, f.name) for f in dataclasses.fields(config.model)}
+    return models.build(name, source.classes, image=source.image, **fields)
+
+
+def make_plan(config: Config) -> Plan:
+    """Resolve a checked configuration on this machine. Raises ConfigError, in one line, for what cannot be run."""
+    try:
+        return _make_plan(config)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+
+
+def _make_plan(config: Config) -> Plan:
+    described = describe(config)
+    device = choose_device(config.machine.device)
+    if config.machine.precision == "tf32" and device.type == "cpu":
+        raise ConfigError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+    threads = config.machine.threads or len(os.sched_getaffinity(0))
+    source = load_data(described["dataset"]["name"], config.dataset)
+    per_epoch = source.sizes["train"] // config.batch_size
+    if per_epoch < 1:
+        raise ConfigError(
+            f"batch_size={config.batch_size} is larger than the training set of {source.sizes['train']} images"
+        )
+    full = config.epochs * per_epoch
+    stages, costs = stage_costs(config, described, source)
+    strategy: Strategy = config.strategy
+    steps = full
+    if isinstance(strategy, Shortened):
+        steps = max(1, round(strategy.budget * full))
+        strategy = Baseline()
+    if isinstance(strategy, FreezeOut) and strategy.const_time:
+        if costs is None:
+            raise ConfigError("strategy.const_time=true: the stages of this network cannot be costed one by one")
+        steps = round(full / (1 - cost.predicted_saving(costs, strategy.schedule(stages), full)))
+    return Plan(config, described, device, threads, source, strategy, full, steps, stages, costs)
+
+
+def load_data(name: str, fields: Any) -> Source:
+    key = json.dumps([name, dataclasses.asdict(fields)], sort_keys=True)
+    if key not in _sources:
+        _sources.clear()  # one set at a time: a sweep over data sets must not hold them all
+        _sources[key] = data.load(name, fields)
+    return _sources[key]
+
+
+def stage_costs(config: Config, described: dict[str, Any], source: Source) -> tuple[int, list[StageCost] | None]:
+    """How many stages, and the FLOPs of each for one batch (None where they cannot be run one by one); counted once."""
+    key = json.dumps([described["model"], source.classes, source.image, config.batch_size], sort_keys=True)
+    if key not in _costs:
+        with torch.random.fork_rng():
+            chain = build_model(config, described, source)
+        shape = (config.batch_size, 3, *source.image)
+        _costs[key] = len(chain), flops.stage_costs(chain, shape) if chain.executable else None
+    return _costs[key]
+
+
+def _source_hash(target: str) -> str | None:
+    """A hash of the file that holds a network of the user's own: editing it makes other runs."""
+    module = models.import_target("model.target", target)
+    file = inspect.getsourcefile(module)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None

@@ -1,0 +1,238 @@
+"""One run from its plan to its record: trains, evaluates, checkpoints, logs, resumes, and says how it ended."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from freezeout import records, tracking
+from freezeout.config import ConfigError, plain_yaml
+from freezeout.freeze import FreezeOut
+from freezeout.plan import Plan
+from freezeout.progress import Run, epoch_entry, make_record, resume, save
+from freezeout.provenance import provenance
+from freezeout.stopping import Stop
+from freezeout.train.clock import Clock
+from freezeout.train.loop import Training, evaluate, make_optimizer
+
+# A scaled rate is base / t_i: on a stage that lives for few steps it is large and has no time to come down.
+SHORT_LIFE = 20
+
+
+class DivergedError(Exception):
+    """The training loss is no longer a number."""
+
+
+def run(plan: Plan, sweep: str | None = None, *, quiet: bool = False) -> dict[str, Any]:
+    """Train `plan`, or go on where it stopped; its record, also on disk. A finished run is only read.
+
+    Raises ConfigError for a folder that cannot be written, is in use or holds another run's checkpoint; Stop when
+    interrupted (record and checkpoint are written first). Any other failure becomes a record with its reason.
+    """
+    folder = plan.folder
+    found = records.read_record(folder)
+    if found is not None and records.is_finished(found):
+        return found
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"out={plan.config.out}: cannot write there ({error.strerror}); choose another folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(f"{folder}: another process is training this run") from error
+        return _run(plan, sweep, found, quiet)
+
+
+def _run(plan: Plan, sweep: str | None, found: dict[str, Any] | None, quiet: bool) -> dict[str, Any]:
+    folder, started = plan.folder, datetime.now(UTC).isoformat(timespec="seconds")
+    origin = provenance(plan.device)
+    records.write_text_atomic(folder / "config.yaml", plain_yaml(plan.described))
+    current = begin(plan)
+    try:
+        resume(current)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    current.open_segment(started, origin["host"])
+    tracker = tracking.open_tracker(
+        plan.config.tracker,
+        folder=Path(plan.config.out),
+        run_id=plan.run_id,
+        name=title(plan),
+        group=sweep,
+        job_type=plan.described["strategy"]["name"],
+        tags=[plan.described["model"]["name"], plan.described["dataset"]["name"]],
+        config=plan.described,
+        record=(found or {}).get("wandb"),
+        history=current.epochs,
+    )
+    status, reason, diverged, results = "done", None, False, {}
+    stop = Stop()
+    with stop.on_signals():
+        try:
+            train(current, stop, tracker, quiet, sweep)
+            results = conclude(current)
+        except Stop:
+            status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
+        except DivergedError as error:
+            status, reason, diverged = "failed", str(error), True
+        except Exception as error:  # whatever it was, the record says so, and a sweep goes on
+            status, reason = "failed", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            (folder / "error.txt").write_text(traceback.format_exc())
+        record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
+        record["wandb"] = tracker.identity
+        records.write_json_atomic(folder / "record.json", record)
+        tracker.finish(record, folder / "record.json")
+    if stop.asked:  # also when it came after the last step: a sweep must not go on to the next run
+        raise stop
+    return record
+
+
+def begin(plan: Plan) -> Run:
+    """The run before its first step."""
+    config = plan.config
+    configure_torch(plan)
+    chain = plan.build().to(plan.device)
+    optimizer = make_optimizer(config.optimizer, chain)
+    freezeout = FreezeOut(chain, optimizer, plan.strategy, plan.steps, warmup=config.optimizer.warmup)
+    warn_of_short_life(freezeout, config.optimizer.lr)
+    if not chain.executable:
+        print(
+            f"note: {plan.described['model']} could not be traced: its {len(chain)} stages are an ordered partition of "
+            "its parameters, frozen by flags alone, without a predicted saving",
+            file=sys.stderr,
+        )
+    synchronise = (lambda: torch.cuda.synchronize(plan.device)) if plan.device.type == "cuda" else (lambda: None)
+    training = Training(
+        chain=chain,
+        optimizer=optimizer,
+        freezeout=freezeout,
+        source=plan.source.to(plan.device),
+        clock=Clock(synchronise),
+        device=plan.device,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        augment=config.augment.kind,
+        label_smoothing=config.label_smoothing,
+        bf16=config.machine.precision == "bf16",
+    )
+    if config.machine.compile:
+        for stage in chain:
+            stage.compile(dynamic=False)
+    return Run(plan, training)
+
+
+def configure_torch(plan: Plan) -> None:
+    machine = plan.config.machine
+    torch.set_num_threads(plan.threads)
+    if plan.device.type == "cuda":
+        precision = "tf32" if machine.precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = precision
+        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = not machine.deterministic
+        torch.cuda.reset_peak_memory_stats(plan.device)
+    torch.use_deterministic_algorithms(machine.deterministic)
+    if machine.compile:
+        # Stages of one class share a code object, and each counts against its limit of compiled versions.
+        torch._dynamo.config.recompile_limit = 1024
+
+
+def warn_of_short_life(freezeout: FreezeOut, base: float) -> None:
+    steps = freezeout.schedule.freeze_steps(freezeout.total_steps)[0]
+    if freezeout.schedule.scaled and steps is not None and steps < SHORT_LIFE:
+        rate = base * freezeout.schedule.factors(0, freezeout.total_steps)[0]
+        print(
+            f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
+            f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer",
+            file=sys.stderr,
+        )
+
+
+def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, sweep: str | None) -> None:
+    training, plan = current.training, current.plan
+    bar = tqdm(
+        total=plan.steps,
+        initial=training.step,
+        desc=title(plan),
+        unit="step",
+        leave=False,
+        dynamic_ncols=True,
+        position=1 if sweep else 0,
+        disable=quiet or not sys.stderr.isatty(),
+        bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
+    )
+
+    def on_step() -> bool:
+        bar.update()
+        return stop.asked
+
+    with bar:
+        while training.step < plan.steps:
+            loss = training.train_epoch(on_step)
+            if loss is None:
+                save(current, told=True)
+                raise stop
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the training loss became {loss} in epoch {len(current.epochs) + 1} (step {training.step})"
+                )
+            with current.timed("evaluation"):
+                result = evaluate(training, plan.split)
+            current.epochs.append(epoch_entry(current, loss, result))
+            records.append_line(plan.folder / "metrics.jsonl", current.epochs[-1])
+            tracker.log(current.epochs[-1])
+            save(current, told=False)
+            bar.set_postfix_str(
+                f"epoch {len(current.epochs)}, error {result.error:.1f} %, {training.freezeout.prefix} frozen"
+            )
+            if stop.asked and training.step < plan.steps:
+                save(current, told=True)
+                raise stop
+
+
+def conclude(current: Run) -> dict[str, Any]:
+    """The measurements that are made once, after the last step."""
+    training, sizes = current.training, current.plan.source.sizes
+    with current.timed("evaluation"):
+        train_error = evaluate(training, "train").error
+        held_out = evaluate(training, "validation") if sizes["validation"] else None
+        test = evaluate(training, "test") if sizes["test"] else None
+    arrays: dict[str, Any] = {}
+    for split, result in (("validation", held_out), ("test", test)):
+        if result is not None:
+            arrays[f"{split}_class"] = result.classes.cpu().numpy().astype(np.int32)
+            arrays[f"{split}_probability"] = result.probabilities.cpu().numpy().astype(np.float16)
+    with records.replacing(current.plan.folder / "predictions.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return {"train_error": train_error, "test_error": test.error if test else None}
+
+
+def title(plan: Plan) -> str:
+    """A few words that tell this run from the others of a sweep."""
+    fields = {k: v for k, v in plan.described["strategy"].items() if k not in ("name", "bn", "const_time", "epochs")}
+    words = " ".join(f"{k}={v}" for k, v in fields.items())
+    return f"{plan.described['strategy']['name']} {words} seed={plan.config.seed}".replace("  ", " ")
+
+
+def summary(plan: Plan, record: dict[str, Any]) -> str:
+    """What a run has to say of itself, in a line."""
+    words = title(plan)
+    if record["status"] != "done":
+        return f"{words}: {record['status']}: {record['reason']}"
+    predicted = record["saving"]["predicted"]
+    saving = "" if predicted is None else f", predicted saving {100 * predicted:.1f} %"
+    error, seconds = record["error"], record["seconds"]["train"]
+    return f"{words}: error {error:.2f} %, {seconds:.1f} s of training{saving}, {plan.folder / 'record.json'}"

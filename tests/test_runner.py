@@ -1,0 +1,264 @@
+"""One run: what it leaves, and that a stopped one goes on to the end it would have had."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freezeout import records
+
+WORDS = [
+    "model=wide_resnet",
+    "model.depth=10",
+    "model.widen=1",
+    "model.dropout=0.3",
+    "t_0=0.3",
+    "strategy.how_scale=linear",
+    "strategy.scale_lr=false",
+    "epochs=5",
+    "machine=cpu",
+    "machine.threads=1",
+    "tracker=none",
+]
+# What differs by nature between two attempts at the same run: times, host, commit and W&B.
+BY_NATURE = {"started", "segments", "seconds", "repeated_seconds", "host", "cores", "commit", "dirty", "wandb", "sweep"}
+
+
+def command(out: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "freezeout", *WORDS, f"out={out}", *words]
+
+
+def launch(out: Path, *words: str) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command(out, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def only_run(out: Path) -> Path:
+    (folder,) = [p for p in out.glob("*/*") if p.parent.name != "sweeps"]
+    return folder
+
+
+def wait_for_epochs(out: Path, n: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        metrics = list(out.glob("*/*/metrics.jsonl"))
+        if metrics and len(records.read_lines(metrics[0])) >= n:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the run made no progress")
+
+
+def comparable(record: dict) -> dict:
+    """The record without what differs by nature."""
+    kept = copy.deepcopy({k: v for k, v in record.items() if k not in BY_NATURE})
+    kept["config"].pop("out")
+    for block in kept["prefixes"]:
+        block.pop("seconds")
+    for epoch in kept["epochs"]:
+        epoch.pop("seconds")
+        epoch.pop("step_seconds")
+    return kept
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory) -> Path:
+    """The folder of a run that was never stopped."""
+    out = tmp_path_factory.mktemp("through")
+    process = launch(out)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return only_run(out)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_the_same_command_goes_on_to_the_same_weights_and_record(through: Path, tmp_path: Path, name: str) -> None:
+    process = launch(tmp_path)
+    wait_for_epochs(tmp_path, 2, process)
+    process.send_signal(signal.Signals[name])
+    _, err = process.communicate(timeout=120)
+    folder = only_run(tmp_path)
+    if name == "SIGKILL":
+        assert records.read_record(folder) is None
+    else:
+        assert process.returncode == 128 + signal.Signals[name]
+        assert "the same command goes on" in err
+        assert "Traceback" not in err
+        record = records.read_record(folder)
+        assert record["status"] == "interrupted"
+        assert record["error"] is None
+        assert name in record["reason"]
+    again = launch(tmp_path)
+    _, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    resumed, whole = records.read_record(folder), records.read_record(through)
+    assert comparable(resumed) == comparable(whole)
+    assert len(resumed["segments"]) == 2
+    assert resumed["segments"][0]["step_to"] == resumed["segments"][1]["step_from"] > 0
+    assert (resumed["repeated_seconds"] > 0) == (name == "SIGKILL")
+    a, b = (torch.load(f / "checkpoint.pt", weights_only=True) for f in (folder, through))
+    assert a["model"].keys() == b["model"].keys()
+    for key, value in a["model"].items():
+        assert torch.equal(value, b["model"][key]), key
+    with np.load(folder / "predictions.npz") as p, np.load(through / "predictions.npz") as q:
+        assert all(np.array_equal(p[key], q[key]) for key in q.files)
+    assert [e["epoch"] for e in records.read_lines(folder / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+
+
+def test_the_record_has_every_key_that_others_rely_on(through: Path) -> None:
+    record = records.read_record(through)
+    keys = (
+        "schema_version status reason run_id seed sweep config commit dirty host device versions data stages started "
+    )
+    keys += (
+        "seconds prefixes steps epochs error test_error train_error freeze_times freeze_steps peak_memory flops saving "
+    )
+    keys += "shared_device segments wandb"
+    assert set(keys.split()) <= set(record)
+    assert record["peak_memory"] is None, "null on a CPU"
+    assert set(record["seconds"]) == {"train", "compile", "evaluation", "checkpoint", "total"}
+    assert record["seconds"]["total"] > record["seconds"]["train"] > 0
+    assert record["seconds"]["train"] == pytest.approx(sum(b["seconds"] for b in record["prefixes"]))
+    assert sum(b["step_to"] - b["step_from"] for b in record["prefixes"]) == record["steps"] == 5 * 28
+    assert [s["freeze_step"] for s in record["stages"]] == record["freeze_steps"]
+    assert record["freeze_steps"][-1] is None
+    assert record["error"] == record["epochs"][-1]["error"], "the last epoch's error, never the best"
+    assert record["epochs"] == records.read_lines(through / "metrics.jsonl")
+    assert 0 < record["saving"]["predicted"] < 1
+    assert record["saving"]["estimated"] is None, "the paper's formula is for DenseNets"
+
+
+def test_blocks_say_which_prefix_was_frozen_when(through: Path) -> None:
+    record = records.read_record(through)
+    for block in record["prefixes"]:
+        for step in range(block["step_from"], block["step_to"]):
+            assert block["prefix"] == sum(step / record["steps"] >= t for t in record["freeze_times"])
+
+
+def test_the_predictions_give_the_error(through: Path) -> None:
+    from freezeout.data import DATASETS, load
+
+    source = load("digits", DATASETS["digits"]())
+    ((_, labels),) = source.batches("test", [torch.arange(source.sizes["test"])])
+    with np.load(through / "predictions.npz") as arrays:
+        wrong = 100 * (arrays["test_class"] != labels.numpy()).mean()
+    assert wrong == pytest.approx(records.read_record(through)["error"])
+
+
+def test_a_run_in_use_is_refused(freezeout, tmp_path: Path) -> None:
+    process = launch(tmp_path / "runs", "epochs=200")
+    try:
+        wait_for_epochs(tmp_path / "runs", 1, process)
+        said = freezeout(*WORDS, "epochs=200")
+        assert said.code == 2
+        assert "another process is training this run" in said.err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(freezeout, tmp_path: Path) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    folder = only_run(tmp_path / "runs")
+    (folder / "record.json").unlink()
+    path = folder / "checkpoint.pt"
+    state = torch.load(path, weights_only=True) | {"run_id": "someone-else"}
+    torch.save(state, path)
+    said = freezeout("strategy=baseline", "epochs=1")
+    assert said.code == 2
+    assert "a checkpoint of another configuration (someone-else" in said.err
+    path.write_bytes(b"not a checkpoint")
+    assert "not a readable checkpoint" in freezeout("strategy=baseline", "epochs=1").err
+
+
+def test_a_diverged_run_says_so_and_is_a_result(freezeout, tmp_path: Path) -> None:
+    said = freezeout("strategy=baseline", "optimizer.lr=1e9")
+    assert said.code == 1
+    record = records.read_record(only_run(tmp_path / "runs"))
+    assert record["status"] == "failed"
+    assert "training loss became" in record["reason"]
+    assert record["error"] is None
+    json.dumps(record, allow_nan=False)
+
+
+def test_a_full_disk_keeps_what_was_written_and_the_same_command_goes_on(freezeout, tmp_path, monkeypatch) -> None:
+    from freezeout.train import checkpoint
+
+    real, calls = checkpoint.save, []
+
+    def full(path, state):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(path, state)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    said = freezeout("strategy=baseline", "epochs=3")
+    assert said.code == 1
+    assert "No space left on device" in said.err
+    folder = only_run(tmp_path / "runs")
+    assert records.read_record(folder)["status"] == "failed"
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 28
+    assert freezeout("strategy=baseline", "epochs=3").code == 0
+    assert records.read_record(folder)["status"] == "done"
+    assert len(records.read_lines(folder / "metrics.jsonl")) == 3
+
+
+def test_a_scaled_rate_on_a_short_lived_stage_is_warned_of(freezeout) -> None:
+    said = freezeout("t_0=0.3", "epochs=1")
+    assert "lives for 1 of 28 steps and its scaled rate starts at 3.7" in said.err
+    assert "warning" not in freezeout("t_0=0.3", "epochs=1", "strategy.scale_lr=false").err
+
+
+def test_evaluation_is_outside_the_training_clock(freezeout, tmp_path, monkeypatch) -> None:
+    from freezeout import runner
+
+    real = runner.evaluate
+
+    def slow(*arguments):
+        time.sleep(0.5)
+        return real(*arguments)
+
+    monkeypatch.setattr(runner, "evaluate", slow)
+    freezeout("strategy=baseline", "epochs=2")
+    seconds = records.read_record(only_run(tmp_path / "runs"))["seconds"]
+    assert seconds["evaluation"] > 2.0, "two epochs, the training set and the test set at the end"
+    blocks = records.read_record(only_run(tmp_path / "runs"))["prefixes"]
+    assert seconds["train"] == pytest.approx(sum(b["seconds"] for b in blocks))
+    assert max(b["seconds"] for b in blocks) / 50 < 0.5
+
+
+def test_const_time_trains_for_more_steps_until_the_predicted_time_is_the_baselines(freezeout, tmp_path) -> None:
+    freezeout("t_0=0.5", "strategy.const_time=true", "strategy.scale_lr=false", "epochs=2")
+    record = records.read_record(only_run(tmp_path / "runs"))
+    assert record["steps"] > record["full_steps"] == 56
+    assert record["flops"]["run"] == pytest.approx(record["flops"]["baseline"], rel=0.02)
+    assert record["const_time"]["mismatch"] == pytest.approx(record["flops"]["run"] / record["flops"]["baseline"] - 1)
+    assert len(record["epochs"]) == -(-record["steps"] // 28)
+
+
+def test_a_synthetic_set_is_marked_and_a_validation_split_leaves_the_test_set_for_the_end(freezeout, tmp_path) -> None:
+    size = ["dataset.size=8", "dataset.train=200", "dataset.test=100"]
+    freezeout("dataset=synthetic", *size, "strategy=baseline", "epochs=1")
+    assert records.read_record(only_run(tmp_path / "runs"))["data"]["synthetic"] is True
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.integers(0, 255, (300, 8, 8, 3), dtype=np.uint8), "y": np.arange(300) % 3}
+    np.savez(tmp_path / "a.npz", **arrays)
+    words = ["dataset=npz", "dataset.train=[a.npz]", "dataset.test=[a.npz]", "dataset.validation=60", "out=held"]
+    assert freezeout(*words, "strategy=baseline", "epochs=1").code == 0
+    record = records.read_record(only_run(tmp_path / "held"))
+    assert record["data"]["validation"] == 60
+    assert record["split"] == "validation"
+    assert record["test_error"] is not None
