@@ -1,0 +1,89 @@
+"""The command line: python -m freezeout KEY=VALUE ... (one run), python -m freezeout -m ... (a sweep)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from freezeout import config as configuration
+from freezeout.config import ConfigError
+from freezeout.stopping import Stop
+from freezeout.sweeper import SweepError
+from hydra_plugins.freezeout import Arms
+
+# Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
+FAILED, MISTAKE = 1, 2
+
+
+def task(composed: DictConfig) -> str:
+    """One job. In a sweep its fate is the line returned; alone, a failure ends the program.
+
+    SystemExit, because Hydra adds a line of its own to whatever else a job raises.
+    """
+    try:
+        line, done = run(composed)
+    except ConfigError as error:
+        line, done = str(error), False
+        if composed.get("sweep") is None:
+            raise SystemExit(say(f"freezeout: {line}", MISTAKE)) from error
+    if composed.get("sweep") is None:
+        if not done:
+            raise SystemExit(say(f"freezeout: {line}", FAILED))
+        print(line)
+    return line
+
+
+def run(composed: DictConfig) -> tuple[str, bool]:
+    """Check, train or resume one run: what it says of itself, and whether it is done."""
+    config = configuration.parse(composed)
+    from freezeout import runner, tracking  # torch: only once the configuration has been checked
+    from freezeout.plan import make_plan
+
+    plan = make_plan(config)
+    if config.sweep is None:
+        if note := configuration.unread(config, sys.argv[1:]):
+            print(f"note: {note}", file=sys.stderr)
+        print(tracking.destination(config.tracker, plan.folder.parent.parent), file=sys.stderr)
+    record = runner.run(plan, config.sweep)
+    return runner.summary(plan, record), record["status"] == "done"
+
+
+def main() -> None:
+    """Console entry point. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the words are ours
+    configuration.register()
+    Plugins.instance().register(Arms)
+    arguments = get_args_parser().parse_args()
+    asked_elsewhere = any(word.startswith("hydra.searchpath") for word in arguments.overrides)
+    try:
+        if not arguments.shell_completion:
+            searchpath = asked_elsewhere or arguments.config_dir is not None
+            configuration.check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
+        hydra.main(config_path=str(configuration.folder("conf")), config_name="config", version_base="1.3")(task)()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        if full:
+            raise
+        sys.exit(say(f"freezeout: {configuration.one_line(error)}", MISTAKE))
+    except SweepError as error:
+        sys.exit(say(f"freezeout: {error}", FAILED))
+    except (Stop, KeyboardInterrupt) as error:
+        number = getattr(error, "signal", None) or signal.SIGINT
+        sys.exit(say("freezeout: interrupted; the same command goes on where it stopped", 128 + number))
+
+
+def say(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""From the command line to checked dataclasses: the only file that knows omegaconf.
+
+Schemas are standard library only, so a job is composed and checked before torch is imported or a folder is made.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from freezeout.checks import check_at_least, check_share
+from freezeout.data.schema import DATASETS, Augment
+from freezeout.models.schema import MODELS
+from freezeout.strategies import STRATEGIES
+from freezeout.tracking import TRACKERS
+from freezeout.train.schema import MACHINES, OPTIMIZERS
+
+TABLES: dict[str, dict[str, type]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "strategy": STRATEGIES,
+    "optimizer": OPTIMIZERS,
+    "augment": {"augment": Augment},
+    "machine": MACHINES,
+    "tracker": TRACKERS,
+}
+
+# What people type out of habit, and what it is called here.
+HABITS = {
+    "experiment": "sweeps",
+    "logger": "tracker",
+    "wandb": "tracker",
+    "trainer": "machine",
+    "device": "machine",
+    "network": "model",
+    "arch": "model",
+    "data": "dataset",
+    "strategy.t_0": "t_0",
+    "t0": "t_0",
+    "lr": "optimizer.lr",
+    "learning_rate": "optimizer.lr",
+    "weight_decay": "optimizer.weight_decay",
+    "batch": "batch_size",
+    "max_epochs": "epochs",
+    "how_scale": "strategy.how_scale",
+    "scale_lr": "strategy.scale_lr",
+    "precision": "machine.precision",
+    "output_dir": "out",
+}
+
+
+class ConfigError(Exception):
+    """A user's mistake, as one line: what was given, what is allowed, the nearest match."""
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One run. Groups hold the dataclass of the option that was chosen."""
+
+    model: Any = MISSING
+    dataset: Any = MISSING
+    strategy: Any = MISSING
+    optimizer: Any = MISSING
+    augment: Any = MISSING
+    machine: Any = MISSING
+    tracker: Any = MISSING
+    t_0: float = 0.8
+    seed: int = 0
+    epochs: int = 100
+    batch_size: int = 50
+    label_smoothing: float = 0.0
+    out: str = "runs"
+    data_dir: str = "data"
+    sweep: str | None = None
+    sweeps: Any = None
+
+    def __post_init__(self) -> None:
+        check_share("t_0", self.t_0)
+        check_at_least("seed", self.seed, 0)
+        check_at_least("epochs", self.epochs, 1)
+        check_at_least("batch_size", self.batch_size, 1)
+        check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
+
+
+def folder(name: str) -> Path:
+    """`conf` or `sweeps`: inside the package when installed from a wheel, beside it in a checkout."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+def register() -> None:
+    """Tell Hydra the schemas and the sweep files. Called once, before composing."""
+    store = ConfigStore.instance()
+    store.store(name="config_schema", node=Config)
+    store.store(group="hydra/sweeper", name="arms", node={"_target_": "hydra_plugins.freezeout.Arms"})
+    for group, table in TABLES.items():
+        for name, schema in table.items():
+            store.store(group=f"schema/{group}", name=name, node=schema)
+    for path in sorted(folder("sweeps").glob("*.yaml")):
+        # A copy in the store: a search path would put the whole checkout on it.
+        store.store(group="sweeps", name=path.stem, node=OmegaConf.load(path))
+
+
+def options(group: str) -> list[str]:
+    where = folder("sweeps") if group == "sweeps" else folder("conf") / group
+    return sorted(path.stem for path in where.glob("*.yaml"))
+
+
+def parse(composed: DictConfig) -> Config:
+    """The checked configuration. Raises ConfigError with one line that names value, rule and remedy."""
+    if composed.get("sweeps") is not None:
+        raise ConfigError("sweeps= names many runs: add -m (python -m freezeout -m sweeps=NAME)")
+    try:
+        config = OmegaConf.to_object(composed)
+    except MissingMandatoryValue as error:
+        missing = sorted(OmegaConf.missing_keys(composed))
+        raise ConfigError(f"{', '.join(missing)}: must be given, as in {missing[0]}=VALUE") from error
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise ConfigError(one_line(error)) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def one_line(error: BaseException) -> str:
+    """The message of a Hydra or omegaconf error without its indented details and its advice on stack traces."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    texts = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    kept = [x for x in lines if x and not re.match(r"(full_key|reference_type|object_type|Set the environment)", x)]
+    keys = [x.split(":", 1)[1].strip() for x in lines if x.startswith("full_key:")]
+    where = f"{keys[0]}: " if keys and keys[0] and not any(keys[0] in x for x in kept) else ""
+    return where + " ".join(dict.fromkeys(kept))
+
+
+def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = False) -> None:
+    """Answer habits and misspelt names before Hydra does, each with the nearest right one. Raises ConfigError.
+
+    searchpath: the user added folders of their own, so an unknown option may be one of theirs and Hydra decides.
+    """
+    fields = [f.name for f in dataclasses.fields(Config)]
+    for override in overrides:
+        key, equals, value = override.lstrip("+~").partition("=")
+        if not equals:
+            continue
+        if key in HABITS:
+            note = ": a top-level value, so that it sweeps beside model= and seed=" if key == "strategy.t_0" else ""
+            raise ConfigError(f"{key}={value}: here it is called {HABITS[key]}{note}; write {HABITS[key]}=...")
+        root = re.split(r"[.@/]", key)[0]
+        if root not in fields and root != "hydra":
+            raise ConfigError(f"{override}: there is no {root}{nearest(root, fields)}")
+        if key == "sweeps" and not multirun and value not in ("null", ""):
+            raise ConfigError(f"sweeps={value} names many runs: add -m (python -m freezeout -m sweeps={value})")
+        if (key in TABLES or key == "sweeps") and not searchpath and re.fullmatch(r"[\w,.-]+", value):
+            for choice in value.split(","):
+                if choice not in options(key) and choice != "null":
+                    raise ConfigError(f"{key}={choice}: unknown{nearest(choice, options(key))}")
+
+
+def nearest(given: str, allowed: list[str]) -> str:
+    close = get_close_matches(given, allowed, n=1, cutoff=0.4)
+    guess = f"; did you mean {close[0]}?" if close else "."
+    return f"{guess} There are: {', '.join(allowed)}"
+
+
+def name_of(group: str, section: Any) -> str:
+    return next(name for name, schema in TABLES[group].items() if type(section) is schema)
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain data, each group with the name of its option: what the record keeps."""
+    plain = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("sweeps", "sweep")}
+    for group in TABLES:
+        plain[group] = {"name": name_of(group, plain[group]), **dataclasses.asdict(plain[group])}
+    return plain
+
+
+def unread(config: Config, overrides: list[str]) -> str | None:
+    """A sentence when t_0 was given and the chosen strategy does not read it."""
+    if any(o.partition("=")[0] == "t_0" for o in overrides) and not hasattr(config.strategy, "t_0"):
+        return f"t_0={config.t_0:g} has no effect: strategy {name_of('strategy', config.strategy)} does not read it"
+    return None
+
+
+def plain_yaml(document: dict[str, Any]) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(document))
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """The job's own part of a composed configuration."""
+    task = copy.deepcopy(composed)
+    with open_dict(task):
+        del task["hydra"]
+    return task

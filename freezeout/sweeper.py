@@ -1,0 +1,158 @@
+"""Arms x seeds -> the runs that are still to do, launched through Hydra.
+
+A file of sweeps/ holds `arms` (lists of overrides, each of which may itself sweep), `seeds`, and `common` overrides for
+all. Plain `-m model=a,b t_0=0.3,0.5` goes through here too, as one arm. Every job is composed and checked, duplicates
+and finished runs are dropped, and the list is written down, before anything is launched.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from freezeout import config as configuration
+from freezeout import records
+from freezeout.config import Config, ConfigError
+
+
+class SweepError(Exception):
+    """Some runs failed; the message says how many, which and why. The others are done."""
+
+
+@dataclass
+class Job:
+    """One run to be: the overrides that make it and the configuration that they compose to."""
+
+    overrides: list[str]
+    config: Config
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+class Arms(Sweeper):
+    """The sweeper that `hydra/sweeper: arms` names."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.composed = hydra_context, config
+        self.runs_jobs = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        name, lists = self.expand(arguments)
+        jobs = [self.compose(overrides) for overrides in lists]
+        order = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in jobs))}
+        jobs.sort(key=lambda job: order[job.config.seed])  # stable: the arms of one seed run close in time
+        notes = [configuration.unread(job.config, arguments) for job in jobs]
+        if all(notes):  # where some arm reads t_0, the others are just its company
+            print(*(f"note: {note}" for note in dict.fromkeys(notes)), sep="\n", file=sys.stderr)
+        from freezeout import plan, tracking  # torch: only once every job has been checked
+
+        plans: dict[str, tuple[Job, plan.Plan]] = {}
+        labels = []
+        for job in jobs:
+            planned = plan.make_plan(job.config)
+            job.overrides.append(f"sweep={name}")
+            if planned.run_id not in plans:
+                plans[planned.run_id] = (job, planned)
+                described = planned.described
+                known_as = {"strategy": described["strategy"], "epochs": described["epochs"]}
+                labels.append({"run_id": planned.run_id, "seed": job.config.seed, "label": known_as})
+        root = next(iter(plans.values()))[1].folder.parent.parent
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            records.write_json_atomic(records.sweep_path(root, name), {"sweep": name, "runs": labels})
+        except OSError as error:
+            raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
+        todo = [job for job, planned in plans.values() if not records.is_finished(records.read_record(planned.folder))]
+        dropped = len(jobs) - len(plans)
+        print(
+            f"sweep {name}: {len(plans)} runs{f' ({dropped} duplicates dropped)' if dropped else ''}, "
+            f"{len(plans) - len(todo)} already done, {len(todo)} to do, records in {root}",
+            file=sys.stderr,
+        )
+        if todo:
+            print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
+            self.launch(todo)
+        report_failures([planned.folder for _, planned in plans.values()])
+
+    def expand(self, arguments: list[str]) -> tuple[str, list[list[str]]]:
+        """The name of the sweep and the overrides of each of its runs. What is given on the command line wins."""
+        given = [a for a in arguments if key_of(a) != "sweeps"]
+        keys = {key_of(a) for a in given}
+        chosen = self.composed.get("sweeps")
+        if chosen is None:
+            arms: list[list[str]] = [[]]
+            common: list[str] = []
+            name = self.composed.get("sweep") or f"multirun-{records.digest({'arguments': sorted(given)})[:6]}"
+        else:
+            name = next(a.partition("=")[2] for a in arguments if key_of(a) == "sweeps")
+            arms = [list(arm) for arm in chosen.arms]
+            common = [*chosen.get("common", []), f"seed={','.join(str(s) for s in chosen.seeds)}"]
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        lists = []
+        for arm in arms:
+            defaults = [o for o in [*common, *arm] if key_of(o) not in keys]
+            parsed = parser.parse_overrides([*defaults, *given])
+            lists += BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+        return name, [list(overrides) for overrides in lists]
+
+    def compose(self, overrides: list[str]) -> Job:
+        composed = self.context.config_loader.load_sweep_config(self.composed, overrides)
+        return Job(list(overrides), configuration.parse(configuration.without_hydra(composed)))
+
+    def launch(self, todo: list[Job]) -> None:
+        """Launch the runs: one by one in this process, so that the bar can move, or all at once elsewhere."""
+        alone = self.composed.hydra.runtime.choices["hydra/launcher"] == "basic"
+        terminal = sys.stderr.isatty()
+        start = time.monotonic()
+        with tqdm(total=len(todo), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar:
+            if not alone:
+                self.runs_jobs.launch([job.overrides for job in todo], initial_job_idx=0)
+                bar.update(len(todo))
+                return
+            for i, job in enumerate(todo):
+                line = f"[{i + 1}/{len(todo)}] {outcome(self.runs_jobs.launch([job.overrides], initial_job_idx=i)[0])}"
+                if terminal:
+                    bar.write(line, file=sys.stderr)
+                else:
+                    left = (time.monotonic() - start) / (i + 1) * (len(todo) - i - 1)
+                    print(f"{line}; about {left / 60:.1f} min left", file=sys.stderr, flush=True)
+                bar.update()
+
+
+def outcome(returned: JobReturn) -> str:
+    """What a job said of itself, or the one line of what stopped it from saying anything."""
+    try:
+        return str(returned.return_value)
+    except Exception as error:
+        return f"failed: {configuration.one_line(error)}"
+
+
+def report_failures(folders: list[Path]) -> None:
+    """Raise SweepError, naming each run that has no finished record and why."""
+    failed = []
+    for folder in folders:
+        record = records.read_record(folder)
+        if record is None or record["status"] != "done":
+            failed.append(f"  {folder}: {record['reason'] if record else 'left no record'}")
+    if failed:
+        lines = "\n".join(failed)
+        raise SweepError(
+            f"{len(failed)} of {len(folders)} runs failed; the same command tries again all whose loss was a "
+            f"number to the end:\n{lines}"
+        )

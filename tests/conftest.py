@@ -1,0 +1,49 @@
+"""The command line as a function, for tests that need no process of their own."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failed test
+settings.load_profile("unhurried")
+torch.set_num_threads(1)  # the networks here are tiny; more threads only wait for each other
+
+
+@dataclass
+class Said:
+    """What a command left: its exit code and its two streams."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def freezeout(monkeypatch, capsys, tmp_path):
+    """Run `python -m freezeout WORDS...` inside this process, in an empty folder, with the CPU and one thread."""
+    from freezeout.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str, quick: bool = True) -> Said:
+        flags = [w for w in words if w.startswith("-")]
+        rest = [w for w in words if not w.startswith("-")]
+        keys = {w.partition("=")[0] for w in rest}
+        always = ["machine=cpu", "machine.threads=1", "tracker=none", "epochs=2"] if quick else []
+        always = [w for w in always if w.partition("=")[0] not in keys]
+        monkeypatch.setattr(sys, "argv", ["freezeout", *flags, *always, *rest] if quick else ["freezeout", *words])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,122 @@
+"""Imports run one way, and the mechanism is light to import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# module or room: what of ours it may import. Sub-modules of a room may import each other.
+MAY_IMPORT = {
+    "schedule": set(),
+    "checks": set(),
+    "records": set(),
+    "stopping": set(),
+    "cost": {"schedule"},
+    "strategies": {"schedule", "checks"},
+    "tracing": set(),
+    "cutting": {"tracing"},
+    "partition": {"tracing"},
+    "chain": {"cutting", "partition", "tracing"},
+    "freeze": {"schedule", "strategies", "chain"},
+    "flops": {"chain", "cost"},
+    "models": {"chain", "checks"},
+    "data": {"checks"},
+    "train": {"freeze", "chain", "data", "checks", "records"},
+    "tracking": {"records", "checks"},
+    "provenance": set(),
+    "config": {"strategies", "checks", "models.schema", "data.schema", "train.schema", "tracking"},
+    "plan": {"config", "models", "data", "flops", "cost", "records", "schedule", "strategies", "chain"},
+    "progress": {"plan", "train", "records", "cost"},
+    "runner": {"plan", "progress", "provenance", "stopping", "train", "freeze", "records", "tracking", "config"},
+    "predict": {"config", "models", "flops", "cost", "schedule", "strategies", "plan"},
+    "sweeper": {"config", "records", "plan", "tracking"},
+    "__main__": {"config", "sweeper", "stopping", "runner", "plan", "tracking"},
+}
+HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
+STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "cost", "records", "checks", "stopping"]
+STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
+
+
+def imports(path: Path, *, late: bool = True) -> set[str]:
+    """Full names of imported modules, `from a import b` as a.b; late: those inside functions too."""
+    tree = ast.parse(path.read_text())
+    found: set[str] = set()
+    nodes = ast.walk(tree) if late else ast.iter_child_nodes(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(ROOT / "freezeout").with_suffix("").parts
+    return parts[0]
+
+
+SOURCES = sorted((ROOT / "freezeout").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    here = room(path)
+    if here == "__init__":
+        return
+    for name in imports(path):
+        if not name.startswith("freezeout.") or name == "freezeout.__version__":
+            continue
+        parts = name.split(".")[1:]
+        if parts[0] == here or parts[0] in ("Chain", "FreezeOut", "find_stages"):
+            continue
+        allowed = MAY_IMPORT[here]
+        assert parts[0] in allowed or ".".join(parts[:2]) in allowed, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_what_is_read_before_torch_is_standard_library_only(name: str) -> None:
+    roots = {i.split(".")[0] for i in imports(ROOT / "freezeout" / f"{name}.py", late=False)}
+    assert not roots & HEAVY
+
+
+def test_only_config_and_the_command_line_know_omegaconf() -> None:
+    knowing = {p.stem for p in SOURCES if any(i.startswith("omegaconf") for i in imports(p))}
+    assert knowing == {"config", "sweeper", "__main__", "predict", "fetch"} & knowing
+    assert "config" in knowing
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").glob("*.py")), ids=lambda p: p.name)
+def test_analysis_reads_records_and_never_torch(path: Path) -> None:
+    names = imports(path)
+    assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
+    ours = {n.split(".")[1] for n in names if n.startswith("freezeout.")}
+    assert ours <= {"records", "schedule", "strategies", "cost"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_the_mechanism_loads_no_framework() -> None:
+    loaded = loaded_after("from freezeout import FreezeOut, find_stages, Chain; import freezeout.models; FreezeOut")
+    assert "torch" in loaded
+    assert not loaded & {"hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn"}
+
+
+def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
+    loaded = loaded_after("import freezeout.__main__")
+    assert "hydra" in loaded
+    assert not loaded & {"torch", "wandb", "pandas", "matplotlib"}
+
+
+def test_no_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "common", "helpers", "misc"}
+    assert not [p for p in ROOT.glob("*/**/*.py") if p.stem in drawers and ".venv" not in p.parts]

@@ -1,0 +1,225 @@
+"""What people type: right words run, wrong words get one line, an exit code and no folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+# What is typed -> what the one line must say: the value, and the rule or the nearest right word.
+MISTAKES = {
+    "model=wrn_4040": ("wrn_4040", "did you mean wrn_40_4"),
+    "dataset=cifar": ("dataset=cifar:", "cifar10"),
+    "strategy=freezout": ("freezout", "did you mean freezeout"),
+    "-m sweeps=digit": ("sweeps=digit:", "did you mean digits"),
+    "sweeps=digits": ("sweeps=digits", "add -m"),
+    "modle=vgg16": ("modle", "did you mean model"),
+    "model.dept=16": ("model.dept", "not in 'WideResNet'"),
+    "model.depth=abc": ("abc", "could not be converted to Integer"),
+    "model.depth=11": ("model.depth=11", "6 n + 4"),
+    "t_0=0": ("t_0=0", "(0, 1]"),
+    "t_0=1.5": ("t_0=1.5", "(0, 1]"),
+    "t_0=nan": ("t_0=nan", "(0, 1]"),
+    "t_0=0.5,0.8": ("0.5,0.8", "--multirun"),
+    "batch_size=5000": ("batch_size=5000", "1437"),
+    "batch_size=0": ("batch_size=0", "at least 1"),
+    "epochs=0": ("epochs=0", "at least 1"),
+    "seed=-1": ("seed=-1", "at least 0"),
+    "strategy.how_scale=quartic": ("quartic", "linear, squared, cubic"),
+    "strategy=shortened strategy.budget=0": ("strategy.budget=0", "(0, 1]"),
+    "strategy=layer_freezing strategy.freeze_start=1": ("freeze_start=1", "[0, 1)"),
+    "optimizer.lr=-1": ("optimizer.lr=-1", "at least 0"),
+    "machine=cpu machine.precision=tf32": ("tf32", "fp32 or bf16"),
+    "machine.precision=fp64": ("fp64", "fp32, tf32, bf16"),
+    "model=vgg16": ("32 x 32", "dataset.size=32"),
+    "model=torchvision model.network=resnet51": ("resnet51", "resnet50"),
+    "model=python model.target=nowhere": ("nowhere", "module:function"),
+    "dataset=npz": ("dataset.train", "must be given"),
+    "dataset=npz dataset.train=[missing.npz]": ("missing.npz",),
+    "dataset=image_folder dataset.root=nowhere": ("nowhere",),
+    "out=/proc/nowhere": ("/proc/nowhere", "choose another folder"),
+    "experiment=digits": ("experiment", "sweeps"),
+    "logger=none": ("logger", "tracker"),
+    "trainer=cpu": ("trainer", "machine"),
+    "strategy.t_0=0.5": ("strategy.t_0", "t_0=..."),
+    "lr=0.1": ("lr", "optimizer.lr"),
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_no_folder(freezeout, tmp_path, words: str) -> None:
+    said = freezeout(*words.split())
+    assert said.code == 2
+    lines = [line for line in said.err.splitlines() if not line.startswith("W&B")]
+    assert len(lines) == 1, said.err
+    assert "Traceback" not in said.err
+    for part in MISTAKES[words]:
+        assert part in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_cuda_is_refused_where_there_is_none(freezeout, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    said = freezeout("machine=cuda")
+    assert said.code == 2
+    assert "no CUDA device" in said.err
+
+
+def test_a_mistake_is_answered_within_seconds_before_torch(tmp_path) -> None:
+    start = time.monotonic()
+    command = [sys.executable, "-X", "importtime", "-m", "freezeout", "t_0=2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "t_0=2.0: must lie in (0, 1]" in done.stderr
+    assert "| torch\n" not in done.stderr
+    assert time.monotonic() - start < 10
+
+
+def test_truncated_and_mislabelled_archives_are_named(freezeout, tmp_path) -> None:
+    good = {"x": np.zeros((60, 8, 8, 3), np.uint8), "y": np.arange(60) % 3}
+    np.savez(tmp_path / "good.npz", **good)
+    np.savez(tmp_path / "short.npz", x=good["x"], y=good["y"][:50])
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:500])
+    for name in ("short", "cut"):
+        said = freezeout("dataset=npz", f"dataset.train=[{name}.npz]", "dataset.test=[good.npz]", "dataset.split=test")
+        assert said.code == 2
+        assert f"{name}.npz" in said.err
+        assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_t_0_without_effect_is_said(freezeout) -> None:
+    said = freezeout("strategy=baseline", "t_0=0.5", "epochs=1")
+    assert said.code == 0
+    assert "t_0=0.5 has no effect: strategy baseline does not read it" in said.err
+    assert "no effect" not in freezeout("strategy=freezeout", "t_0=0.5", "epochs=1").err
+
+
+def test_one_run_leaves_its_record_and_the_second_time_only_reads_it(freezeout, tmp_path) -> None:
+    said = freezeout("strategy=freezeout", "t_0=0.5", "epochs=1")
+    assert said.code == 0
+    assert "error" in said.out
+    (folder,) = (tmp_path / "runs").glob("*/0")
+    assert {"record.json", "metrics.jsonl", "config.yaml", "checkpoint.pt", "predictions.npz"} <= {
+        p.name for p in folder.iterdir()
+    }
+    record = json.loads((folder / "record.json").read_text())
+    assert record["status"] == "done"
+    assert record["config"]["strategy"] == {
+        "name": "freezeout",
+        "t_0": 0.5,
+        "how_scale": "cubic",
+        "scale_lr": True,
+        "bn": "eval",
+        "const_time": False,
+    }
+    before = (folder / "record.json").read_bytes()
+    again = freezeout("strategy=freezeout", "t_0=0.5", "epochs=1")
+    assert again.out == said.out
+    assert (folder / "record.json").read_bytes() == before
+
+
+def test_a_sweep_runs_what_is_missing_and_names_what_failed(freezeout, tmp_path) -> None:
+    words = ["-m", "strategy=baseline,freezeout", "t_0=0.3,0.8", "seed=0,1", "epochs=1", "sweep=mine"]
+    said = freezeout(*words)
+    assert said.code == 0, said.err
+    assert "6 runs (2 duplicates dropped), 0 already done, 6 to do" in said.err, "a baseline does not depend on t_0"
+    seeds = [line.split("seed=")[1][0] for line in said.err.splitlines() if line.startswith("[")]
+    assert seeds == list("000111"), "seeds are outermost"
+    manifest = json.loads((tmp_path / "runs/sweeps/mine.json").read_text())
+    assert len({run["run_id"] for run in manifest["runs"]}) == 6
+    again = freezeout(*words)
+    assert "6 already done, 0 to do" in again.err
+    (tmp_path / "runs" / manifest["runs"][0]["run_id"].rpartition("-")[0] / "0/record.json").unlink()
+    assert "5 already done, 1 to do" in freezeout(*words).err
+    failed = freezeout("-m", "optimizer.lr=1e9,0.1", "epochs=1", "strategy=baseline")
+    assert failed.code == 1
+    assert "1 of 2 runs failed" in failed.err
+    assert "the training loss became" in failed.err
+
+
+def test_shortened_is_the_baseline_with_fewer_epochs(freezeout, tmp_path) -> None:
+    freezeout("strategy=shortened", "strategy.budget=0.5", "epochs=2")
+    said = freezeout("-m", "strategy=baseline", "epochs=1,2", "seed=0")
+    assert "2 runs, 1 already done, 1 to do" in said.err
+
+
+def test_a_sweep_with_a_mistake_in_one_arm_starts_nothing(freezeout, tmp_path) -> None:
+    said = freezeout("-m", "t_0=0.5,2", "epochs=1")
+    assert said.code == 2
+    assert "t_0=2.0" in said.err
+    assert not list(tmp_path.iterdir())
+
+
+SWEEPS = {"digits": 39}
+
+
+def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
+    names = {p.stem for p in (ROOT / "sweeps").glob("*.yaml")}
+    assert names == set(SWEEPS)
+    for name, runs in SWEEPS.items():
+        text = (ROOT / "sweeps" / f"{name}.yaml").read_text()
+        header = [line for line in text.splitlines() if line.startswith("#")]
+        for word in ("Question:", "Command:", "Runs:", "Figure:"):
+            assert any(word in line for line in header)
+        assert any(f"Runs:     {runs} " in line for line in header)
+        assert set(yaml.safe_load(text)) <= {"common", "arms", "seeds"}
+
+
+def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("freezeout.sweeper.Arms.launch", lambda self, todo: seen.extend(todo))
+    monkeypatch.setattr("freezeout.sweeper.report_failures", lambda folders: None)
+    said = freezeout("-m", "sweeps=digits", quick=False)
+    assert said.code == 0, said.err
+    assert len(seen) == SWEEPS["digits"] >= 24
+    kinds = {type(job.config.strategy).__name__ for job in seen}
+    assert kinds == {"Baseline", "Shortened", "FreezeOut"}
+    assert {job.config.seed for job in seen} == {0, 1, 2}
+    assert "nothing is uploaded" in said.err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*/*.yaml")), ids=lambda p: f"{p.parent.name}={p.stem}")
+def test_every_option_opens_with_a_comment_and_composes(freezeout, path: Path) -> None:
+    assert path.read_text().startswith("# ")
+    given = {
+        "model=python": ["model.target=package:build"],
+        "dataset=npz": ["dataset.train=[a.npz]"],
+        "dataset=python": ["dataset.target=package:build"],
+        "dataset=image_folder": ["dataset.root=images"],
+    }
+    choice = f"{path.parent.name}={path.stem}"
+    said = freezeout("--cfg", "job", "--resolve", choice, *given.get(choice, []), quick=False)
+    assert said.code == 0, said.err
+    assert yaml.safe_load(said.out)[path.parent.name] is not None
+
+
+def test_help_is_a_page_of_ours(freezeout) -> None:
+    said = freezeout("--help", quick=False)
+    assert said.code == 0
+    for words in ("python -m freezeout -m sweeps=NAME", "strategy: baseline", "sweeps: digits", "Examples", "t_0: 0.8"):
+        assert words in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "said"),
+    [
+        (["--info", "defaults"], "", "wrn_10_1"),
+        (["-sc", "query=bash"], "freezeout strategy=fr", "strategy=freeze_only\nstrategy=freezeout"),
+        (["-sc", "query=bash"], "freezeout -m sweeps=", "sweeps=digits"),
+    ],
+)
+def test_hydras_own_features_work(words: list[str], typed: str, said: str) -> None:
+    # In a process of its own: --info leaves Hydra's handlers on the root logger.
+    environment = {**os.environ, "COMP_LINE": typed, "COMP_POINT": str(len(typed))}
+    command = [sys.executable, "-m", "freezeout", *words]
+    assert said in subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
