@@ -1,0 +1,46 @@
+"""The Pareto front as an object, apart from its drawing: which configurations no other one beats on both counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration: x is a saving or seconds, error is in per cent. Either may be NaN."""
+
+    name: str
+    x: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Front:
+    """The points of `members` are dominated by none, in order of x; each of `dominated` is by some member.
+
+    `undefined` holds the points with a NaN: they neither dominate nor are dominated.
+    """
+
+    members: tuple[Point, ...]
+    dominated: tuple[Point, ...]
+    undefined: tuple[Point, ...]
+
+
+def dominates(a: Point, b: Point, *, more_is_better: bool = True) -> bool:
+    """No worse on both counts and better on one; so of two equal points neither dominates. False with a NaN."""
+    cheaper = a.x - b.x if more_is_better else b.x - a.x
+    return cheaper >= 0 and a.error <= b.error and (cheaper > 0 or a.error < b.error)
+
+
+def front(points: Sequence[Point], *, more_is_better: bool = True) -> Front:
+    """Least error against the largest x (a saving) or, with more_is_better=False, the smallest (seconds)."""
+    known = [p for p in points if not (math.isnan(p.x) or math.isnan(p.error))]
+    beaten = [any(dominates(q, p, more_is_better=more_is_better) for q in known) for p in known]
+    members = [p for p, is_beaten in zip(known, beaten, strict=True) if not is_beaten]
+    return Front(
+        members=tuple(sorted(members, key=lambda p: (p.x, p.error))),
+        dominated=tuple(p for p, is_beaten in zip(known, beaten, strict=True) if is_beaten),
+        undefined=tuple(p for p in points if math.isnan(p.x) or math.isnan(p.error)),
+    )

@@ -1,0 +1,179 @@
+"""Draws a panel: error against measured saving or training seconds, and writes beside each figure what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.estimates import BOOTSTRAP_FROM, CURVE
+from analysis.labels import place
+from analysis.naming import KNOBS
+from analysis.panels import Panel
+from analysis.pareto import Front, Point, front
+from freezeout.records import replacing
+
+# Okabe and Ito's palette, which colour-blind readers tell apart, with markers that print in grey does. Seven of these
+# to six of those: 42 series before a pair comes back. Squares and diamonds are the curve's.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("o", "^", "v", "P", "X", "p", "*")
+CURVE_COLOUR = "#222222"
+FRONT_COLOUR = "#f2dc6b"
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "svg.hashsalt": "freezeout",  # fixed ids: the same data give the same bytes
+}
+NO_DATE = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+
+
+@dataclass(frozen=True)
+class Axis:
+    column: str
+    factor: float
+    more_is_better: bool
+    label: str
+
+
+AXES = {
+    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)"),
+    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)"),
+}
+
+
+def panel_front(panel: Panel, x: str) -> Front:
+    """The Pareto front of a panel's mean points; points are named by their label."""
+    axis = AXES[x]
+    marks = [Point(p["label"], p[axis.column], p["error"]) for p in panel.points.to_dict("records")]
+    return front(marks, more_is_better=axis.more_is_better)
+
+
+def shown(panel: Panel, x: str) -> pd.DataFrame:
+    """What the figure shows and the CSV beside it holds: the points that have an x, and which are on the front."""
+    found = panel_front(panel, x)
+    table = panel.points[panel.points[AXES[x].column].notna()].copy()
+    table["on_front"] = table["label"].isin([p.name for p in found.members])
+    return table
+
+
+def draw(panel: Panel, x: str, out: Path) -> list[Path]:
+    """Write pareto_<panel>_<x>.png, .svg and .csv into `out` and give their paths; [] when no point has that x.
+
+    The same panel gives the same bytes.
+    """
+    table = shown(panel, x)
+    if table.empty:
+        return []
+    stem = out / f"pareto_{panel.name}_{x}"
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "csv")]
+    with plt.rc_context(STYLE):
+        height = 4.1 + 0.11 * table["series"].nunique()  # inches; the legend below takes a line for every two series
+        figure, axes = plt.subplots(figsize=(6.6, height), layout="constrained")
+        _front(axes, panel_front(panel, x), AXES[x])
+        styles = _styles(table)
+        for name, points in table.groupby("series", sort=False):
+            _series(axes, points, panel.runs[panel.runs["series"] == name], AXES[x], *styles[str(name)])
+        curve = _curve(axes, table, AXES[x])
+        _words(axes, panel, x)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+        figure.draw_without_rendering()  # settles the layout, so that words can be placed
+        _knobs(axes, table, AXES[x], curve, styles)
+        for path in paths[:2]:
+            kind = path.suffix[1:]
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=kind, dpi=200, metadata=NO_DATE[kind])
+        plt.close(figure)
+    with replacing(paths[2]) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+    return paths
+
+
+def _styles(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each series; black is kept for the baseline and its shortened curve."""
+    styles, used = {}, 0
+    for _, row in table.drop_duplicates("series").iterrows():
+        if row["strategy"] in CURVE:
+            styles[row["series"]] = (CURVE_COLOUR, "D" if row["strategy"] == "baseline" else "s")
+        else:
+            styles[row["series"]] = (COLOURS[used % len(COLOURS)], MARKERS[used % len(MARKERS)])
+            used += 1
+    return styles
+
+
+def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, colour: str, marker: str) -> None:
+    """The points of one series with their intervals, and the single seeds faint behind."""
+    x, y = points[axis.column] * axis.factor, points["error"]
+    faint: dict[str, Any] = {"color": colour, "alpha": 0.35, "markersize": 4, "markeredgewidth": 0, "zorder": 2}
+    axes.plot(runs[axis.column] * axis.factor, runs["error"], marker, **faint)
+    spread: dict[str, Any] = {
+        "yerr": [y - points["error_low"], points["error_high"] - y],
+        "xerr": [x - points[f"{axis.column}_low"] * axis.factor, points[f"{axis.column}_high"] * axis.factor - x],
+    }
+    axes.errorbar(x, y, **spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, alpha=0.6, zorder=3)
+    knob = KNOBS.get(points["strategy"].iloc[0])
+    by = {"t_0": ", by $t_0$", None: ""}.get(knob, f", by {str(knob).replace('_', ' ')}")
+    mean: dict[str, Any] = {
+        "color": colour,
+        "markersize": 7,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.7,
+        "zorder": 4,
+    }
+    axes.plot(x, y, marker, **mean, label=f"{points['series'].iloc[0]}{by}")
+
+
+def _knobs(axes: Axes, table: pd.DataFrame, axis: Axis, curve: np.ndarray, styles: dict[str, tuple[str, str]]) -> None:
+    """The knob's value (t_0, budget) beside each point."""
+    words, bars = [], [curve]
+    for _, point in table.iterrows():
+        x = point[axis.column] * axis.factor
+        bars.append(np.array([[x, point["error_low"]], [x, point["error_high"]]]))
+        if point["knob"]:
+            words.append(
+                (point["knob"].partition("=")[2] or point["knob"], x, point["error"], styles[point["series"]][0])
+            )
+    place(axes, words, bars)
+
+
+def _curve(axes: Axes, table: pd.DataFrame, axis: Axis) -> np.ndarray:
+    """The baseline and its shortened runs, connected; gives the vertices (k, 2)."""
+    rivals = table[table["strategy"].isin(CURVE)].sort_values(axis.column)
+    curve = np.column_stack([rivals[axis.column] * axis.factor, rivals["error"]])
+    if len(curve) > 1:
+        axes.plot(*curve.T, "--", color=CURVE_COLOUR, linewidth=1.2, zorder=3, label="the curve to beat")
+    return curve
+
+
+def _front(axes: Axes, found: Front, axis: Axis) -> None:
+    """A step: the least error that is to be had at this saving or more (within these seconds or fewer)."""
+    x, y = [p.x * axis.factor for p in found.members], [p.error for p in found.members]
+    side = "steps-pre" if axis.more_is_better else "steps-post"
+    axes.plot(x, y, color=FRONT_COLOUR, linewidth=4, drawstyle=side, zorder=1, label="Pareto front of the means")
+
+
+def _words(axes: Axes, panel: Panel, x: str) -> None:
+    few = panel.points["n"].min()
+    kind = "BCa bootstrap" if few >= BOOTSTRAP_FROM else "t"
+    interval = f"means with 95 % {kind} intervals, single seeds faint"
+    if panel.points["n"].max() == 1:
+        interval = "one seed a point, so no intervals"
+    axes.set_xlabel(f"{AXES[x].label}\nmeasured on {panel.first('device')}, {panel.seeds}")
+    axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
+    axes.set_title(
+        f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}; {interval}",
+        fontsize=10,
+        loc="left",
+    )

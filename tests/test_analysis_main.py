@@ -1,0 +1,143 @@
+"""`python -m analysis`: what is drawn, what is printed, what it answers to bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
+
+from analysis.__main__ import main
+from analysis.summary import WIDTH
+
+HOUSE = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_sweep(tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def table(root: Path, *more: str) -> int:
+    return main(["table", "--runs", str(root), *more])
+
+
+def pareto(root: Path, *more: str) -> int:
+    return main(["pareto", "--runs", str(root), "--out", str(root.parent / "figures"), *more])
+
+
+def test_pareto_writes_both_figures_and_the_table_of_runs(root, capsys):
+    assert pareto(root) == 0
+    written = {path.name for path in (root.parent / "figures").iterdir()}
+    assert written == {f"pareto_smoke_{x}.{kind}" for x in ("saving", "seconds") for kind in ("png", "svg", "csv")} | {
+        "runs.csv"
+    }
+    out = capsys.readouterr().out
+    assert all(name in out for name in written)
+
+
+def test_one_x_can_be_chosen(root):
+    pareto(root, "--x", "seconds")
+    assert not (root.parent / "figures" / "pareto_smoke_saving.png").exists()
+
+
+def test_it_says_that_smoke_data_settles_nothing_and_how_far_one_run_may_err(root, capsys):
+    table(root)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Smoke data"))
+    assert "360 test images settle nothing" in line
+    assert line.endswith("(standard error of one run at 3.2 %: 0.9 points).")
+
+
+def test_a_large_evaluation_set_is_not_called_small(root, capsys):
+    data = {"name": "cifar10", "validation": 5000, "test": 10000, "synthetic": False}
+    make_sweep(root, data=data)
+    table(root)
+    assert "settle nothing" not in capsys.readouterr().out
+
+
+def test_the_table_has_a_row_a_configuration_in_at_most_100_columns(root, capsys):
+    table(root)
+    out = capsys.readouterr().out
+    lines = out[: out.index("next:")].splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    (row,) = [line for line in lines if line.startswith("FreezeOut cubic scaled") and "t_0=0.5" in line]
+    assert row.split()[3:5] == ["t_0=0.5", "3"]
+    assert not (root.parent / "figures").exists()
+
+
+def test_long_names_are_wrapped_not_cut(root, capsys):
+    entry = make_run(root, freezeout(0.5), group="g")
+    entry["label"]["a_long_key_of_the_users_own"] = "with a long value of its own, longer than a column"
+    write_manifest(root, [entry], "long")
+    table(root, "--sweep", "long")
+    out = capsys.readouterr().out
+    assert max(map(len, out[: out.index("next:")].splitlines())) <= WIDTH
+    assert "longer than a" in out
+
+
+def test_what_is_left_out_is_counted_with_its_reason(root, capsys):
+    entries = [make_run(root, freezeout(0.9), seed, status="failed", reason="the loss is NaN") for seed in (0, 1)]
+    entries.append(make_run(root, freezeout(0.1), repeated_seconds=5.0))
+    entries.append({"run_id": "ffff-0", "seed": 0, "label": {"strategy": BASELINE}})
+    write_manifest(root, entries, "more")
+    table(root)
+    lines = capsys.readouterr().out.splitlines()
+    assert "left out: 2 runs, failed" in lines
+    assert "left out: 1 run, missing: not started, or still running" in lines
+    assert "left out of savings only: 1 run, no finished baseline of its seed" in lines
+
+
+def test_status_counts_and_gives_the_reason_of_each_failure(root, capsys):
+    failed = make_run(root, freezeout(0.9), status="failed", reason="the loss is NaN in step 7")
+    cut = make_run(root, freezeout(0.8, "linear"), status="interrupted", reason="SIGTERM")
+    missing = {"run_id": "ffff-0", "seed": 0, "label": {"strategy": BASELINE}}
+    write_manifest(root, [failed, cut, missing], "more")
+    assert main(["status", "--runs", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[2:4]] == [
+        ["more", "3", "0", "1", "1", "1"],
+        ["smoke", "30", "30", "0", "0", "0"],
+    ]
+    assert any(failed["run_id"] in line and line.endswith("failed: the loss is NaN in step 7") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["pareto", "table", "status"])
+def test_no_runs_is_one_line_on_stderr_and_exit_code_2(tmp_path, capsys, command):
+    for folder in (tmp_path / "nowhere", tmp_path):
+        assert main([command, "--runs", str(folder)]) == 2
+        streams = capsys.readouterr()
+        assert streams.err.count("\n") == 1
+        assert str(folder) in streams.err
+        assert "make sweep" in streams.err
+
+
+def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_drawn(tmp_path, capsys):
+    make_run(tmp_path, BASELINE, status="failed", reason="no memory")
+    assert pareto(tmp_path) == 2
+    streams = capsys.readouterr()
+    assert "left out: 1 run, failed" in streams.out
+    assert "all 1 runs are left out" in streams.err
+
+
+def test_an_unknown_sweep_is_answered_with_the_nearest_and_the_rest(root, capsys):
+    assert pareto(root, "--sweep", "smok") == 2
+    assert "did you mean smoke?" in capsys.readouterr().err
+
+
+def test_an_unwritable_folder_is_one_line(root, capsys):
+    (root.parent / "figures").write_text("a file")
+    assert pareto(root) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_analysis_loads_no_torch_hydra_omegaconf_or_wandb(root):
+    code = (
+        "import sys; from analysis.__main__ import main\n"
+        f"assert main(['pareto', '--runs', {str(root)!r}, '--out', {str(root.parent / 'figures')!r}]) == 0\n"
+        "print(sorted({'torch', 'hydra', 'omegaconf', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,175 @@
+"""Means with intervals, and the verdict against the shortened curve."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
+from scipy import stats
+
+from analysis.estimates import binomial_error, estimate, on_curve
+from analysis.load import load
+from analysis.panels import Panel, panels
+
+NAN = math.nan
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_a_few_seeds_have_students_interval():
+    values = [3.1, 2.7, 3.4]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found = estimate(values, rng())
+    assert (found.mean, found.low, found.high, found.n) == (
+        pytest.approx(np.mean(values)),
+        *map(pytest.approx, expected),
+        3,
+    )
+
+
+def test_students_interval_of_three_seeds_holds_the_truth_95_times_in_100():
+    draws = np.random.default_rng(1).normal(5, 1, (2000, 3))
+    held = [found.low <= 5 <= found.high for found in (estimate(row, rng()) for row in draws)]
+    assert 0.935 < np.mean(held) < 0.965
+
+
+def test_nineteen_seeds_have_students_interval_and_twenty_the_bootstraps():
+    values = np.random.default_rng(2).exponential(1, 20)
+    t = stats.ttest_1samp(values[:19], 0).confidence_interval(0.95)
+    assert estimate(values[:19], rng()).low == pytest.approx(t.low)
+    bca = stats.bootstrap((values,), np.mean, rng=rng()).confidence_interval
+    assert (estimate(values, rng()).low, estimate(values, rng()).high) == (bca.low, bca.high)
+
+
+def test_the_generator_decides_the_bootstrap():
+    values = np.random.default_rng(2).exponential(1, 25)
+    assert estimate(values, rng()) == estimate(values, rng())
+    assert estimate(values, rng()) != estimate(values, np.random.default_rng(1))
+
+
+def test_one_seed_is_a_point_without_an_interval():
+    found = estimate([3.0], rng())
+    assert (found.mean, found.n) == (3.0, 1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_missing_values_do_not_count_and_none_left_is_missing_not_zero():
+    assert estimate([3.0, NAN, 5.0], rng()).n == 2
+    assert math.isnan(estimate([NAN], rng()).mean)
+
+
+@pytest.mark.parametrize("n", [3, 25])
+def test_equal_values_have_an_interval_of_no_width(n):
+    found = estimate([2.0] * n, rng())
+    assert (found.low, found.high) == (2.0, 2.0)
+
+
+CURVE = np.array([[0.6, 5.0], [0.2, 3.0], [0.0, 2.0]])
+
+
+@pytest.mark.parametrize(("saving", "error"), [(0.0, 2.0), (0.1, 2.5), (0.2, 3.0), (0.4, 4.0), (0.6, 5.0)])
+def test_the_curve_is_linear_between_its_points(saving, error):
+    assert on_curve(CURVE, saving) == pytest.approx(error)
+
+
+@pytest.mark.parametrize("saving", [-0.01, 0.61, NAN])
+def test_outside_the_curve_nothing_is_extrapolated(saving):
+    assert math.isnan(on_curve(CURVE, saving))
+
+
+def test_a_missing_point_of_the_curve_is_not_bridged():
+    gap = np.array([[0.6, 5.0], [NAN, NAN], [0.2, 3.0], [0.0, 2.0]])
+    assert math.isnan(on_curve(gap, 0.4))
+    assert on_curve(gap, 0.1) == pytest.approx(2.5)
+
+
+def test_where_noise_folds_the_curve_the_lower_error_is_the_rival():
+    assert on_curve(np.array([[0.3, 6.0], [0.1, 4.0], [0.4, 1.0]]), 0.3) == pytest.approx(2.0)
+
+
+def judged(root: Path, differences: dict[int, float], saving: float = 0.25) -> Panel:
+    """A sweep whose curve is 3 to 5 % error over 0 to 50 % saving, shifted by luck that the seed's runs share, and a
+    FreezeOut at `saving` that errs by `differences` more than the curve, by seed."""
+    entries = []
+    for seed, difference in differences.items():
+        luck = 10.0 * seed
+        entries.append(make_run(root, BASELINE, seed, error=3 + luck, seconds={"train": 10.0}))
+        entries.append(make_run(root, shortened(0.5), seed, error=5 + luck, seconds={"train": 5.0}))
+        error, seconds = 3 + 4 * saving + luck + difference, 10 * (1 - saving)
+        entries.append(make_run(root, freezeout(0.5), seed, error=error, seconds={"train": seconds}))
+    write_manifest(root, entries)
+    (panel,) = panels(load(root))
+    return panel
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([-0.5, -0.6, -0.4], "better"),
+        ([0.5, 0.6, 0.4], "worse"),
+        ([-0.5, 0.6, 0.1], "cannot tell"),
+        ([-5.0], "cannot tell"),
+    ],
+)
+def test_the_verdict_pairs_each_seed_with_its_own_curve_at_its_own_saving(tmp_path, differences, verdict):
+    point = judged(tmp_path, dict(enumerate(differences))).points.set_index("strategy").loc["freezeout"]
+    assert point["verdict"] == verdict
+    assert point["against_curve"] == pytest.approx(np.mean(differences))
+    assert point["against_curve_n"] == len(differences)
+
+
+@pytest.mark.parametrize("saving", [-0.1, 0.7])
+def test_a_saving_that_the_curve_does_not_reach_is_outside_it(tmp_path, saving):
+    points = judged(tmp_path, {0: -1.0, 1: -1.1}, saving).points.set_index("strategy")
+    assert points.loc["freezeout", "verdict"] == "outside the curve"
+
+
+def test_the_baseline_and_its_shortened_runs_are_the_curve(tmp_path):
+    points = judged(tmp_path, {0: 0.0, 1: 0.1}).points.set_index("strategy")
+    assert points.loc[["baseline", "shortened"], "verdict"].tolist() == ["the curve"] * 2
+
+
+def test_a_configuration_is_a_label_without_its_seed(tmp_path):
+    make_sweep(tmp_path)
+    (panel,) = panels(load(tmp_path))
+    assert len(panel.points) == 10
+    assert set(panel.points["n"]) == {3}
+    assert panel.seeds == "3 seeds"
+
+
+def test_the_paired_difference_is_narrower_than_the_seeds_luck(tmp_path):
+    point = judged(tmp_path, {0: 0.5, 1: 0.6, 2: 0.4}).points.set_index("strategy").loc["freezeout"]
+    assert point["error_difference_high"] - point["error_difference_low"] < 1
+    assert point["error_high"] - point["error_low"] > 40
+
+
+def test_configurations_of_several_lengths_are_told_apart(tmp_path):
+    long, short = make_run(tmp_path, BASELINE), make_run(tmp_path, {**BASELINE, "of": 1}, steps=280)
+    short["label"] = {"strategy": BASELINE, "epochs": 10}
+    write_manifest(tmp_path, [long, short])
+    (panel,) = panels(load(tmp_path))
+    assert panel.points["knob"].tolist() == ["20 epochs", "10 epochs"]
+
+
+def test_a_sweep_of_several_groups_has_a_panel_and_a_file_name_for_each(tmp_path):
+    def run(group: str, model: str, device: str) -> dict:
+        changes = {"group": group, "device": {"type": "cuda", "model": device}}
+        entry = make_run(tmp_path, BASELINE, config={"model": {"name": model}}, **changes)
+        return entry
+
+    write_manifest(tmp_path, [run("g1", "vgg", "H200"), run("g2", "densenet_bc", "H200")], "a")
+    write_manifest(tmp_path, [run("g1", "vgg", "H200"), run("g3", "vgg", "A 100")], "b")
+    write_manifest(tmp_path, [run("g1", "vgg", "H200"), run("g4", "vgg", "H200")], "c")
+    names = [panel.name for panel in panels(load(tmp_path))]
+    assert names[:4] == ["a_vgg-digits", "a_densenet_bc-digits", "b_vgg-digits-H200", "b_vgg-digits-A-100"]
+    assert names[4:] == ["c_vgg-digits-g1", "c_vgg-digits-g4"]
+
+
+def test_the_binomial_standard_error_of_three_per_cent_on_360_images():
+    assert binomial_error(3.0, 360) == pytest.approx(0.899, abs=1e-3)

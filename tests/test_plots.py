@@ -1,0 +1,129 @@
+"""The figures: what they show is what the CSV beside them holds, and the same records give the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import freezeout, make_run, make_sweep, write_manifest
+
+from analysis.load import load
+from analysis.panels import Panel, panels
+from analysis.plots import COLOURS, _styles, draw, panel_front
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("records")
+    make_sweep(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def panel(root) -> Panel:
+    return panels(load(root))[0]
+
+
+def drawn_figure(panel: Panel, out: Path):
+    """The saving figure, kept open; the caller closes it."""
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", kept.append)
+        draw(panel, "saving", out)
+    return kept[0]
+
+
+@pytest.fixture(scope="module")
+def figure(panel, root):
+    kept = drawn_figure(panel, root / "figures")
+    yield kept
+    plt.close(kept)
+
+
+def test_a_redraw_from_the_records_is_byte_identical(root, tmp_path):
+    first, again = (draw(panels(load(root))[0], "seconds", tmp_path / name) for name in ("first", "again"))
+    assert [path.name for path in first] == [f"pareto_smoke_seconds.{kind}" for kind in ("png", "svg", "csv")]
+    for a, b in zip(first, again, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_csv_holds_every_configuration_with_the_three_savings_and_the_front(panel, tmp_path):
+    written = pd.read_csv(draw(panel, "saving", tmp_path)[2])
+    assert {"estimated_saving", "predicted_saving", "measured_saving", "measured_saving_low"} <= set(written.columns)
+    assert {"error_difference", "error_difference_low", "verdict"} <= set(written.columns)
+    assert len(written) == 10
+    assert set(written.loc[written["on_front"], "label"]) == {p.name for p in panel_front(panel, "saving").members}
+    assert written["estimated_saving"].isna().all()
+
+
+def test_the_front_of_seconds_minimises_seconds(panel):
+    members = panel_front(panel, "seconds").members
+    assert members[0].x == panel.points["seconds_train"].min()
+    assert [p.error for p in members] == sorted((p.error for p in members), reverse=True)
+
+
+def test_the_axes_say_what_they_measure_on_which_device_and_how_many_seeds(figure):
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "Training time saved relative to the baseline (%)\nmeasured on Xeon 8480, 3 seeds"
+    assert axes.get_ylabel() == "Test error (%)"
+
+
+def test_the_title_names_model_data_runs_seeds_and_intervals(figure):
+    title = figure.axes[0].get_title(loc="left")
+    assert title.startswith("wide_resnet (depth 10, widen 1) on digits\n30 runs, 3 seeds; means with 95 % t intervals")
+
+
+def test_every_mean_and_every_single_seed_is_drawn(figure, panel):
+    drawn = np.concatenate([line.get_xydata() for line in figure.axes[0].lines])
+
+    def is_drawn(x, y):
+        return np.isclose(drawn, [100 * x, y]).all(axis=1).any()
+
+    assert all(is_drawn(run["measured_saving"], run["error"]) for _, run in panel.runs.iterrows())
+    assert all(is_drawn(point["measured_saving"], point["error"]) for _, point in panel.points.iterrows())
+
+
+def test_the_curve_to_beat_joins_the_budgets_and_the_full_baseline(figure):
+    curve = next(line for line in figure.axes[0].lines if line.get_label() == "the curve to beat")
+    x = curve.get_xdata()
+    assert len(x) == 4
+    assert x[0] == 0
+    assert list(x) == sorted(x)
+
+
+def test_each_variant_has_a_colour_and_each_point_its_t_0(figure, panel):
+    styles = _styles(panel.points)
+    variants = [style for name, style in styles.items() if name.startswith("FreezeOut")]
+    assert len({colour for colour, _ in variants} & set(COLOURS)) == 2
+    assert len({marker for _, marker in styles.values()}) == 4
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == sorted(
+        ["0.3", "0.5", "0.8"] * 2 + ["0.4", "0.6", "0.8"]
+    )
+
+
+def test_twenty_series_have_twenty_styles():
+    series = pd.DataFrame({"series": [f"s{i}" for i in range(20)], "strategy": "freezeout"})
+    assert len(set(_styles(series).values())) == 20
+
+
+def test_the_legend_covers_no_data(figure):
+    (legend,) = figure.legends
+    figure.draw_without_rendering()
+    assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
+
+
+def test_without_savings_there_is_no_figure_of_savings_and_one_of_seconds(tmp_path):
+    write_manifest(tmp_path, [make_run(tmp_path, freezeout(t_0)) for t_0 in (0.3, 0.5)])
+    (panel,) = panels(load(tmp_path))
+    assert draw(panel, "saving", tmp_path) == []
+    assert len(draw(panel, "seconds", tmp_path)) == 3
+
+
+def test_one_seed_is_said_in_the_title(tmp_path):
+    make_sweep(tmp_path, seeds=1)
+    kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
+    assert "one seed a point, so no intervals" in kept.axes[0].get_title(loc="left")
+    plt.close(kept)
