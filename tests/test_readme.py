@@ -1,0 +1,99 @@
+"""The README runs: its snippets, its commands, and its claims of how little it takes to add something."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from freezeout import strategies
+from freezeout.records import find_records
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def block(opening: str) -> str:
+    (text,) = [text for _, text in BLOCKS if text.startswith(opening)]
+    return text
+
+
+def commands() -> list[str]:
+    lines = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+    return [line.removeprefix("$ ").split("  #")[0].strip() for line in lines]
+
+
+def test_the_library_snippet_runs_and_freezes(capsys) -> None:
+    exec(compile(block("import torch"), "README.md", "exec"), {})
+    assert re.search(r"2 of 3 stages are frozen; they froze at t = \(0\.125, ", capsys.readouterr().out)
+
+
+def test_a_strategy_takes_a_dataclass_a_line_and_a_file(freezeout, tmp_path) -> None:
+    code, values = block("# freezeout/strategies.py"), block("# conf/strategy/halves.yaml")
+    assert len(code.splitlines()) <= 15
+    assert len(values.splitlines()) <= 15
+    exec(compile(code, "README.md", "exec"), vars(strategies))
+    (tmp_path / "mine/strategy").mkdir(parents=True)
+    (tmp_path / "mine/strategy/halves.yaml").write_text(values)
+    try:
+        words = "--config-dir mine strategy=halves t_0=0.5 epochs=1 machine=cpu machine.threads=1 tracker=none"
+        said = freezeout(*words.split(), quick=False)
+        assert said.code == 0, said.err
+        ((_, record),) = find_records(tmp_path / "runs")
+        assert record["freeze_times"] == [0.5, 0.5, 1.0, 1.0, 1.0]
+    finally:
+        del strategies.STRATEGIES["halves"]
+
+
+def test_a_model_takes_a_function(freezeout, tmp_path) -> None:
+    code = block("# my_network.py")
+    assert len(code.splitlines()) <= 15
+    (tmp_path / "my_network.py").write_text(code)
+    said = freezeout("model=python", "model.target=my_network:build")
+    assert said.code == 0, said.err
+    ((_, record),) = find_records(tmp_path / "runs")
+    assert len(record["stages"]) == 3
+
+
+def test_a_dataset_takes_a_function(freezeout, tmp_path) -> None:
+    code = block("# my_data.py")
+    assert len(code.splitlines()) <= 15
+    (tmp_path / "my_data.py").write_text(code)
+    said = freezeout("dataset=python", "dataset.target=my_data:load", "strategy=baseline")
+    assert said.code == 0, said.err
+    ((_, record),) = find_records(tmp_path / "runs")
+    assert record["data"]["train"] == 500
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c.startswith("python -m freezeout ") and "--cfg" not in c]
+)
+def test_every_command_composes(freezeout, monkeypatch, command: str) -> None:
+    words = shlex.split(command)[3:]
+    if "-m" in words:
+        expanded: list = []
+        monkeypatch.setattr(
+            "freezeout.sweeper.Arms.sweep", lambda self, arguments: expanded.extend(self.expand(arguments)[1])
+        )
+        assert freezeout(*words, quick=False).code == 0
+        assert len(expanded) == 12
+    else:
+        said = freezeout("--cfg", "job", "--resolve", *words, quick=False)
+        assert said.code == 0, said.err
+        assert "how_scale: cubic" in said.out
+
+
+def test_every_make_target_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z]+(?:-[a-z]+)*)", README))
+    assert {"sweep", "test", "help", "dashboard", "data"} <= named
+    assert named <= targets
+
+
+def test_every_option_of_every_group_is_named() -> None:
+    table = README.split("## The groups")[1].split("## Add")[0]
+    for path in (ROOT / "conf").glob("*/*.yaml"):
+        assert f"`{path.stem}`" in table, path
