@@ -106,7 +106,8 @@ class Arms(Sweeper):
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         lists = []
         for arm in arms:
-            defaults = [o for o in [*common, *arm] if key_of(o) not in keys]
+            # strategy=baseline also takes the place of an arm's strategy.budget=0.4.
+            defaults = [o for o in [*common, *arm] if not keys & {key_of(o), key_of(o).partition(".")[0]}]
             parsed = parser.parse_overrides([*defaults, *given])
             lists += BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
         return name, [list(overrides) for overrides in lists]

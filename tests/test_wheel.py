@@ -1,0 +1,69 @@
+"""A built wheel, installed in a clean folder, is the whole program: the script, the configs, the library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LIBRARY = """
+import torch, freezeout
+from freezeout import FreezeOut, find_stages
+from freezeout.strategies import FreezeOut as Schedule
+model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+chain = find_stages(model, torch.randn(3, 4))
+mechanism = FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), Schedule(t_0=0.5), total_steps=2)
+mechanism.step(), mechanism.step()
+print(mechanism.prefix, freezeout.__file__)
+"""
+
+
+def run(*command: object, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> Path:
+    """An environment with the wheel in it, and the packages it needs lent by the one that runs the tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    tracked = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).split("\n")
+    for name in filter(None, tracked):  # a copy: building leaves traces in the tree
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_bytes((ROOT / name).read_bytes())
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, tree, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "clean", cwd=folder)
+    python = folder / "clean/bin/python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    # A plain path line: the .pth files over there, an editable install of this checkout among them, are not read.
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel, cwd=folder)
+    return folder / "clean"
+
+
+@pytest.mark.slow
+def test_the_library_works_from_a_wheel(clean: Path, tmp_path: Path) -> None:
+    prefix, where = run(clean / "bin/python", "-c", LIBRARY, cwd=tmp_path).split()
+    assert prefix == "1"
+    assert Path(where).is_relative_to(clean)
+
+
+@pytest.mark.slow
+def test_the_script_works_from_a_wheel_in_any_folder(clean: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = ["machine=cpu", "machine.threads=1", "tracker=none", "epochs=1", "strategy=freezeout"]
+    assert "error" in run(clean / "bin/freezeout", *words, cwd=tmp_path, environment=environment)
+    assert len(list(tmp_path.glob("runs/*/0/record.json"))) == 1
+    assert "sweeps: digits" in run(clean / "bin/freezeout", "--help", cwd=tmp_path, environment=environment)
+    sweep = ["-m", "sweeps=digits", "hydra/launcher=basic", "strategy=baseline", "seed=0", "t_0=0.5", *words[:4]]
+    run(clean / "bin/freezeout", *sweep, cwd=tmp_path, environment=environment)
+    assert (tmp_path / "runs/sweeps/digits.json").exists()
