@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+import textwrap
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -108,6 +109,17 @@ def register() -> None:
     for path in sorted(folder("sweeps").glob("*.yaml")):
         # A copy in the store: a search path would put the whole checkout on it.
         store.store(group="sweeps", name=path.stem, node=OmegaConf.load(path))
+    OmegaConf.register_new_resolver("groups", groups_page, replace=True)
+
+
+def groups_page() -> str:
+    """The groups and their options as --help shows them; Hydra's own list has the schemas in it too."""
+    lines = []
+    for group in [*TABLES, "sweeps"]:
+        lines += textwrap.wrap(
+            ", ".join(options(group)), width=110, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13
+        )
+    return "\n".join(lines)
 
 
 def options(group: str) -> list[str]:

@@ -63,7 +63,7 @@ def test_the_script_works_from_a_wheel_in_any_folder(clean: Path, tmp_path: Path
     words = ["machine=cpu", "machine.threads=1", "tracker=none", "epochs=1", "strategy=freezeout"]
     assert "error" in run(clean / "bin/freezeout", *words, cwd=tmp_path, environment=environment)
     assert len(list(tmp_path.glob("runs/*/0/record.json"))) == 1
-    assert "sweeps: digits" in run(clean / "bin/freezeout", "--help", cwd=tmp_path, environment=environment)
+    assert "sweeps     digits" in run(clean / "bin/freezeout", "--help", cwd=tmp_path, environment=environment)
     sweep = ["-m", "sweeps=digits", "hydra/launcher=basic", "strategy=baseline", "seed=0", "t_0=0.5", *words[:4]]
     run(clean / "bin/freezeout", *sweep, cwd=tmp_path, environment=environment)
     assert (tmp_path / "runs/sweeps/digits.json").exists()
