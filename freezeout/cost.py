@@ -56,6 +56,24 @@ def predicted_saving(
     return 1.0 - run_cost(costs, schedule, total_steps) / (steps * step_cost(costs, 0))
 
 
+def profiled_seconds(seconds: Sequence[float], schedule: Schedule, total_steps: int) -> float:
+    """A run's training seconds from a profile: seconds[k] of a training step with k stages frozen, timed alone.
+
+    Raises ValueError when the profile is of a network with another number of stages than the schedule's.
+    """
+    if len(seconds) != len(schedule.freeze):
+        raise ValueError(f"a profile of {len(seconds)} prefixes and a schedule for {len(schedule.freeze)} stages")
+    return sum((end - start) * seconds[prefix] for prefix, start, end in schedule.segments(total_steps))
+
+
+def profiled_saving(
+    seconds: Sequence[float], schedule: Schedule, total_steps: int, baseline_steps: int | None = None
+) -> float:
+    """1 - profiled seconds / those of a baseline of `baseline_steps` steps (as many as the run unless said)."""
+    steps = total_steps if baseline_steps is None else baseline_steps
+    return 1.0 - profiled_seconds(seconds, schedule, total_steps) / (steps * seconds[0])
+
+
 def estimated_saving(growth: int, layers_per_block: int, t_0: float, how_scale: str) -> float:
     """The paper's estimate for a DenseNet-BC, as its released code computes it: a fraction, not a measurement.
 

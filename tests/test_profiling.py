@@ -1,0 +1,100 @@
+"""A profile: seconds per step at each prefix, which time any schedule of that network on this machine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from freezeout import cost, profiling
+from freezeout.records import find_records
+from freezeout.strategies import Baseline, FreezeOut
+
+SECONDS = [1.0, 0.9, 0.7, 0.5, 0.4]  # of a step with 0 to 4 of 5 stages frozen
+
+
+def test_a_constant_profile_saves_nothing_and_a_falling_one_what_its_steps_add_up_to() -> None:
+    schedule = FreezeOut(t_0=0.5, how_scale="linear", scale_lr=False).schedule(5)
+    assert cost.profiled_saving([2.0] * 5, schedule, 1000) == pytest.approx(0.0)
+    by_hand = sum(SECONDS[schedule.prefix(s, 1000)] for s in range(1000))
+    assert cost.profiled_seconds(SECONDS, schedule, 1000) == pytest.approx(by_hand)
+    assert cost.profiled_saving(SECONDS, schedule, 1000) == pytest.approx(1 - by_hand / 1000)
+    assert cost.profiled_saving(SECONDS, Baseline().schedule(5), 600, 1000) == pytest.approx(0.4)
+    with pytest.raises(ValueError, match="5 prefixes and a schedule for 4"):
+        cost.profiled_seconds(SECONDS, Baseline().schedule(4), 10)
+
+
+@pytest.fixture
+def plan(monkeypatch, tmp_path):
+    """The plan of a small run; nothing of it has been trained."""
+    from freezeout.config import TABLES, Config
+    from freezeout.plan import make_plan
+    from freezeout.train.schema import Machine
+
+    monkeypatch.chdir(tmp_path)
+    chosen = {group: next(iter(table.values())) for group, table in TABLES.items()}
+    chosen |= {"model": TABLES["model"]["wide_resnet"], "dataset": TABLES["dataset"]["digits"]}
+    fields = {group: option() for group, option in chosen.items() if group not in ("machine", "model")}
+    model = TABLES["model"]["wide_resnet"](depth=10, widen=1)
+    machine = Machine(device="cpu", threads=1)
+    return make_plan(Config(**fields, model=model, machine=machine, epochs=2, out=str(tmp_path / "runs")))
+
+
+def test_a_visit_times_steps_of_the_prefix_it_was_sent_to(plan, monkeypatch) -> None:
+    seen = []
+    real = profiling.begin
+
+    def begin(planned):
+        current = real(planned)
+        seen.append(current.training)
+        return current
+
+    monkeypatch.setattr(profiling, "begin", begin)
+    for prefix in range(5):
+        assert profiling.visit(plan, prefix, 3) > 0
+        training = seen[-1]
+        assert training.freezeout.prefix == prefix
+        assert training.step == profiling.WARM_UP + 3
+        assert [(b["prefix"], b["step_from"], b["step_to"]) for b in training.clock.blocks] == [(prefix, 2, 5)]
+
+
+def test_rounds_are_interleaved_and_medians_kept(plan, monkeypatch) -> None:
+    visited = []
+
+    def visit(_, prefix: int, steps: int) -> float:
+        visited.append(prefix)
+        slow = 100.0 if len(visited) <= 5 else 0.0  # the first round fell into somebody else's burst of work
+        return SECONDS[prefix] + slow
+
+    monkeypatch.setattr(profiling, "visit", visit)
+    profile = profiling.measure(plan, rounds=3, steps=4, say=lambda line: None)
+    assert visited == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0, 0, 1, 2, 3, 4]
+    assert profile["seconds"] == SECONDS
+    assert json.loads(plan.profile_path.read_text())["seconds"] == SECONDS
+
+
+def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(freezeout, plan, tmp_path) -> None:
+    from freezeout.records import write_json_atomic
+
+    write_json_atomic(plan.profile_path, {"seconds": SECONDS})
+    words = ["model=wrn_10_1", "t_0=0.5", "strategy.how_scale=linear", "strategy.scale_lr=false"]
+    said = freezeout(*words, "strategy.const_time=true", "epochs=2")
+    assert said.code == 0, said.err
+    ((_, record),) = find_records(tmp_path / "runs")
+    assert record["const_time"]["by"] == "profiled"
+    assert abs(record["const_time"]["mismatch"]) < 0.02
+    schedule = FreezeOut(t_0=0.5, how_scale="linear", scale_lr=False).schedule(5)
+    assert cost.profiled_seconds(SECONDS, schedule, record["steps"]) == pytest.approx(56 * SECONDS[0], rel=0.02)
+
+
+def test_a_profile_is_of_one_network_batch_precision_and_machine(plan) -> None:
+    import dataclasses
+
+    def other(**changes):
+        return dataclasses.replace(plan, config=dataclasses.replace(plan.config, **changes)).profile_path
+
+    assert other(seed=5) == plan.profile_path
+    assert other(t_0=0.1) == plan.profile_path
+    assert other(batch_size=25) != plan.profile_path
+    machine = dataclasses.replace(plan.config.machine, precision="bf16")
+    assert other(machine=machine) != plan.profile_path
