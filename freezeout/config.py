@@ -19,6 +19,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from freezeout.checks import check_at_least, check_share
+from freezeout.compat import check_compat
 from freezeout.data.schema import DATASETS, Augment
 from freezeout.models.schema import MODELS
 from freezeout.strategies import STRATEGIES
@@ -79,6 +80,7 @@ class Config:
     epochs: int = 100
     batch_size: int = 50
     label_smoothing: float = 0.0
+    compat: str | None = None
     out: str = "runs"
     data_dir: str = "data"
     sweep: str | None = None
@@ -90,6 +92,7 @@ class Config:
         check_at_least("epochs", self.epochs, 1)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
+        check_compat(self.compat, self.strategy)
 
 
 def folder(name: str) -> Path:

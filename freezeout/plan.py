@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from freezeout import cost, data, flops, models, records
+from freezeout import compat, cost, data, flops, models, records
 from freezeout.chain import Chain
 from freezeout.config import Config, ConfigError, describe
 from freezeout.cost import StageCost
@@ -63,8 +63,14 @@ class Plan:
     costs: list[StageCost] | None
 
     @property
+    def applied(self) -> Strategy:
+        """The strategy as it is followed: by the original's clock under compat=original."""
+        per_epoch = self.source.sizes["train"] // self.config.batch_size
+        return compat.applied(self.config.compat, self.strategy, self.config.model, per_epoch)
+
+    @property
     def schedule(self) -> Schedule:
-        return self.strategy.schedule(self.stages)
+        return self.applied.schedule(self.stages)
 
     @property
     def split(self) -> str:
@@ -91,7 +97,33 @@ class Plan:
             "label_smoothing": self.config.label_smoothing,
             "optimizer": self.described["optimizer"],
             "machine": where,
+            "compat": self.config.compat,
         }
+
+    @cached_property
+    def conditions(self) -> dict[str, Any]:
+        """Everything that the seconds of a training step depend on, but for the prefix: what names a profile."""
+        return {
+            "model": self.described["model"],
+            "classes": self.source.classes,
+            "image": list(self.source.image),
+            "batch_size": self.config.batch_size,
+            "augment": self.config.augment.kind,
+            "optimizer": self.described["optimizer"]["name"],
+            "machine": self.setting["machine"] | {"threads": self.threads},
+            "torch": torch.__version__,
+        }
+
+    @property
+    def profile_path(self) -> Path:
+        return Path(self.config.out) / "profiles" / f"{records.digest(self.conditions)}.json"
+
+    @cached_property
+    def profile(self) -> list[float] | None:
+        """Seconds of a training step at each prefix, as `predict --measure` timed them here; None where it has not."""
+        if not self.profile_path.exists():
+            return None
+        return json.loads(self.profile_path.read_text())["seconds"]
 
     @cached_property
     def name(self) -> str:
@@ -115,19 +147,22 @@ class Plan:
 
     @property
     def saving(self) -> dict[str, float | None]:
-        """The paper's estimate (DenseNet-BC under a schedule with t_0 only) and the prediction from counted FLOPs."""
-        predicted = None
+        """The paper's estimate, the prediction from counted FLOPs, and that from seconds per step timed here alone."""
+        predicted = profiled = None
         if self.costs:
             predicted = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
-        return {"estimated": estimated(self.config.model, self.strategy), "predicted": predicted}
+        if self.profile:
+            profiled = cost.profiled_saving(self.profile, self.schedule, self.steps, self.full_steps)
+        return {"estimated": estimated(self.config.model, self.strategy), "predicted": predicted, "profiled": profiled}
 
     @property
     def const_time(self) -> dict[str, Any] | None:
-        """How far the predicted time still is from the baseline's, as a fraction; None where it is not asked for."""
-        if not (isinstance(self.strategy, FreezeOut) and self.strategy.const_time and self.costs):
+        """How far the expected time still is from the baseline's, as a fraction; None where it is not asked for."""
+        if not (isinstance(self.strategy, FreezeOut) and self.strategy.const_time):
             return None
-        saving = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
-        return {"by": "predicted", "mismatch": -saving}
+        by = "profiled" if self.profile else "predicted"
+        saving = self.saving[by]
+        return None if saving is None else {"by": by, "mismatch": -saving}
 
     def build(self) -> Chain:
         """The network with initial weights drawn from the seed, on the CPU."""
@@ -177,11 +212,12 @@ def _make_plan(config: Config) -> Plan:
     if isinstance(strategy, Shortened):
         steps = max(1, round(strategy.budget * full))
         strategy = Baseline()
+    plan = Plan(config, described, device, threads, source, strategy, full, steps, stages, costs)
     if isinstance(strategy, FreezeOut) and strategy.const_time:
-        if costs is None:
-            raise ConfigError("strategy.const_time=true: the stages of this network cannot be costed one by one")
-        steps = round(full / (1 - cost.predicted_saving(costs, strategy.schedule(stages), full)))
-    return Plan(config, described, device, threads, source, strategy, full, steps, stages, costs)
+        if plan.const_time is None:
+            raise ConfigError("strategy.const_time=true: this network's stages cannot be costed one by one")
+        plan.steps = round(full / (1 + plan.const_time["mismatch"]))
+    return plan
 
 
 def load_data(name: str, fields: Any) -> Source:

@@ -1,7 +1,8 @@
-"""What a strategy would save, without training: python -m freezeout.predict KEY=VALUE ... [--stages N] [--out DIR].
+"""What a strategy would save, without training: python -m freezeout.predict KEY=VALUE ... [--measure] [--stages N].
 
 Prints t_0 against the estimated and the predicted saving and the freeze step of every stage, and draws the learning
-rates. With --stages 5 t_0=0.5 the drawing is Figure 1 of the paper.
+rates. --measure adds the *profiled* saving: seconds of a step at each prefix, timed on this machine.
+With --stages 5 t_0=0.5 the drawing is Figure 1 of the paper.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from freezeout import compat, cost
 from freezeout import config as configuration
-from freezeout import cost
 from freezeout.config import Config, ConfigError, describe, name_of
+from freezeout.data.schema import Synthetic
 from freezeout.schedule import Schedule
-from freezeout.strategies import FreezeOut, Shortened
+from freezeout.strategies import Baseline, FreezeOut, Shortened, Strategy
 
 T_0 = [i / 10 for i in range(1, 10)]
 POINTS = 401  # of each drawn curve
@@ -44,40 +46,81 @@ def outline(config: Config) -> tuple[int, tuple[int, int], int]:
     return source.classes, source.image, source.sizes["train"]
 
 
-def savings(config: Config, costs: list[cost.StageCost], steps: int) -> list[dict[str, float | None]]:
+@dataclasses.dataclass
+class Row:
+    """Savings of one strategy, fractions of the baseline's training time; None where they are not known."""
+
+    t_0: float | None
+    estimated: float | None
+    predicted: float | None
+    profiled: float | None
+
+
+def scheduled(config: Config, strategy: Strategy, n: int, steps: int) -> Schedule:
+    """What the strategy makes of n stages in a run of `steps` steps, by the clock that the configuration asks for."""
+    return compat.applied(config.compat, strategy, config.model, steps // config.epochs).schedule(n)
+
+
+def savings(
+    config: Config, costs: list[cost.StageCost] | None, seconds: list[float] | None, steps: int, n: int
+) -> list[Row]:
     """One row for each t_0 (one row in all for a strategy that does not read it)."""
     from freezeout.plan import estimated
 
-    strategy = config.strategy
-    if isinstance(strategy, Shortened):
-        return [{"t_0": None, "estimated": None, "predicted": 1 - strategy.budget}]
-    if not hasattr(strategy, "t_0"):
-        return [{"t_0": None, "estimated": None, "predicted": predicted(strategy.schedule(len(costs)), costs, steps)}]
-    rows: list[dict[str, float | None]] = []
-    for t_0 in sorted({*T_0, strategy.t_0}):
-        at = dataclasses.replace(strategy, t_0=t_0)
-        saving = predicted(at.schedule(len(costs)), costs, steps)
-        rows.append({"t_0": t_0, "estimated": estimated(config.model, at), "predicted": saving})
+    given = config.strategy
+    if isinstance(given, Shortened):
+        return [Row(None, None, 1 - given.budget, 1 - given.budget)]
+    swept = hasattr(given, "t_0")
+    rows = []
+    for strategy in [dataclasses.replace(given, t_0=t) for t in sorted({*T_0, given.t_0})] if swept else [given]:
+        schedule = scheduled(config, strategy, n, steps)
+        rows.append(
+            Row(
+                t_0=getattr(strategy, "t_0", None),
+                estimated=estimated(config.model, strategy),
+                predicted=cost.predicted_saving(costs, schedule, steps) if costs else None,
+                profiled=cost.profiled_saving(seconds, schedule, steps) if seconds else None,
+            )
+        )
     return rows
 
 
-def predicted(schedule: Schedule, costs: list[cost.StageCost], steps: int) -> float:
-    return cost.predicted_saving(costs, schedule, steps, steps)
+def profile(config: Config, *, measure: bool) -> list[float] | None:
+    """Seconds per step at each prefix on this machine: measured now, or found from before, or None.
+
+    Timed on random images of the data set's shape, so that nothing need be downloaded for it.
+    """
+    from freezeout import profiling
+    from freezeout.plan import make_plan
+
+    classes, (height, width), _ = outline(config)
+    if height == width:
+        images = profiling.STEPS * config.batch_size
+        config = dataclasses.replace(config, dataset=Synthetic(size=height, classes=classes, train=images, test=1))
+    plan = make_plan(dataclasses.replace(config, epochs=1, strategy=Baseline()))
+    return profiling.measure(plan)["seconds"] if measure else plan.profile
 
 
 def per_cent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def print_table(config: Config, rows: list[dict[str, float | None]], marked: float | None) -> None:
+def print_table(config: Config, rows: list[Row], marked: float | None) -> None:
     words = describe(config)
-    print(f"{words['model']} on {words['dataset']['name']}, strategy {words['strategy']}")
-    print("\n   t_0   estimated   predicted     (share of the training time saved; estimated: the paper's formula,")
-    print("                                    DenseNet-BC only; predicted: counted FLOPs)")
+    mode = f", compat={config.compat}" if config.compat else ""
+    print(f"{words['model']} on {words['dataset']['name']}, strategy {words['strategy']}{mode}")
+    print("\nshare of the baseline's training time saved")
+    print(
+        "  estimated: the paper's formula (DenseNet-BC only); predicted: counted FLOPs; profiled: seconds of a step at"
+    )
+    print("  each prefix, timed on this machine (--measure)\n")
+    print("   t_0   estimated   predicted    profiled")
     for row in rows:
-        t_0 = "-" if row["t_0"] is None else f"{row['t_0']:.2f}"
-        here = "  <- t_0 chosen" if row["t_0"] is not None and row["t_0"] == marked else ""
-        print(f"  {t_0:>4} {per_cent(row['estimated']):>11} {per_cent(row['predicted']):>11}{here}")
+        t_0 = "-" if row.t_0 is None else f"{row.t_0:.2f}"
+        here = "  <- t_0 chosen" if row.t_0 is not None and row.t_0 == marked else ""
+        print(
+            f"  {t_0:>4} {per_cent(row.estimated):>11} {per_cent(row.predicted):>11} {per_cent(row.profiled):>11}{here}"
+        )
 
 
 def draw(schedule: Schedule, base: float, title: str, out: Path) -> Path:
@@ -113,7 +156,7 @@ def draw(schedule: Schedule, base: float, title: str, out: Path) -> Path:
     return out / "schedule.png"
 
 
-def predict(overrides: list[str], stages: int | None, out: Path) -> None:
+def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) -> None:
     config = composed(overrides)
     classes, image, train = outline(config)
     steps = config.epochs * (train // config.batch_size)
@@ -124,12 +167,9 @@ def predict(overrides: list[str], stages: int | None, out: Path) -> None:
     fields = {f.name: getattr(config.model, f.name) for f in dataclasses.fields(config.model)}
     chain = models.build(name_of("model", config.model), classes, image=image, **fields)
     t_0 = getattr(config.strategy, "t_0", None)
-    schedule = config.strategy.schedule(len(chain))
-    if chain.executable:
-        costs = flops.stage_costs(chain, (config.batch_size, 3, *image))
-        print_table(config, savings(config, costs, steps), t_0)
-    else:
-        print(f"{config.model}: its stages cannot be run one by one, so nothing is predicted")
+    schedule = scheduled(config, config.strategy, len(chain), steps)
+    costs = flops.stage_costs(chain, (config.batch_size, 3, *image)) if chain.executable else None
+    print_table(config, savings(config, costs, profile(config, measure=measure), steps, len(chain)), t_0)
     print(f"\n  stage                       parameters   freezes at step (of {steps})")
     for (name, stage), step in zip(chain.stages.items(), schedule.freeze_steps(steps), strict=True):
         count = sum(p.numel() for p in stage.parameters())
@@ -137,7 +177,7 @@ def predict(overrides: list[str], stages: int | None, out: Path) -> None:
     scale = " scaled" if isinstance(config.strategy, FreezeOut) and config.strategy.scale_lr else ""
     power = f" {config.strategy.how_scale}" if hasattr(config.strategy, "how_scale") else ""
     title = f"{name_of('strategy', config.strategy)}{power}{scale}" + (f", t_0 = {t_0:g}" if t_0 is not None else "")
-    drawn = config.strategy.schedule(stages) if stages else schedule
+    drawn = scheduled(config, config.strategy, stages, steps) if stages else schedule
     print(f"\nlearning rates: {draw(drawn, config.optimizer.lr, title, out)} (and .svg, .csv)")
 
 
@@ -145,12 +185,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout")
     parser.add_argument("--stages", type=int, help="draw the learning rates of this many stages, not of the network's")
+    parser.add_argument("--measure", action="store_true", help="time a step at each prefix here first, a minute or two")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the drawing (default: figures)")
     options = parser.parse_args()
     try:
         if options.stages is not None and options.stages < 1:
             raise ConfigError(f"--stages {options.stages}: must be at least 1")
-        predict(options.overrides, options.stages, options.out)
+        predict(options.overrides, options.stages, options.out, options.measure)
     except (ConfigError, HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         sys.exit(f"freezeout.predict: {configuration.one_line(error)}")
 

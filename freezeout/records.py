@@ -25,7 +25,7 @@ NUMERICS = 1
 
 # A key that was added later, at the value that has no effect, as "section.key": value. It is left out of the hash, so
 # that runs made before it keep their names. Pinned: never today's default, and never edited once released.
-NEUTRAL: dict[str, Any] = {}
+NEUTRAL: dict[str, Any] = {"compat": None}
 
 
 def digest(effective: dict[str, Any]) -> str:

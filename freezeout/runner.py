@@ -107,7 +107,7 @@ def begin(plan: Plan) -> Run:
     configure_torch(plan)
     chain = plan.build().to(plan.device)
     optimizer = make_optimizer(config.optimizer, chain)
-    freezeout = FreezeOut(chain, optimizer, plan.strategy, plan.steps, warmup=config.optimizer.warmup)
+    freezeout = FreezeOut(chain, optimizer, plan.applied, plan.steps, warmup=config.optimizer.warmup)
     warn_of_short_life(freezeout, config.optimizer.lr)
     if not chain.executable:
         print(
@@ -223,6 +223,8 @@ def conclude(current: Run) -> dict[str, Any]:
 def title(plan: Plan) -> str:
     """A few words that tell this run from the others of a sweep."""
     fields = {k: v for k, v in plan.described["strategy"].items() if k not in ("name", "bn", "const_time", "epochs")}
+    if plan.config.compat:
+        fields["compat"] = plan.config.compat
     words = " ".join(f"{k}={v}" for k, v in fields.items())
     return f"{plan.described['strategy']['name']} {words} seed={plan.config.seed}".replace("  ", " ")
 

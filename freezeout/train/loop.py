@@ -65,6 +65,10 @@ class Training:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
+    def widened(self, logits: Tensor) -> Tensor:
+        """Losses are sums that bfloat16 is too short for; float64 stays what it is."""
+        return logits.float() if self.bf16 else logits
+
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:
         """Train to the end of the current epoch or of the run; the mean training loss of the epoch's steps.
 
@@ -100,12 +104,12 @@ class Training:
         return loss
 
     def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step on images (batch, 3, height, width) float32 and labels (batch,); the loss, detached."""
+        """One step on images (batch, 3, height, width) of the network's dtype, labels (batch,); the loss, detached."""
         torch.manual_seed(stream_seed(self.seed, self.step))
         self.freezeout.step()
         with self.autocast():
             logits = self.chain(images)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss = cross_entropy(self.widened(logits), labels, label_smoothing=self.label_smoothing)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -133,7 +137,7 @@ def evaluate(training: Training, split: str) -> Evaluation:
     for images, labels in training.source.batches(split, order):
         with training.autocast():
             logits = training.chain(normalise(images, training.source.mean, training.source.std))
-        logits = logits.float()
+        logits = training.widened(logits)
         predicted = logits.argmax(1)
         loss += cross_entropy(logits, labels, reduction="sum")
         wrong += (predicted != labels).sum()

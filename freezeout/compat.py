@@ -1,0 +1,109 @@
+"""compat=original: the habits of the original code that change its results, for comparison with it. Off by default.
+
+Read from the original implementation (github.com/ajbrock/FreezeOut, commit 73beea1). Reproduced by `Original`:
+
+| habit | what it does to the result |
+| --- | --- |
+| an epoch counts 1,000 iterations, whatever the data | the schedule spans 1,000 x epochs steps, not the run. With 45,000 images in batches of 50 (900 steps an epoch) stage 0 of cubic t_0 = 0.8 freezes at 56.9 % of the run, not 51.2 %, the last stages never freeze and the final rate is not 0. With more than 1,000 steps an epoch every rate, the head's too, is 0 before the end |
+| a stage freezes when its iteration is *past* t_i | where t_i falls on a whole step, that step still trains, at rate 0: weights stand still, running statistics move once more. Elsewhere nothing |
+| t_i keeps the float error of its formula | where t_i falls on a whole step and the error is downwards, the step above is missing. Its rate is 0, so weights are the same |
+| VGG's counter is never advanced | every stage of a VGG trains to the end at its initial rate: nothing anneals, freezes or is saved |
+
+Not reproduced, because the numbers are the same without it:
+
+| habit | what it does |
+| --- | --- |
+| outputs are detached where a block ends, the stem's of DenseNet and WRN never | the frozen stem still computes a gradient that no optimizer reads, until the next stage freezes: seconds only |
+| a frozen block still builds its graph (it detaches its output afterwards) | memory and seconds only |
+| final BatchNorm and classifier are two modules with one index | its log counts one active layer more than there are stages |
+| a frozen parameter's gradient is never cleared | memory only: its group has left the optimizer |
+| a last batch that is not full trains too | nothing at its batch of 50, which divides 45,000 and 50,000; other batches: steps that ours drops |
+| `--dropout` is read and not passed on | no dropout in DenseNet and WRN, as here by default |
+| `const_time` divides the epochs by 1 - estimate in DenseNet, does nothing in the others | a fraction of an epoch, at which its loop raises: refused here |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+from freezeout.checks import check_choice
+from freezeout.models.schema import VGG
+from freezeout.schedule import POWERS, Schedule, lr_factor
+from freezeout.strategies import Baseline, FreezeOut, Shortened, Strategy
+
+MODES = ("original",)
+EPOCH = 1000  # iterations of an epoch by the original's clock
+
+
+@dataclass(frozen=True)
+class OriginalSchedule(Schedule):
+    """A schedule by the original's clock: `freeze` and `anneal` are fractions of it, not of the run.
+
+    steps_per_epoch: what an epoch really has. advances: whether the clock moves at all (VGG's does not).
+    """
+
+    steps_per_epoch: int = EPOCH
+    advances: bool = True
+
+    def iterations(self, total_steps: int) -> float:
+        """What a run of `total_steps` steps counts as: 1,000 an epoch."""
+        return total_steps * EPOCH / self.steps_per_epoch
+
+    def prefix(self, step: int, total_steps: int) -> int:
+        ends = [t_i * self.iterations(total_steps) for t_i in self.freeze]
+        # Stages whose end is *past*; the head has left the optimizer by then but goes on as before, at rate 0.
+        return min(bisect_left(ends, step), len(ends) - 1) if self.advances else 0
+
+    def factors(self, step: int, total_steps: int) -> list[float]:
+        t = step / self.iterations(total_steps) if self.advances else 0.0
+        return [lr_factor(t, t_i, scaled=self.scaled) for t_i in self.anneal]
+
+    def freeze_steps(self, total_steps: int) -> list[int | None]:
+        if not self.advances:
+            return [None] * len(self.freeze)
+        after = [int(t_i * self.iterations(total_steps)) + 1 for t_i in self.freeze[:-1]]
+        return [*(step if step < total_steps else None for step in after), None]
+
+
+@dataclass(kw_only=True)
+class Original:
+    """`strategy` by the original's clock. The mechanism that follows it is the same."""
+
+    strategy: Strategy
+    steps_per_epoch: int
+    advances: bool = True
+
+    @property
+    def bn(self) -> str:
+        return self.strategy.bn
+
+    def schedule(self, n: int) -> Schedule:
+        ours = self.strategy.schedule(n)
+        freeze, anneal = ours.freeze, ours.anneal
+        if isinstance(self.strategy, FreezeOut):
+            t_0, power = self.strategy.t_0, POWERS[self.strategy.how_scale]
+            # In the original's order of operations, for its float error: on a whole step `past` hangs on it.
+            freeze = anneal = (*((t_0 + (1 - t_0) * i / (n - 1)) ** power for i in range(n - 1)), 1.0)
+        return OriginalSchedule(
+            freeze, anneal, ours.scaled, steps_per_epoch=self.steps_per_epoch, advances=self.advances
+        )
+
+
+def check_compat(compat: str | None, strategy: Any) -> None:
+    """Raise ValueError for an unknown mode, or a strategy that the original does not have."""
+    if compat is None:
+        return
+    check_choice("compat", compat, MODES)
+    if not isinstance(strategy, Baseline | FreezeOut | Shortened):
+        raise ValueError("compat=original: the original has no such strategy; choose baseline, shortened or freezeout")
+    if isinstance(strategy, FreezeOut) and strategy.const_time:
+        raise ValueError("compat=original: the original's const_time does not run; set strategy.const_time=false")
+
+
+def applied(compat: str | None, strategy: Strategy, model: Any, steps_per_epoch: int) -> Strategy:
+    """The strategy as it is followed; model: the fields of the network, for VGG's clock stands still."""
+    if compat is None:
+        return strategy
+    return Original(strategy=strategy, steps_per_epoch=steps_per_epoch, advances=not isinstance(model, VGG))
