@@ -7,11 +7,13 @@ FIGURES ?= figures
 ARGS ?=
 STAMP := $(VENV)/installed
 
+REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
+
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow lint data predict analysis dashboard clean
+.PHONY: help install sweep test test-slow test-gpu lint data predict analysis reproduce-figures dashboard clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## make .venv and install the tested set of versions
 
@@ -31,6 +33,9 @@ test: install ## the tests that take minutes
 test-slow: install ## the longer tests
 	$(BIN)/python -m pytest -m 'slow and not gpu'
 
+test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
+	$(BIN)/python -m pytest -m gpu -rs
+
 lint: install ## ruff check, ruff format, mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,6 +49,13 @@ predict: install ## what strategies would save, without training (ARGS='model=wr
 
 analysis: install ## redraw the Pareto plots of every sweep in RUNS
 	$(BIN)/python -m analysis pareto --runs $(RUNS) --out $(FIGURES)
+
+reproduce-figures: install ## redraw the paper's figures, training what is missing (PRESET=cached, quick or paper)
+	@sweeps=$$($(REPRODUCE) --sweeps) || exit $$?; for sweep in $$sweeps; do \
+		$(BIN)/python -m freezeout -m sweeps=$$sweep out=$(RUNS) $(ARGS) || \
+		{ code=$$?; [ $$code -eq 1 ] || exit $$code; }; \
+	done  # 1: some runs failed, and the figures are drawn without them
+	@$(REPRODUCE)
 
 dashboard: install ## look at the runs' W&B logs in the terminal
 	$(BIN)/wandb leet $(RUNS)/wandb

@@ -1,4 +1,4 @@
-"""`python -m analysis pareto | table | status`: from records only; nothing is trained."""
+"""`python -m analysis pareto | table | status | figures | keep`: from records only; nothing is trained."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.claims import claims_text
+from analysis.figures import draw_figure
+from analysis.keep import keep
 from analysis.load import NothingToDrawError, load, write_runs
 from analysis.panels import Panel, panels
+from analysis.paper import FIGURES, runs_of
 from analysis.plots import AXES, draw
+from analysis.presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
+from analysis.schedules import draw_schedules
 from analysis.summary import left_out_text, next_text, panel_text, status_text
 
 
@@ -20,6 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0; 2 after one line on stderr when there is nothing to show or the request is wrong."""
     chosen = _parser().parse_args(arguments)
     try:
+        if chosen.command == "figures":
+            _figures(chosen)
+            return 0
+        if chosen.command == "keep":
+            print("\n".join(f"wrote {path}" for path in keep(chosen.runs, chosen.sweep, chosen.out)))
+            return 0
         table = _of_sweep(load(chosen.runs), chosen.sweep)
         if chosen.command == "status":
             print(status_text(table))
@@ -53,7 +65,34 @@ def _parser() -> argparse.ArgumentParser:
                 "--out", type=Path, default=Path("figures"), help="where figures go (default: figures)"
             )
             command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
+    command = commands.add_parser("figures", help="redraw the paper's figures, and print its claims beside the runs")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
+    command.add_argument("--out", type=Path, default=Path("figures/paper"), help="default: figures/paper")
+    command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
+    command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
+    command = commands.add_parser("keep", help="keep the records of a finished sweep for the preset cached")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
+    command.add_argument("--sweep", required=True, help="its name")
+    command.add_argument("--out", type=Path, default=RECORDS, help="default: analysis/records")
     return parser
+
+
+def _figures(chosen: argparse.Namespace) -> None:
+    """Draw before printing, as the other commands; with --sweeps say what there is to train and for which preset."""
+    sources = [choose(figure, chosen.preset, chosen.runs) for figure in FIGURES]
+    if chosen.sweeps:
+        for figure, source in zip(FIGURES, sources, strict=True):
+            print(f"figure {figure.number}: {source.preset}, sweep {source.sweep} in {source.root}", file=sys.stderr)
+        print(paper_cost([*FIGURES], chosen.runs), file=sys.stderr)
+        print("\n".join(to_train(sources)))
+        return
+    tables = {root: loaded(root) for root in {source.root for source in sources}}
+    paths = draw_schedules(chosen.out)
+    runs = {}
+    for figure, source in zip(FIGURES, sources, strict=True):
+        paths += draw_figure(figure, tables[source.root], source, chosen.out)
+        runs[figure.number] = runs_of(figure, tables[source.root], source.sweep)
+    print(*(f"wrote {path}" for path in paths), claims_text(runs), sep="\n")
 
 
 def _of_sweep(table: pd.DataFrame, sweep: str | None) -> pd.DataFrame:

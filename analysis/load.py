@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.naming import configuration, describe, knob, series
 from analysis.savings import with_savings, without_other_machines
-from freezeout.records import read_record, record_paths, replacing
+from freezeout.records import read_lines, read_record, record_paths, replacing
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
 REPEATED_AT_MOST = (
@@ -74,6 +74,8 @@ def write_runs(table: pd.DataFrame, out: Path) -> Path:
 def _records(root: Path) -> dict[str, dict[str, Any]]:
     """Every record below `root` by run id; an unreadable one is a record that says so."""
     records: dict[str, dict[str, Any]] = {}
+    for path in sorted(root.glob("*.jsonl")):  # kept ones, as in analysis/records
+        records |= {record["run_id"]: record for record in read_lines(path)}
     for folder in record_paths(root):
         run_id = f"{folder.parent.name}-{folder.name}"
         try:

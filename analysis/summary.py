@@ -129,11 +129,13 @@ def status_text(table: pd.DataFrame) -> str:
 
 def next_text(runs: Path, drawn: set[str]) -> str:
     """Commands to try next; the sweeps that are offered are those of the checkout that are not drawn yet."""
-    sweeps = sorted(p.stem for p in (Path(__file__).parents[1] / "sweeps").glob("*.yaml") if p.stem not in drawn)
+    there = {p.stem for p in (Path(__file__).parents[1] / "sweeps").glob("*.yaml")}
+    sweeps = sorted(name for name in there - drawn - {"quick"} if not name.startswith("figure"))
     commands = [
         (f"python -m freezeout -m sweeps={name}", "another sweep; its file says what it costs") for name in sweeps[:2]
     ]
     commands += [
+        ("make reproduce-figures", "the paper's figures and claims; without PRESET= it trains nothing"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
         (f"python -m analysis status --runs {runs}", "which runs are done, failed or missing"),
         ("make dashboard", "the curves of every run"),

@@ -67,7 +67,7 @@ def make_run(root: Path, strategy: dict[str, Any], seed: int = 0, **changes: Any
         "saving": {"estimated": None, "predicted": 1 - budget},
         **changes,
     }
-    name = digest({"strategy": strategy, "group": record["group"]})
+    name = digest({"strategy": strategy, "group": record["group"], "steps": record["steps"]})
     record["run_id"] = run_id(name, seed)
     write_json_atomic(run_folder(root, name, seed) / "record.json", record)
     return {"run_id": record["run_id"], "seed": seed, "label": {"strategy": strategy, "epochs": EPOCHS}}

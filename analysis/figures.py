@@ -1,0 +1,170 @@
+"""The paper's Figures 2 to 5 in the paper's form, with what it lacks: the rival, intervals, and measured time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.estimates import CURVE
+from analysis.paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
+from analysis.plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
+from analysis.presets import Chosen
+from analysis.sheet import SMALL, Sheet, draw_nothing
+
+STRATEGIES = [f"FreezeOut {how} {rates}" for how in ("cubic", "linear") for rates in ("scaled", "unscaled")]
+COLUMNS = (
+    *("source", "preset", "series", "t_0", "knob", "epochs", "n", "error", "error_low", "error_high", "error_sd"),
+    *("estimated_saving", "predicted_saving", "measured_saving", "measured_saving_low", "measured_saving_high"),
+    *("seconds_train", "seconds_train_low", "seconds_train_high", "error_difference", "error_difference_low"),
+    *("error_difference_high", "verdict", "against_curve", "against_curve_low", "against_curve_high", "papers_x"),
+)
+UNITS = ((120 * 60, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "s"))  # from so many seconds on
+
+
+def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) -> list[Path]:
+    """Write figure<number>.png, .svg, .pdf and .csv into `out`; a figure without runs says why it has none."""
+    runs = runs_of(figure, table, chosen.sweep)
+    stem = out / figure.sweep
+    if runs.empty:
+        quick = ", quick" if chosen.sweep == "quick" else ""
+        heading = f"Figure {figure.number}{quick}: not drawn\n({figure.title})"
+        return draw_nothing(heading, why_empty(figure, chosen), [*COLUMNS], stem)
+    made = points_of(runs)
+    theirs = read_off(figure) if figure.at_papers_size(runs) else read_off(figure).iloc[:0]
+    names = list(dict.fromkeys(made["series"]))
+    entries = len(names) + 1 + (figure.tolerance is not None) + (len(theirs) > 0)
+    sheet = Sheet(title(figure, runs), note(figure, runs, made, theirs), 2, legend=(entries + 1) // 2)
+    with plt.rc_context(SMALL):
+        for i, (axes, axis) in enumerate(zip(sheet.panels, figure.axes, strict=True)):
+            panel(axes, axis, figure, made, theirs if i == 0 else theirs.iloc[:0])
+            axes.set_title(f"({'ab'[i]})", loc="left")
+            axes.set_ylabel(f"{str(runs['evaluation_split'].iloc[0]).capitalize()} error (%)")
+        handles, labels = sheet.panels[0].get_legend_handles_labels()
+        where: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": sheet.legend_at}
+        sheet.figure.legend(handles, labels, **where, ncols=2, frameon=False, handlelength=1.4, columnspacing=1.2)
+    return sheet.finish(rows(made, theirs, chosen), stem)
+
+
+def title(figure: Figure, runs: pd.DataFrame) -> str:
+    if figure.at_papers_size(runs):
+        up_to = "up to " if runs["epochs"].nunique() > 1 else ""
+        return f"Figure {figure.number}: {figure.title}, {up_to}{runs['epochs'].max():g} epochs"
+    where = f"{figure.small or runs['model'].iloc[0]} on {runs['dataset'].iloc[0]}"
+    return f"Figure {figure.number}, quick: {where},\nnot the paper's size"
+
+
+def why_empty(figure: Figure, chosen: Chosen) -> str:
+    if chosen.sweep == "quick" and figure.small is None:
+        return (
+            f"Nothing honest to draw at quick size. Figure {figure.number} is Figure 2's network on another data set, "
+            "and quick has one data set, digits. PRESET=paper trains it."
+        )
+    return f"No finished run of sweep {chosen.sweep} yet. make reproduce-figures PRESET={chosen.preset} trains them."
+
+
+def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.DataFrame) -> str:
+    """What the reader must know of the points, in sentences."""
+    few, many = int(made["n"].min()), int(made["n"].max())
+    seeds = f"{many} seeds a point" if few == many else f"{few} to {many} seeds a point (no bars with one)"
+    parts = [
+        f"Coloured: FreezeOut. {seeds.capitalize()}; bars: 95 % t intervals over seeds, the baseline's too; "
+        "shading: one standard deviation."
+    ]
+    if SECONDS in figure.axes:
+        parts.append("Each point is a whole run of another length, so the baseline's curve is the shortened baseline.")
+    else:
+        parts.append("In (a) a shortened baseline stands at the share of the steps that it leaves out.")
+    parts.append(f"Measured on {runs['device'].iloc[0]}.")
+    known = len(read_off(figure)) > 0
+    if len(theirs):
+        scaled = ", minutes scaled so that the longest baselines meet" if SECONDS in figure.axes else ""
+        parts.append(f"Faint: the paper's own points, read off its figure by eye{scaled}.")
+    elif known:
+        parts.append("The paper's own points are of another network and data set and left out.")
+    else:
+        parts.append(f"No points of the paper's Figure {figure.number} have been read off.")
+    images = runs["evaluation_images"].iloc[0]
+    if images < 2000:
+        parts.append(f"Smoke data: {images:.0f} test images settle nothing.")
+    return " ".join(parts)
+
+
+def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    """Error against one axis: every series with its bars and shading, the paper's points faint behind."""
+    unit, factor = "", axis.factor
+    if axis is SECONDS:
+        longest = made["seconds_train"].max()
+        divisor, name = next((d, n) for least, d, n in UNITS if longest >= least)
+        unit, factor = f" ({name})", 1 / divisor
+    base = made[made["strategy"] == "baseline"].sort_values("epochs").iloc[-1:]
+    if figure.tolerance is not None and len(base):
+        error = base["error"].iloc[0]
+        band: dict[str, Any] = {"color": FRONT_COLOUR, "alpha": 0.6, "lw": 0, "zorder": 0}
+        words = f"within {figure.tolerance:g} % of the baseline's error"
+        axes.axhspan(error, error * (1 + figure.tolerance / 100), **band, label=words)
+    scale = 1.0
+    if axis is SECONDS and len(theirs) and len(base):
+        scale = base["seconds_train"].iloc[0] * factor / theirs.loc[theirs["series"] == "baseline", "x"].max()
+    for i, (name, own) in enumerate(theirs.groupby("series", sort=False)):
+        label = "the paper's points" if i == 0 else None
+        colour, marker = look(str(name))
+        faint: dict[str, Any] = {"color": colour, "alpha": 0.3, "ms": 3, "lw": 0.6, "mew": 0, "zorder": 1}
+        axes.plot(own["x"] * scale, own["error"], f"-{marker}", **faint, label=label)
+    curve = made[made["strategy"].isin(CURVE) & made[axis.column].notna()].sort_values(axis.column)
+    if len(curve) > 1:
+        x = curve[axis.column] * factor
+        axes.plot(x, curve["error"], "--", color=CURVE_COLOUR, lw=0.8, zorder=2, label="the curve to beat")
+    for name, own in made.groupby("series", sort=False):
+        series(axes, str(name), own[own[axis.column].notna()].sort_values(axis.column), axis.column, factor)
+    axes.set_xlabel(axis.label + unit)
+    axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))  # an interval may reach below 0, errors and seconds cannot
+    if axis in (SECONDS, EPOCHS):
+        axes.set_xlim(left=0)
+
+
+def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float) -> None:
+    if own.empty:
+        return
+    colour, marker = look(name)
+    x, y, sd = own[column] * factor, own["error"], own["error_sd"]
+    bars: dict[str, Any] = {"elinewidth": 0.6, "capsize": 1.5, "capthick": 0.6, "alpha": 0.7, "zorder": 3}
+    bars["yerr"] = [y - own["error_low"], own["error_high"] - y]
+    if f"{column}_low" in own:
+        bars["xerr"] = [x - own[f"{column}_low"] * factor, own[f"{column}_high"] * factor - x]
+    axes.errorbar(x, y, **bars, fmt="none", ecolor=colour)
+    rival = own["strategy"].iloc[0] in CURVE
+    if len(own) > 1:
+        axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.15, lw=0, zorder=1)
+    else:
+        axes.vlines(x, y - sd, y + sd, color=colour, alpha=0.15, lw=6, zorder=1)
+    line = "" if rival or len(own) == 1 else "-"
+    style: dict[str, Any] = {"color": colour, "ms": 4, "mec": "white", "mew": 0.4, "lw": 0.9, "zorder": 4}
+    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + swept(own))
+
+
+def swept(own: pd.DataFrame) -> str:
+    """`, $t_0$ = 0.8`, or from where to where the points of a series go."""
+    values = sorted(own["t_0"].dropna().unique())
+    if not values:
+        return ""
+    return f", $t_0$ = {values[0]:g}" if len(values) == 1 else f", $t_0$ {values[-1]:g} to {values[0]:g}"
+
+
+def look(name: str) -> tuple[str, str]:
+    """Colour and marker: the same for a strategy in every figure."""
+    if name not in STRATEGIES:
+        return CURVE_COLOUR, "D" if name == "baseline" else "s"
+    i = STRATEGIES.index(name)
+    return COLOURS[i], MARKERS[i]
+
+
+def rows(made: pd.DataFrame, theirs: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
+    """What the CSV holds: our points, then the paper's where they are drawn."""
+    ours = made.assign(source="runs", preset=chosen.preset).reindex(columns=[*COLUMNS])
+    paper = theirs.rename(columns={"x": "papers_x"}).assign(source="paper, read off")
+    # Not pd.concat, which would guess the type of columns that only one side fills.
+    return pd.DataFrame([*ours.to_dict("records"), *paper.to_dict("records")], columns=[*COLUMNS])

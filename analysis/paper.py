@@ -1,0 +1,119 @@
+"""The paper's figures with results: what each shows there, and the runs and points that ours draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.estimates import CURVE, points
+
+READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error; Figures 3 and 4 only
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What error is drawn against: a column of the points, times `factor`."""
+
+    column: str
+    label: str
+    factor: float = 100.0
+
+
+MEASURED = Axis("measured_saving", "Training time saved, measured (%)")
+PREDICTED = Axis("budget_or_predicted", "Training time saved, predicted from FLOPs (%)")
+ESTIMATED = Axis("budget_or_estimated", "Training time saved, the paper's estimate (%)")
+SECONDS = Axis("seconds_train", "Training time, measured", 1.0)
+EPOCHS = Axis("predicted_epochs", "Training time, predicted from FLOPs (baseline epochs)", 1.0)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper. `model` and `dataset` are the paper's, as the table of runs writes them.
+
+    axes: the paper's own first, then the one beside it that the paper lacks. small: the family's member that quick
+    trains, or None where quick has nothing honest to draw. tolerance: the band of relative error, in per cent.
+    """
+
+    number: int
+    family: str
+    model: str
+    dataset: str
+    title: str
+    axes: tuple[Axis, Axis]
+    small: str | None
+    tolerance: float | None = None
+
+    @property
+    def sweep(self) -> str:
+        return f"figure{self.number}"
+
+    def at_papers_size(self, runs: pd.DataFrame) -> bool:
+        return bool((runs["model"] == self.model).all() and (runs["dataset"] == self.dataset).all())
+
+
+DENSENET = ("densenet_bc", "densenet_bc (depth 76, growth 12)")
+FIGURES = (
+    Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), "DenseNet-BC 16/4", 3.0),
+    Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), None, 3.0),
+    Figure(
+        4,
+        "wide_resnet",
+        "wide_resnet (depth 40, widen 4)",
+        "cifar100",
+        "WRN-40-4, CIFAR-100",
+        (SECONDS, EPOCHS),
+        "WRN-10-1",
+    ),
+    Figure(
+        5,
+        "vgg",
+        "vgg (width 1, dropout 0.5)",
+        "cifar100",
+        "VGG-16, CIFAR-100",
+        (PREDICTED, MEASURED),
+        "VGG-16 (width 1/8)",
+    ),
+)
+
+
+def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
+    """The runs that may enter the figure: of one group, the one with the most runs (the first where they tie)."""
+    if "left_out" not in table:
+        return pd.DataFrame()
+    found = table[(table["sweep"] == sweep) & (table["model_name"] == figure.family) & table["left_out"].isna()]
+    if sweep == "quick" and figure.small is None:
+        return found.iloc[:0]
+    return found[found["group"] == found["group"].value_counts().index[0]] if len(found) else found
+
+
+def points_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
+
+    A shortened run's share of the steps stands for it on the axes of estimates and predictions.
+    """
+    made = points(runs, np.random.default_rng(0))
+    made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
+    made["t_0"] = made["label"].map(runs.groupby("label")["t_0"].first()) if "t_0" in runs else np.nan
+    rival = made["strategy"].isin(CURVE)
+    made["budget_or_predicted"] = made["predicted_saving"]
+    made["budget_or_estimated"] = made["estimated_saving"].where(~rival, made["predicted_saving"])
+    made["predicted_epochs"] = made["epochs"] * (1 - made["predicted_saving"])
+    return made
+
+
+def read_off(figure: Figure) -> pd.DataFrame:
+    """The paper's own points: series, x in the units of its first axis, error; empty where none were read off."""
+    table = pd.read_csv(READ_OFF)
+    table = table[table["figure"] == figure.number]
+    scaled = table["scale_lr"].map({True: "scaled", False: "unscaled", "True": "scaled", "False": "unscaled"})
+    names = "FreezeOut " + table["how_scale"].fillna("") + " " + scaled.fillna("")
+    return pd.DataFrame(
+        {
+            "series": names.where(table["strategy"] == "freezeout", "baseline"),
+            "x": table["x"],
+            "error": table["error_percent"],
+        }
+    )

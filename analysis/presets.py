@@ -1,0 +1,70 @@
+"""Where each figure's runs come from: the one place that decides the preset."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.load import NothingToDrawError, load
+from analysis.paper import Figure
+
+PRESETS = ("quick", "paper", "cached")
+HOUSE = Path(__file__).parents[1]
+RECORDS = Path(__file__).parent / "records"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A figure's runs: those of `sweep` below `root`. `preset` is never "cached" where something is to be trained."""
+
+    preset: str
+    root: Path
+    sweep: str
+
+
+def choose(figure: Figure, asked: str | None, runs: Path, records: Path = RECORDS) -> Chosen:
+    """Without a preset asked for: cached where the committed records hold the figure's runs, else quick."""
+    held = {path.stem for path in (records / "sweeps").glob("*.json")}
+    own = figure.sweep if figure.sweep in held else "quick"  # runs at the paper's size are preferred to quick ones
+    preset = asked or ("cached" if own in held else "quick")
+    if preset == "cached":
+        return Chosen(preset, records, own)
+    return Chosen(preset, runs, figure.sweep if preset == "paper" else "quick")
+
+
+def to_train(chosen: list[Chosen]) -> list[str]:
+    """The sweeps that must be finished before the figures are drawn; none for cached ones."""
+    return list(dict.fromkeys(one.sweep for one in chosen if one.preset != "cached"))
+
+
+def loaded(root: Path) -> pd.DataFrame:
+    """The table of the records below `root`; an empty one where there is none yet."""
+    try:
+        return load(root)
+    except NothingToDrawError:
+        return pd.DataFrame({"sweep": [], "status": []})
+
+
+def paper_cost(figures: list[Figure], runs: Path) -> str:
+    """What the paper's sizes would add to what is there: runs and GPU-hours, as the headers of the sweeps say."""
+    table = loaded(runs)
+    parts, all_runs, all_hours = [], 0, 0.0
+    for figure in figures:
+        text = (HOUSE / "sweeps" / f"{figure.sweep}.yaml").read_text(encoding="utf-8")
+        count = int(_said(r"^# Runs:\s+(\d+)", text))
+        left = count - int(((table["sweep"] == figure.sweep) & (table["status"] == "done")).sum())
+        hours = float(_said(r"^# GPU-hours: ([\d.]+)", text)) * left / count
+        parts.append(f"{figure.sweep} {left} runs, {hours:.0f} h")
+        all_runs, all_hours = all_runs + left, all_hours + hours
+    words = "predicted from FLOPs, see sweeps/"
+    return f"PRESET=paper would add {all_runs} runs, about {all_hours:.0f} GPU-hours ({words}): {'; '.join(parts)}"
+
+
+def _said(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"sweeps/: a header lacks the line {pattern}")
+    return found[1]

@@ -1,0 +1,103 @@
+"""How long a sweep should take, said before it starts: each network is timed once, and no run is changed by it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from freezeout import cost, forecast, profiling
+from freezeout.plan import Plan, make_plan
+from freezeout.predict import composed
+
+WORDS = ["machine=cpu", "machine.threads=1", "tracker=none"]
+
+
+def plan(*words: str) -> Plan:
+    return make_plan(composed([*WORDS, *words]))
+
+
+@pytest.fixture
+def timed(monkeypatch) -> list[Plan]:
+    """Every step takes 0.1 s; the plans that were timed."""
+    seen: list[Plan] = []
+
+    def visit(plan: Plan, prefix: int, steps: int) -> float:
+        assert (prefix, steps) == (0, forecast.STEPS)
+        seen.append(plan)
+        return 0.1
+
+    monkeypatch.setattr(profiling, "visit", visit)
+    return seen
+
+
+def test_a_run_costs_its_steps_by_flops_and_its_evaluations() -> None:
+    baseline, frozen = plan("strategy=baseline", "epochs=10"), plan("t_0=0.5", "epochs=10")
+    forward = sum(c.forward for c in baseline.costs) / cost.step_cost(baseline.costs, 0)
+    images = 10 * 360 + 360 + 1437  # of each epoch, and of the end: test and training set
+    assert forecast.steps_of(baseline) == pytest.approx(280 + forward * images / 50)
+    saved = frozen.saving["predicted"] * 280
+    assert forecast.steps_of(frozen) == pytest.approx(forecast.steps_of(baseline) - saved)
+    short = plan("strategy=shortened", "strategy.budget=0.5", "epochs=10")
+    assert forecast.steps_of(short) == pytest.approx(140 + forward * (5 * 360 + 360 + 1437) / 50)
+
+
+def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_path) -> None:
+    out = f"out={tmp_path}"
+    plans = [plan(out, f"t_0={t}", f"seed={s}", "epochs=20") for t in (0.3, 0.8) for s in (0, 1)]
+    plans.append(plan(out, "strategy=baseline", "epochs=20"))
+    plans.append(plan(out, "strategy=baseline", "epochs=20", "model=densenet_bc_16_4"))
+    said = forecast.forecast(plans)
+    assert len(timed) == 2
+    minutes = sum(0.1 * forecast.steps_of(p) for p in plans) / 60
+    assert said == f"about {minutes:.1f} min for 6 runs, one after another (from 5 timed steps of each network)"
+
+
+def test_a_stored_profile_is_taken_instead(timed, tmp_path) -> None:
+    known = plan(f"out={tmp_path}", "strategy=baseline", "epochs=20")
+    known.profile_path.parent.mkdir(parents=True)
+    known.profile_path.write_text(json.dumps({"seconds": [0.01] * known.stages}))
+    assert forecast.forecast([known]).startswith(f"about {0.01 * forecast.steps_of(known):.0f} s for 1 run, ")
+    assert timed == []
+
+
+def test_runs_of_seconds_are_not_forecast(timed) -> None:
+    assert forecast.forecast([plan("epochs=1")]) is None
+    assert timed == []
+
+
+def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -> None:
+    def visit(*_) -> float:
+        raise torch.OutOfMemoryError("out of memory\nmany details")
+
+    monkeypatch.setattr(profiling, "visit", visit)
+    assert forecast.forecast([plan("epochs=20")]) == "no forecast: out of memory"
+
+
+def test_torchs_random_state_and_threads_are_left_as_they_were() -> None:
+    torch.manual_seed(3)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert forecast.forecast([plan("epochs=20", f"machine.threads={threads + 1}")]).startswith("about ")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_sweep_says_its_forecast_first_and_gives_the_results_of_one_without(freezeout, monkeypatch, tmp_path) -> None:
+    words = ["-m", "t_0=0.5,0.8", "epochs=2", "sweep=mine"]
+
+    def results(out: str) -> list[tuple]:
+        found = sorted((tmp_path / out).glob("*/0/record.json"))
+        return [(p.parts[-3], [e["train_loss"] for e in json.loads(p.read_text())["epochs"]]) for p in found]
+
+    silent = freezeout(*words, "out=without")
+    assert "about" not in silent.err.split("[1/2]")[0]
+    monkeypatch.setattr(forecast, "WORTH", 1)
+    said = freezeout(*words, "out=with")
+    assert "s for 2 runs, one after another" in said.err.split("[1/2]")[0]
+    assert results("with") == results("without") != []
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(40.2, "40 s"), (252, "4.2 min"), (27_000, "7.5 h")])
+def test_a_duration_is_read_at_a_glance(seconds: float, words: str) -> None:
+    assert forecast.duration(seconds) == words
