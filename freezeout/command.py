@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import hydra
@@ -15,7 +14,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from freezeout import config as configuration
 from freezeout.config import ConfigError
-from freezeout.stopping import Stop
 from freezeout.sweeper import SweepError
 from hydra_plugins.freezeout import Arms
 
@@ -53,16 +51,19 @@ def run(composed: DictConfig) -> tuple[str, bool]:
             print(f"note: {note}", file=sys.stderr)
         print(tracking.destination(config.tracker, plan.folder.parent.parent), file=sys.stderr)
     record = runner.run(plan, config.sweep)
-    return runner.summary(plan, record), record["status"] == "done"
+    where = f", {plan.folder / 'record.json'}" if config.sweep is None and record["status"] == "done" else ""
+    return runner.summary(plan, record) + where, record["status"] == "done"
 
 
-def main() -> None:
-    """Console entry point. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
+def main() -> int:
+    """The exit code. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the words are ours
     configuration.register()
     Plugins.instance().register(Arms)
     arguments = get_args_parser().parse_args()
+    if arguments.multirun and (arguments.cfg or arguments.info):
+        return say("freezeout: --cfg and --info show one run: leave out -m", MISTAKE)
     asked_elsewhere = any(word.startswith("hydra.searchpath") for word in arguments.overrides)
     try:
         if not arguments.shell_completion:
@@ -72,18 +73,12 @@ def main() -> None:
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         if full:
             raise
-        sys.exit(say(f"freezeout: {configuration.one_line(error)}", MISTAKE))
+        return say(f"freezeout: {configuration.one_line(error)}", MISTAKE)
     except SweepError as error:
-        sys.exit(say(f"freezeout: {error}", FAILED))
-    except (Stop, KeyboardInterrupt) as error:
-        number = getattr(error, "signal", None) or signal.SIGINT
-        sys.exit(say("freezeout: interrupted; the same command goes on where it stopped", 128 + number))
+        return say(f"freezeout: {error}", FAILED)
+    return 0
 
 
 def say(line: str, code: int) -> int:
     print(line, file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -89,6 +89,10 @@ class Config:
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_at_least("seed", self.seed, 0)
+        if self.seed >= 2**63:
+            raise ValueError(f"seed={self.seed}: must be less than 2 ** 63")
+        if not self.out:
+            raise ValueError("out=: must name a folder, as in out=runs")
         check_at_least("epochs", self.epochs, 1)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
@@ -151,7 +155,12 @@ def one_line(error: BaseException) -> str:
         return str(error)
     texts = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
     lines = [line.strip() for text in texts for line in text.splitlines()]
-    kept = [x for x in lines if x and not re.match(r"(full_key|reference_type|object_type|Set the environment)", x)]
+    noise = r"(full_key|reference_type|object_type|Set the environment|To append to your config)"
+    kept = [x for x in lines if x and not re.match(noise, x)]
+    if match := re.search(r"Key '(\w+)' not in '(\w+)'", " ".join(kept)):
+        schemas = {schema.__name__: schema for table in TABLES.values() for schema in table.values()}
+        if schema := schemas.get(match[2]):
+            kept.append(f"there is no {match[1]}{nearest(match[1], [f.name for f in dataclasses.fields(schema)])}")
     keys = [x.split(":", 1)[1].strip() for x in lines if x.startswith("full_key:")]
     where = f"{keys[0]}: " if keys and keys[0] and not any(keys[0] in x for x in kept) else ""
     return where + " ".join(dict.fromkeys(kept))
@@ -175,14 +184,17 @@ def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = 
             raise ConfigError(f"{override}: there is no {root}{nearest(root, fields)}")
         if key == "sweeps" and not multirun and value not in ("null", ""):
             raise ConfigError(f"sweeps={value} names many runs: add -m (python -m freezeout -m sweeps={value})")
-        if (key in TABLES or key == "sweeps") and not searchpath and re.fullmatch(r"[\w,.-]+", value):
-            for choice in value.split(","):
-                if choice not in options(key) and choice != "null":
+        if key == "sweeps" and "," in value:
+            raise ConfigError(f"sweeps={value}: one file at a time; give them in turn, what they share is trained once")
+        if key in TABLES or key == "sweeps":
+            choices = value.split(",") if re.fullmatch(r"[\w,.-]*", value) else []
+            for choice in choices:
+                if choice in ("", "null") or (choice not in options(key) and not searchpath):
                     raise ConfigError(f"{key}={choice}: unknown{nearest(choice, options(key))}")
 
 
 def nearest(given: str, allowed: list[str]) -> str:
-    close = get_close_matches(given, allowed, n=1, cutoff=0.4)
+    close = get_close_matches(given, allowed, n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]}?" if close else "."
     return f"{guess} There are: {', '.join(allowed)}"
 

@@ -191,6 +191,8 @@ def make_plan(config: Config) -> Plan:
         return _make_plan(config)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from error
+    except (RuntimeError, MemoryError, OverflowError) as error:  # sizes that torch cannot make
+        raise ConfigError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
 
 
 def _make_plan(config: Config) -> Plan:
@@ -203,7 +205,8 @@ def _make_plan(config: Config) -> Plan:
     per_epoch = source.sizes["train"] // config.batch_size
     if per_epoch < 1:
         raise ConfigError(
-            f"batch_size={config.batch_size} is larger than the training set of {source.sizes['train']} images"
+            f"batch_size={config.batch_size} is larger than the training set of {source.sizes['train']} images: "
+            "choose a smaller one"
         )
     full = config.epochs * per_epoch
     stages, costs = stage_costs(config, described, source)

@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -101,14 +102,29 @@ def profile(config: Config, *, measure: bool) -> list[float] | None:
     return profiling.measure(plan)["seconds"] if measure else plan.profile
 
 
+def in_words(section: dict[str, Any]) -> str:
+    """`wide_resnet (depth 10, widen 1)`."""
+    fields = ", ".join(f"{k} {v}" for k, v in section.items() if k != "name" and v is not None)
+    return f"{section['name']} ({fields})" if fields else section["name"]
+
+
+def own_steps(strategy: Strategy, steps: int, saving: float | None) -> int:
+    """How many steps the run itself has where the plain recipe has `steps`; saving: expected of it, where known."""
+    if isinstance(strategy, Shortened):
+        return max(1, round(strategy.budget * steps))
+    if isinstance(strategy, FreezeOut) and strategy.const_time and saving is not None:
+        return round(steps / (1 - saving))
+    return steps
+
+
 def per_cent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def print_table(config: Config, rows: list[Row], marked: float | None) -> None:
-    words = describe(config)
+    words = {group: in_words(section) for group, section in describe(config).items() if isinstance(section, dict)}
     mode = f", compat={config.compat}" if config.compat else ""
-    print(f"{words['model']} on {words['dataset']['name']}, strategy {words['strategy']}{mode}")
+    print(f"{words['model']} on {words['dataset']}, strategy {words['strategy']}{mode}")
     print("\nshare of the baseline's training time saved")
     print(
         "  estimated: the paper's formula (DenseNet-BC only); predicted: counted FLOPs; profiled: seconds of a step at"
@@ -169,7 +185,10 @@ def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) 
     t_0 = getattr(config.strategy, "t_0", None)
     schedule = scheduled(config, config.strategy, len(chain), steps)
     costs = flops.stage_costs(chain, (config.batch_size, 3, *image)) if chain.executable else None
-    print_table(config, savings(config, costs, profile(config, measure=measure), steps, len(chain)), t_0)
+    rows = savings(config, costs, profile(config, measure=measure), steps, len(chain))
+    print_table(config, rows, t_0)
+    chosen = next(row for row in rows if row.t_0 == t_0)
+    steps = own_steps(config.strategy, steps, chosen.predicted if chosen.profiled is None else chosen.profiled)
     print(f"\n  stage                       parameters   freezes at step (of {steps})")
     for (name, stage), step in zip(chain.stages.items(), schedule.freeze_steps(steps), strict=True):
         count = sum(p.numel() for p in stage.parameters())

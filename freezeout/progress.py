@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch._dynamo.callback
 
 from freezeout import cost, records
 from freezeout.plan import Plan, device_model
@@ -29,11 +30,25 @@ class Run:
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start, compiled = time.perf_counter(), self.seconds["compile"]
         try:
             yield
         finally:
-            self.seconds[part] += time.perf_counter() - start
+            self.seconds[part] += time.perf_counter() - start - (self.seconds["compile"] - compiled)
+
+    def time_compilations(self) -> None:
+        """From now on, charge torch.compile's work to `compile` and to nothing else, whenever it happens."""
+        began: list[float] = []
+
+        def end(_: object) -> None:
+            took = time.perf_counter() - began.pop()
+            self.seconds["compile"] += took
+            self.training.clock.exclude(took)
+
+        handler = torch._dynamo.callback.callback_handler
+        handler.clear()  # those of the run before this one in the same process
+        handler.register_start_callback(lambda _: began.append(time.perf_counter()))
+        handler.register_end_callback(end)
 
     def open_segment(self, started: str, host: str) -> None:
         """A segment is one attempt, from start or resumption to its end; kept up to date by every checkpoint."""

@@ -98,11 +98,21 @@ def append_line(path: Path, entry: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The entries of a JSON-lines file; [] when there is none; an unfinished last line is dropped."""
+    """The entries of a JSON-lines file; [] when there is none; an unfinished last line is dropped.
+
+    Raises ValueError naming the line that is damaged otherwise.
+    """
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n") and line.strip()]
+    entries = []
+    for number, line in enumerate(lines, 1):
+        if line.endswith("\n") and line.strip():
+            try:
+                entries.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"{path}: line {number} is no JSON; delete the run's folder to train again") from error
+    return entries
 
 
 def rewrite_lines(path: Path, entries: list[dict[str, Any]]) -> None:

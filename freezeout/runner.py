@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import functools
 import math
 import sys
 import traceback
@@ -39,9 +41,22 @@ def run(plan: Plan, sweep: str | None = None, *, quiet: bool = False) -> dict[st
     interrupted (record and checkpoint are written first). Any other failure becomes a record with its reason.
     """
     folder = plan.folder
-    found = records.read_record(folder)
+    try:
+        found = records.read_record(folder)
+    except ValueError as error:
+        raise ConfigError(f"{error}; delete it to train again") from error
     if found is not None and records.is_finished(found):
         return found
+    stop = Stop()
+    with stop.on_signals():
+        return _in_its_folder(plan, sweep, found, quiet, stop)
+
+
+def _in_its_folder(
+    plan: Plan, sweep: str | None, found: dict[str, Any] | None, quiet: bool, stop: Stop
+) -> dict[str, Any]:
+    """Hold the run's folder for this process alone, and train there."""
+    folder, current = plan.folder, begin(plan)  # begun first: a network that cannot be built leaves no folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -54,14 +69,16 @@ def run(plan: Plan, sweep: str | None = None, *, quiet: bool = False) -> dict[st
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError(f"{folder}: another process is training this run") from error
-        return _run(plan, sweep, found, quiet)
+        try:
+            return _run(current, sweep, found, quiet, stop)
+        except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
+            raise ConfigError(f"{folder}: {error.strerror}; the same command goes on once that is mended") from error
 
 
-def _run(plan: Plan, sweep: str | None, found: dict[str, Any] | None, quiet: bool) -> dict[str, Any]:
-    folder, started = plan.folder, datetime.now(UTC).isoformat(timespec="seconds")
+def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, quiet: bool, stop: Stop) -> dict[str, Any]:
+    plan, folder, started = current.plan, current.plan.folder, datetime.now(UTC).isoformat(timespec="seconds")
     origin = provenance(plan.device)
     records.write_text_atomic(folder / "config.yaml", plain_yaml(plan.described))
-    current = begin(plan)
     try:
         resume(current)
     except ValueError as error:
@@ -80,29 +97,35 @@ def _run(plan: Plan, sweep: str | None, found: dict[str, Any] | None, quiet: boo
         history=current.epochs,
     )
     status, reason, diverged, results = "done", None, False, {}
-    stop = Stop()
-    with stop.on_signals():
-        try:
-            train(current, stop, tracker, quiet, sweep)
-            results = conclude(current)
-        except Stop:
-            status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
-        except DivergedError as error:
-            status, reason, diverged = "failed", str(error), True
-        except Exception as error:  # whatever it was, the record says so, and a sweep goes on
-            status, reason = "failed", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    try:
+        train(current, stop, tracker, quiet, sweep)
+        results = conclude(current)
+    except Stop:
+        status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
+    except DivergedError as error:
+        status, reason, diverged = "failed", str(error), True
+    except Exception as error:  # whatever it was, the record says so, and a sweep goes on
+        status, reason = "failed", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        with contextlib.suppress(OSError):
             (folder / "error.txt").write_text(traceback.format_exc())
-        record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
-        record["wandb"] = tracker.identity
-        records.write_json_atomic(folder / "record.json", record)
-        tracker.finish(record, folder / "record.json")
+    record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
+    record["wandb"] = tracker.identity
+    records.write_json_atomic(folder / "record.json", record)
+    tracker.finish(record, folder / "record.json")
     if stop.asked:  # also when it came after the last step: a sweep must not go on to the next run
         raise stop
     return record
 
 
 def begin(plan: Plan) -> Run:
-    """The run before its first step."""
+    """The run before its first step. Raises ConfigError when the network does not fit or cannot be built."""
+    try:
+        return _begin(plan)
+    except (RuntimeError, MemoryError) as error:
+        raise ConfigError(f"model: {next(iter(str(error).splitlines()), type(error).__name__)}") from error
+
+
+def _begin(plan: Plan) -> Run:
     config = plan.config
     configure_torch(plan)
     chain = plan.build().to(plan.device)
@@ -110,10 +133,9 @@ def begin(plan: Plan) -> Run:
     freezeout = FreezeOut(chain, optimizer, plan.applied, plan.steps, warmup=config.optimizer.warmup)
     warn_of_short_life(freezeout, config.optimizer.lr)
     if not chain.executable:
-        print(
+        say_once(
             f"note: {plan.described['model']} could not be traced: its {len(chain)} stages are an ordered partition of "
-            "its parameters, frozen by flags alone, without a predicted saving",
-            file=sys.stderr,
+            "its parameters, frozen by flags alone, without a predicted saving"
         )
     synchronise = (lambda: torch.cuda.synchronize(plan.device)) if plan.device.type == "cuda" else (lambda: None)
     training = Training(
@@ -129,10 +151,12 @@ def begin(plan: Plan) -> Run:
         label_smoothing=config.label_smoothing,
         bf16=config.machine.precision == "bf16",
     )
+    current = Run(plan, training)
     if config.machine.compile:
         for stage in chain:
             stage.compile(dynamic=False)
-    return Run(plan, training)
+        current.time_compilations()
+    return current
 
 
 def configure_torch(plan: Plan) -> None:
@@ -150,14 +174,19 @@ def configure_torch(plan: Plan) -> None:
         torch._dynamo.config.recompile_limit = 1024
 
 
+@functools.cache
+def say_once(line: str) -> None:
+    """On stderr, the first time in this process: the runs of a sweep share most of what there is to warn of."""
+    print(line, file=sys.stderr)
+
+
 def warn_of_short_life(freezeout: FreezeOut, base: float) -> None:
     steps = freezeout.schedule.freeze_steps(freezeout.total_steps)[0]
     if freezeout.schedule.scaled and steps is not None and steps < SHORT_LIFE:
         rate = base * freezeout.schedule.factors(0, freezeout.total_steps)[0]
-        print(
+        say_once(
             f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
-            f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer",
-            file=sys.stderr,
+            f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
         )
 
 
@@ -166,13 +195,14 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, swee
     bar = tqdm(
         total=plan.steps,
         initial=training.step,
-        desc=title(plan),
         unit="step",
         leave=False,
         dynamic_ncols=True,
         position=1 if sweep else 0,
         disable=quiet or not sys.stderr.isatty(),
-        bar_format="{desc} |{bar:20}| {n_fmt}/{total_fmt} steps, {remaining} left{postfix}",
+        desc=f"epoch {len(current.epochs) + 1}",
+        # What changes comes first: a narrow terminal cuts the end off.
+        bar_format="{desc} |{bar:12}| {remaining} left, " + title(plan).replace("{", "(").replace("}", ")"),
     )
 
     def on_step() -> bool:
@@ -195,9 +225,9 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, swee
             records.append_line(plan.folder / "metrics.jsonl", current.epochs[-1])
             tracker.log(current.epochs[-1])
             save(current, told=False)
-            bar.set_postfix_str(
-                f"epoch {len(current.epochs)}, error {result.error:.1f} %, {training.freezeout.prefix} frozen"
-            )
+            epochs = -(-plan.steps // training.steps_per_epoch)
+            frozen = f"{training.freezeout.prefix} of {plan.stages} frozen"
+            bar.set_description_str(f"epoch {len(current.epochs)}/{epochs}, error {result.error:.1f} %, {frozen}")
             if stop.asked and training.step < plan.steps:
                 save(current, told=True)
                 raise stop
@@ -221,12 +251,16 @@ def conclude(current: Run) -> dict[str, Any]:
 
 
 def title(plan: Plan) -> str:
-    """A few words that tell this run from the others of a sweep."""
-    fields = {k: v for k, v in plan.described["strategy"].items() if k not in ("name", "bn", "const_time", "epochs")}
-    if plan.config.compat:
-        fields["compat"] = plan.config.compat
-    words = " ".join(f"{k}={v}" for k, v in fields.items())
-    return f"{plan.described['strategy']['name']} {words} seed={plan.config.seed}".replace("  ", " ")
+    """A few words that tell this run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`."""
+    given = dict(plan.described["strategy"])
+    words = [given.pop("name")]
+    if "how_scale" in given:
+        words.append(given.pop("how_scale"))
+    if "scale_lr" in given:
+        words.append("scaled" if given.pop("scale_lr") else "unscaled")
+    words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
+    words += [f"compat={plan.config.compat}"] if plan.config.compat else []
+    return " ".join([*words, f"seed={plan.config.seed}"])
 
 
 def summary(plan: Plan, record: dict[str, Any]) -> str:
@@ -237,4 +271,4 @@ def summary(plan: Plan, record: dict[str, Any]) -> str:
     predicted = record["saving"]["predicted"]
     saving = "" if predicted is None else f", predicted saving {100 * predicted:.1f} %"
     error, seconds = record["error"], record["seconds"]["train"]
-    return f"{words}: error {error:.2f} %, {seconds:.1f} s of training{saving}, {plan.folder / 'record.json'}"
+    return f"{words}: error {error:.2f} %, {seconds:.1f} s of training{saving}"

@@ -33,10 +33,16 @@ class SweepError(Exception):
 
 @dataclass
 class Job:
-    """One run to be: the overrides that make it and the configuration that they compose to."""
+    """One run to be: the overrides that make it and the configuration that they compose to.
+
+    words: what tells it from the sweep's other runs, beside strategy and seed. said: what became of it.
+    """
 
     overrides: list[str]
     config: Config
+    folder: Path = Path()
+    words: str = ""
+    said: str = "left no record"
 
 
 def key_of(override: str) -> str:
@@ -61,34 +67,42 @@ class Arms(Sweeper):
         if all(notes):  # where some arm reads t_0, the others are just its company
             print(*(f"note: {note}" for note in dict.fromkeys(notes)), sep="\n", file=sys.stderr)
         from freezeout import plan, tracking  # torch: only once every job has been checked
+        from freezeout.forecast import forecast
 
-        plans: dict[str, tuple[Job, plan.Plan]] = {}
+        plans: dict[str, plan.Plan] = {}
+        distinct: list[Job] = []
         labels = []
         for job in jobs:
             planned = plan.make_plan(job.config)
+            if planned.run_id in plans:
+                continue
+            plans[planned.run_id] = planned
+            job.folder = planned.folder
             job.overrides.append(f"sweep={name}")
-            if planned.run_id not in plans:
-                plans[planned.run_id] = (job, planned)
-                described = planned.described
-                known_as = {"strategy": described["strategy"], "epochs": described["epochs"]}
-                labels.append({"run_id": planned.run_id, "seed": job.config.seed, "label": known_as})
-        root = next(iter(plans.values()))[1].folder.parent.parent
+            distinct.append(job)
+            described = planned.described
+            known_as = {"strategy": described["strategy"], "epochs": described["epochs"]}
+            labels.append({"run_id": planned.run_id, "seed": job.config.seed, "label": known_as})
+        tell_apart(distinct)
+        root = distinct[0].folder.parent.parent
         try:
             root.mkdir(parents=True, exist_ok=True)
             records.write_json_atomic(records.sweep_path(root, name), {"sweep": name, "runs": labels})
         except OSError as error:
             raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
-        todo = [job for job, planned in plans.values() if not records.is_finished(records.read_record(planned.folder))]
-        dropped = len(jobs) - len(plans)
+        todo = [job for job in distinct if not records.is_finished(record_of(job))]
+        dropped = len(jobs) - len(distinct)
         print(
-            f"sweep {name}: {len(plans)} runs{f' ({dropped} duplicates dropped)' if dropped else ''}, "
-            f"{len(plans) - len(todo)} already done, {len(todo)} to do, records in {root}",
+            f"sweep {name}: {len(distinct)} runs{f' ({dropped} duplicates dropped)' if dropped else ''}, "
+            f"{len(distinct) - len(todo)} already done, {len(todo)} to do, records in {root}",
             file=sys.stderr,
         )
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
+            if expected := forecast([p for p in plans.values() if p.folder in {job.folder for job in todo}]):
+                print(expected, file=sys.stderr, flush=True)
             self.launch(todo)
-        report_failures([planned.folder for _, planned in plans.values()])
+        report_failures(distinct)
 
     def expand(self, arguments: list[str]) -> tuple[str, list[list[str]]]:
         """The name of the sweep and the overrides of each of its runs. What is given on the command line wins."""
@@ -127,7 +141,8 @@ class Arms(Sweeper):
                 bar.update(len(todo))
                 return
             for i, job in enumerate(todo):
-                line = f"[{i + 1}/{len(todo)}] {outcome(self.runs_jobs.launch([job.overrides], initial_job_idx=i)[0])}"
+                job.said = outcome(self.runs_jobs.launch([job.overrides], initial_job_idx=i)[0])
+                line = f"[{i + 1}/{len(todo)}] {job.words}{job.said}"
                 if terminal:
                     bar.write(line, file=sys.stderr)
                 else:
@@ -144,16 +159,33 @@ def outcome(returned: JobReturn) -> str:
         return f"failed: {configuration.one_line(error)}"
 
 
-def report_failures(folders: list[Path]) -> None:
-    """Raise SweepError, naming each run that has no finished record and why."""
-    failed = []
-    for folder in folders:
-        record = records.read_record(folder)
+def tell_apart(jobs: list[Job]) -> None:
+    """Give each job the words that differ among the sweep's jobs, but for those that its own line has anyway."""
+    given = [dict(o.partition("=")[::2] for o in job.overrides) for job in jobs]
+    usual = ("seed", "t_0", "strategy", "sweep")
+    keys = [k for k in dict.fromkeys(k for g in given for k in g) if k.partition(".")[0] not in usual]
+    varying = [k for k in keys if len({g.get(k) for g in given}) > 1]
+    for job, words in zip(jobs, given, strict=True):
+        job.words = "".join(f"{k}={words[k]} " for k in varying if k in words)
+
+
+def record_of(job: Job) -> dict[str, Any] | None:
+    """The job's record; None also where it cannot be read: the run itself will say so, and the others go on."""
+    try:
+        return records.read_record(job.folder)
+    except ValueError:
+        return None
+
+
+def report_failures(jobs: list[Job]) -> None:
+    """Raise SweepError, naming each run that is not done and why."""
+    failed, diverged = [], 0
+    for job in jobs:
+        record = record_of(job)
         if record is None or record["status"] != "done":
-            failed.append(f"  {folder}: {record['reason'] if record else 'left no record'}")
+            failed.append(f"  {job.words}{job.folder}: {record['reason'] if record else job.said}")
+            diverged += bool(record and record.get("diverged"))
     if failed:
+        again = f"; the same command tries {len(failed) - diverged} of them again" if diverged < len(failed) else ""
         lines = "\n".join(failed)
-        raise SweepError(
-            f"{len(failed)} of {len(folders)} runs failed; the same command tries again all whose loss was a "
-            f"number to the end:\n{lines}"
-        )
+        raise SweepError(f"{len(failed)} of {len(jobs)} runs failed, {diverged} by divergence{again}:\n{lines}")

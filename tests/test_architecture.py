@@ -30,16 +30,31 @@ MAY_IMPORT = {
     "train": {"freeze", "chain", "data", "checks", "records"},
     "tracking": {"records", "checks"},
     "provenance": set(),
-    "config": {"strategies", "checks", "models.schema", "data.schema", "train.schema", "tracking"},
-    "plan": {"config", "models", "data", "flops", "cost", "records", "schedule", "strategies", "chain"},
+    "compat": {"schedule", "strategies", "checks", "models.schema"},
+    "config": {"compat", "strategies", "checks", "models.schema", "data.schema", "train.schema", "tracking"},
+    "plan": {"compat", "config", "models", "data", "flops", "cost", "records", "schedule", "strategies", "chain"},
     "progress": {"plan", "train", "records", "cost"},
     "runner": {"plan", "progress", "provenance", "stopping", "train", "freeze", "records", "tracking", "config"},
-    "predict": {"config", "models", "flops", "cost", "schedule", "strategies", "plan"},
-    "sweeper": {"config", "records", "plan", "tracking"},
-    "__main__": {"config", "sweeper", "stopping", "runner", "plan", "tracking"},
+    "profiling": {"plan", "runner", "schedule", "records"},
+    "forecast": {"plan", "profiling", "cost"},
+    "predict": {
+        "profiling",
+        "data.schema",
+        "compat",
+        "config",
+        "models",
+        "flops",
+        "cost",
+        "schedule",
+        "strategies",
+        "plan",
+    },
+    "sweeper": {"config", "records", "plan", "tracking", "forecast"},
+    "__main__": {"command"},
+    "command": {"config", "sweeper", "stopping", "runner", "plan", "tracking"},
 }
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
-STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "cost", "records", "checks", "stopping"]
+STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "cost", "records", "checks", "stopping"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
 
 
@@ -87,7 +102,7 @@ def test_what_is_read_before_torch_is_standard_library_only(name: str) -> None:
 
 def test_only_config_and_the_command_line_know_omegaconf() -> None:
     knowing = {p.stem for p in SOURCES if any(i.startswith("omegaconf") for i in imports(p))}
-    assert knowing == {"config", "sweeper", "__main__", "predict", "fetch"} & knowing
+    assert knowing == {"config", "sweeper", "command", "predict"} & knowing
     assert "config" in knowing
 
 
@@ -112,7 +127,7 @@ def test_the_mechanism_loads_no_framework() -> None:
 
 
 def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
-    loaded = loaded_after("import freezeout.__main__")
+    loaded = loaded_after("import freezeout.command")
     assert "hydra" in loaded
     assert not loaded & {"torch", "wandb", "pandas", "matplotlib"}
 

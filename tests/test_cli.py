@@ -23,14 +23,23 @@ MISTAKES = {
     "-m sweeps=digit": ("sweeps=digit:", "did you mean digits"),
     "sweeps=digits": ("sweeps=digits", "add -m"),
     "modle=vgg16": ("modle", "did you mean model"),
-    "model.dept=16": ("model.dept", "not in 'WideResNet'"),
+    "model.dept=16": ("there is no dept", "did you mean depth"),
     "model.depth=abc": ("abc", "could not be converted to Integer"),
     "model.depth=11": ("model.depth=11", "6 n + 4"),
+    "model=null": ("model=null", "There are: densenet_bc"),
+    "-m model=null,wrn_10_1": ("model=null", "There are"),
+    "-m sweeps=digits,quick": ("sweeps=digits,quick", "one file at a time"),
+    "-m sweeps=": ("sweeps=", "There are: digits"),
+    "new=1": ("there is no new", "There are: model"),
+    "machine.thread=1": ("there is no thread", "did you mean threads"),
+    "seed=99999999999999999999": ("seed=99999999999999999999", "2 ** 63"),
+    "machine.threads=100000": ("machine.threads=100000", "1024"),
+    "out=": ("out=", "folder"),
     "t_0=0": ("t_0=0", "(0, 1]"),
     "t_0=1.5": ("t_0=1.5", "(0, 1]"),
     "t_0=nan": ("t_0=nan", "(0, 1]"),
     "t_0=0.5,0.8": ("0.5,0.8", "--multirun"),
-    "batch_size=5000": ("batch_size=5000", "1437"),
+    "batch_size=5000": ("batch_size=5000", "1437 images: choose a smaller one"),
     "batch_size=0": ("batch_size=0", "at least 1"),
     "epochs=0": ("epochs=0", "at least 1"),
     "seed=-1": ("seed=-1", "at least 0"),
@@ -153,6 +162,29 @@ def test_shortened_is_the_baseline_with_fewer_epochs(freezeout, tmp_path) -> Non
     assert "2 runs, 1 already done, 1 to do" in said.err
 
 
+def test_the_runs_of_a_sweep_are_told_apart(freezeout) -> None:
+    said = freezeout("-m", "epochs=1", "strategy=baseline", "optimizer.lr=0.1,1e9", "sweep=rates")
+    assert "[1/2] optimizer.lr=0.1 baseline seed=0: error" in said.err
+    assert "[2/2] optimizer.lr=1000000000.0 baseline seed=0: failed: the training loss" in said.err
+    last = said.err.splitlines()[-2:]
+    assert last[0] == "freezeout: 1 of 2 runs failed, 1 by divergence:"
+    assert last[1].startswith("  optimizer.lr=1000000000.0 runs")
+    assert "2 already done" in freezeout("-m", "epochs=1", "strategy=baseline", "optimizer.lr=0.1,1e9").err
+
+
+def test_a_damaged_record_costs_its_own_run_only(freezeout, tmp_path) -> None:
+    words = ["-m", "strategy=baseline", "seed=0,1", "epochs=1", "sweep=mine"]
+    freezeout(*words)
+    (damaged,) = (tmp_path / "runs").glob("*/0/record.json")
+    damaged.write_text("{")
+    again = freezeout(*words)
+    assert again.code == 1
+    assert "1 already done, 1 to do" in again.err
+    assert "not a readable record" in again.err.splitlines()[-1]
+    assert "delete it to train again" in again.err
+    assert "not a readable record" in freezeout("strategy=baseline", "epochs=1").err
+
+
 def test_a_sweep_with_a_mistake_in_one_arm_starts_nothing(freezeout, tmp_path) -> None:
     said = freezeout("-m", "t_0=0.5,2", "epochs=1")
     assert said.code == 2
@@ -160,7 +192,7 @@ def test_a_sweep_with_a_mistake_in_one_arm_starts_nothing(freezeout, tmp_path) -
     assert not list(tmp_path.iterdir())
 
 
-SWEEPS = {"digits": 39}
+SWEEPS = {"digits": 39, "quick": 36, "figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
 
 
 def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
@@ -178,7 +210,7 @@ def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
 def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("freezeout.sweeper.Arms.launch", lambda self, todo: seen.extend(todo))
-    monkeypatch.setattr("freezeout.sweeper.report_failures", lambda folders: None)
+    monkeypatch.setattr("freezeout.sweeper.report_failures", lambda jobs: None)
     said = freezeout("-m", "sweeps=digits", quick=False)
     assert said.code == 0, said.err
     assert len(seen) == SWEEPS["digits"] >= 24
@@ -215,6 +247,8 @@ def test_help_is_a_page_of_ours(freezeout) -> None:
     ):
         assert words in said.out
     assert "schema" not in said.out
+    both = freezeout("-m", "--cfg", "job", quick=False)
+    assert (both.code, both.err) == (2, "freezeout: --cfg and --info show one run: leave out -m\n")
 
 
 @pytest.mark.parametrize(

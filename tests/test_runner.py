@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from freezeout import records
+from freezeout import records, runner
 
 WORDS = [
     "model=wide_resnet",
@@ -216,6 +218,72 @@ def test_a_full_disk_keeps_what_was_written_and_the_same_command_goes_on(freezeo
     assert len(records.read_lines(folder / "metrics.jsonl")) == 3
 
 
+def test_a_disk_too_full_for_the_record_is_one_line(freezeout, tmp_path, monkeypatch) -> None:
+    def full(path, document):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records, "write_json_atomic", full)
+    said = freezeout("strategy=baseline", "epochs=1")
+    assert said.code == 2
+    assert "No space left on device; the same command goes on" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_damaged_line_of_metrics_is_named(freezeout, tmp_path) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    folder = only_run(tmp_path / "runs")
+    (folder / "record.json").unlink()
+    (folder / "metrics.jsonl").write_text("nonsense\n")
+    assert "metrics.jsonl: line 1 is no JSON; delete" in freezeout("strategy=baseline", "epochs=1").err
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 3.0])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_at_any_time_gets_one_line(tmp_path, name: str, seconds: float) -> None:
+    process = launch(tmp_path, "epochs=500")
+    time.sleep(seconds)
+    process.send_signal(signal.Signals[name])
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.Signals[name], err
+    assert "Traceback" not in err
+    assert "the same command goes on" in err
+
+
+def test_the_bar_says_first_what_changes(freezeout, monkeypatch) -> None:
+    shown = []
+    real = runner.tqdm
+
+    def bar(**options):
+        made = real(**{**options, "disable": False, "file": io.StringIO(), "ncols": 80, "dynamic_ncols": False})
+        close = made.close
+
+        def closing():
+            shown.append(str(made))
+            close()
+
+        made.close = closing
+        return made
+
+    monkeypatch.setattr(runner, "tqdm", bar)
+    freezeout("t_0=0.5", "epochs=3", "strategy.scale_lr=false")
+    (line,) = set(shown)
+    assert re.match(r"epoch 3/3, error \d+\.\d %, 4 of 5 frozen \|.{12}\| 00:00 left, freez", line), line
+    assert len(line) <= 80
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler warns of its own doings
+def test_compiling_is_charged_to_itself(freezeout, tmp_path) -> None:
+    said = freezeout("strategy=freezeout", "t_0=0.5", "epochs=2", "machine.compile=true")
+    assert said.code == 0, said.err
+    record = records.read_record(only_run(tmp_path / "runs"))
+    seconds = record["seconds"]
+    assert seconds["compile"] > 5 * seconds["train"] > 0
+    assert sum(part for name, part in seconds.items() if name != "total") <= seconds["total"] + 0.1
+    freezeout("strategy=freezeout", "t_0=0.5", "epochs=2", "out=eager")
+    assert records.read_record(only_run(tmp_path / "eager"))["seconds"]["compile"] is None
+
+
 def test_a_scaled_rate_on_a_short_lived_stage_is_warned_of(freezeout) -> None:
     said = freezeout("t_0=0.3", "epochs=1")
     assert "lives for 1 of 28 steps and its scaled rate starts at 3.7" in said.err
@@ -223,8 +291,6 @@ def test_a_scaled_rate_on_a_short_lived_stage_is_warned_of(freezeout) -> None:
 
 
 def test_evaluation_is_outside_the_training_clock(freezeout, tmp_path, monkeypatch) -> None:
-    from freezeout import runner
-
     real = runner.evaluate
 
     def slow(*arguments):

@@ -35,6 +35,10 @@ class Clock:
     def stop(self) -> None:
         self._charge()
 
+    def exclude(self, seconds: float) -> None:
+        """Leave out `seconds` that have just passed: they went to something that is no training."""
+        self._since += seconds
+
     def mark(self, step: int, prefix: int) -> None:
         """Training step `step` under `prefix` frozen stages begins now (the freeze switch itself included)."""
         last = self.blocks[-1] if self.blocks else None

@@ -59,6 +59,8 @@ class Machine:
         check_choice("machine.precision", self.precision, ("fp32", "tf32", "bf16"))
         if self.threads is not None:
             check_at_least("machine.threads", self.threads, 1)
+            if self.threads > 1024:
+                raise ValueError(f"machine.threads={self.threads}: must be at most 1024")
         if self.device == "cpu" and self.precision == "tf32":
             raise ValueError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
 
