@@ -269,6 +269,6 @@ def summary(plan: Plan, record: dict[str, Any]) -> str:
     if record["status"] != "done":
         return f"{words}: {record['status']}: {record['reason']}"
     predicted = record["saving"]["predicted"]
-    saving = "" if predicted is None else f", predicted saving {100 * predicted:.1f} %"
+    saving = "" if predicted is None else f", {100 * predicted:.1f} % saving predicted"
     error, seconds = record["error"], record["seconds"]["train"]
-    return f"{words}: error {error:.2f} %, {seconds:.1f} s of training{saving}"
+    return f"{words}: error {error:.2f} %, {seconds:.1f} s{saving}"
