@@ -19,6 +19,7 @@ from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
+FULL = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the user wants tracebacks; `main` sets the variable for itself
 
 
 def task(composed: DictConfig) -> str:
@@ -30,6 +31,8 @@ def task(composed: DictConfig) -> str:
         line, done = run(composed)
     except ConfigError as error:
         line, done = str(error), False
+        if FULL:
+            raise
         if composed.get("sweep") is None:
             raise SystemExit(say(f"freezeout: {line}", MISTAKE)) from error
     if composed.get("sweep") is None:
@@ -57,7 +60,6 @@ def run(composed: DictConfig) -> tuple[str, bool]:
 
 def main() -> int:
     """The exit code. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the words are ours
     configuration.register()
     Plugins.instance().register(Arms)
@@ -71,7 +73,7 @@ def main() -> int:
             configuration.check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
         hydra.main(config_path=str(configuration.folder("conf")), config_name="config", version_base="1.3")(task)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        if full:
+        if FULL:
             raise
         return say(f"freezeout: {configuration.one_line(error)}", MISTAKE)
     except SweepError as error:

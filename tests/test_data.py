@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import tarfile
 import threading
 import time
 import urllib.error
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +140,21 @@ def test_the_fingerprint_tells_pixels_labels_and_splits_apart_but_not_memory_lay
     assert len({name, fingerprint(splits, (16, 16)), *(fingerprint(other, (32, 32)) for other in others)}) == 6
 
 
+@pytest.mark.parametrize("name", DATASETS)
+def test_sides_that_cannot_be_trained_on_are_refused_in_one_line(name):
+    given = {"root": "data", "target": "package.module:function", "train": ["train.npz"]}
+    given = {f.name: given[f.name] for f in dataclasses.fields(DATASETS[name]) if f.name in given and required(f)}
+    for size, rule in ((-1, "at least 2"), (1, "at least 2"), (4097, "at most 4096"), (10**8, "at most 4096")):
+        with pytest.raises(ValueError, match=rf"^dataset\.size={size}: must be {rule}$"):
+            DATASETS[name](**given, size=size)
+    for size in (2, 4096):
+        assert DATASETS[name](**given, size=size).size == size
+
+
+def test_the_smallest_side_can_be_resized_to():
+    assert source("digits", size=2).tensors["train"][0].shape == (1437, 3, 2, 2)
+
+
 def test_synthetic_data_says_so_and_is_always_the_same():
     first, second = (source("synthetic", size=16, classes=7, train=50, test=20) for _ in range(2))
     assert first.synthetic
@@ -220,6 +239,35 @@ def test_without_network_it_is_said_what_to_fetch_and_where_to_put_it(published,
     assert f"fetch https://www.cs.toronto.edu/~kriz/{file} and put {file} there" in words
     assert str(published / "empty") in words
     assert "name resolution" in words
+
+
+def test_a_folder_made_for_a_download_that_fails_is_removed_and_one_that_was_there_is_kept(published):
+    made, there = published / "made", published / "there"
+    there.mkdir()
+    for root in (made, there):
+        complaint("cifar10", root=str(root))
+    assert not made.exists()
+    assert there.exists()
+
+
+def test_jobs_whose_downloads_fail_at_once_leave_no_folder_behind(published, monkeypatch):
+    root, downloads, said = published / "shared", [], []
+
+    def download(url, folder, **_):
+        downloads.append(url)
+        Path(folder).mkdir(exist_ok=True)  # as torchvision's does
+        time.sleep(0.1)
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", download)
+    jobs = [threading.Thread(target=lambda: said.append(complaint("cifar10", root=str(root)))) for _ in range(3)]
+    for thread in jobs:
+        thread.start()
+    for thread in jobs:
+        thread.join()
+    assert len(said) == len(downloads) == 3
+    assert all("no network" in line for line in said)
+    assert not root.exists()
 
 
 def test_a_damaged_archive_is_called_corrupt(published):
@@ -317,7 +365,7 @@ def test_a_missing_npz_file_is_named_with_the_folder_it_was_looked_for_in(here):
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "one array", "pickle", "flipped byte"])
-def test_a_damaged_npz_file_is_named(here, damage):
+def test_a_damaged_npz_file_is_named_without_the_advice_of_numpy(here, damage):
     bad = here / "bad.npz"
     save("bad.npz", *pictures(20))
     content = bytearray(bad.read_bytes())
@@ -335,7 +383,27 @@ def test_a_damaged_npz_file_is_named(here, damage):
     else:
         content[5000] ^= 255
         bad.write_bytes(content)
-    assert complaint("npz", train=["bad.npz"]).startswith("bad.npz: not a whole npz archive")
+    said = complaint("npz", train=["bad.npz"])
+    whole = "" if damage in ("text", "empty", "one array") else "whole "
+    assert said.startswith(f"bad.npz: not a{' ' if whole else 'n '}{whole}npz archive")
+    assert "allow_pickle" not in said
+
+
+def test_an_archive_of_something_else_than_arrays_is_named(here):
+    with zipfile.ZipFile("bad.npz", "w") as archive:
+        archive.writestr("x", "text")
+        archive.writestr("y", "text")
+    assert complaint("npz", train=["bad.npz"]).startswith("bad.npz: x is |S4 (): must be uint8")
+
+
+@pytest.mark.parametrize("given", ["nope.npz", "[3]", "{a: b.npz}"])
+def test_a_split_that_is_no_list_of_files_is_refused_with_an_example(given):
+    words = OmegaConf.from_dotlist([f"train={given}"])
+    composed = OmegaConf.merge(OmegaConf.structured(DATASETS["npz"]), words)
+    with pytest.raises(
+        ValueError, match=r"dataset\.train=.*: must be a list of files, as in dataset\.train=\[train\.npz\]"
+    ):
+        OmegaConf.to_object(composed)
 
 
 X, Y = pictures(200)
@@ -402,7 +470,15 @@ def module(here, monkeypatch):
         "    return {split: (x, y) for split in splits}\n"
         "def wrong():\n"
         "    return 3\n"
+        "def lookup():\n"
+        "    return {}['x']\n"
+        "def speak():\n"
+        "    raise RuntimeError('first line\\nsecond line')\n"
+        "def leave():\n"
+        "    raise SystemExit(2)\n"
     )
+    (here / "misspelt.py").write_text("def make()\n    return {}\n")
+    (here / "divided.py").write_text("ratio = 1 / 0\n")
     yield
     sys.modules.pop("my_images", None)
 
@@ -423,6 +499,12 @@ def test_a_function_of_the_users_own_is_a_data_set(module):
         ("no_such_module:make", {}, "No module named 'no_such_module'"),
         ("my_images:no_such", {}, "my_images has no function no_such"),
         ("my_images:make", {"years": 3}, "got an unexpected keyword argument 'years'; dataset.options must fit"),
+        ("my_images:lookup", {}, "lookup: raised KeyError: 'x' (in its line 8)"),
+        ("my_images:speak", {}, "speak: raised RuntimeError: first line (in its line 10)"),
+        ("my_images:leave", {}, "leave: raised SystemExit: 2"),
+        ("misspelt:make", {}, "importing misspelt raised SyntaxError: expected ':' (misspelt.py, line 1)"),
+        ("divided:make", {}, "importing divided raised ZeroDivisionError: division by zero (in its line 1)"),
+        ("builtins:max", {}, "no signature found for builtin"),
         ("my_images:wrong", {}, 'must return {"train": (x, y), "test": (x, y)}'),
         ("my_images:make", {"splits": ("train",)}, 'must return {"train": (x, y), "test": (x, y)}'),
         (
@@ -509,6 +591,51 @@ def test_workers_read_what_one_process_reads_and_outlive_an_epoch(folder):
         list(helped.batches("train", order))
     assert str(refusal.value).startswith(f"{bad}: ")
     assert "\n" not in str(refusal.value)
+
+
+TRAINER = """
+import os, sys, torch
+from freezeout.data import DATASETS, load
+
+if __name__ == "__main__":
+    own = load("image_folder", DATASETS["image_folder"](root=sys.argv[1], size=16, workers=1))
+    batches = own.batches("train", torch.zeros(1000, 2, dtype=torch.int64))
+    next(batches)
+    print("reading", flush=True)
+    sys.stdin.read()
+"""
+
+
+def in_session(session: int) -> list[str]:
+    """The living processes of a session, as /proc has them: pid and command."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # gone in the meantime
+            before, _, after = stat.read_text().rpartition(")")
+            state, _, _, its_session = after.split()[:4]
+            if int(its_session) == session and state not in "ZX":
+                found.append(before)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_nothing_is_left_of_a_trainer_that_is_killed(folder):
+    command = [sys.executable, "-c", TRAINER, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=CONF.parent, start_new_session=True, **pipes) as trainer:
+        try:
+            assert trainer.stdout.readline() == b"reading\n"
+            assert len(in_session(trainer.pid)) >= 3, "the trainer, its server and its worker"
+            trainer.kill()
+            trainer.wait()
+            until = time.monotonic() + 10
+            while in_session(trainer.pid) and time.monotonic() < until:
+                time.sleep(0.1)
+            assert in_session(trainer.pid) == []
+        finally:
+            for left in in_session(trainer.pid):
+                os.kill(int(left.split()[0]), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("content", ["cut", "text", "empty"])

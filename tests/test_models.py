@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from omegaconf import OmegaConf
 from torch import nn
 from torch.nn import functional
 
 from freezeout import models
 from freezeout.chain import Chain
+from freezeout.cutting import points
 from freezeout.models.densenet_bc import Transition
 from freezeout.partition import last_reads
+from freezeout.tracing import trace
 
 CONF = Path(__file__).parent.parent / "conf" / "model"
 
@@ -37,7 +40,30 @@ def build(classes, width):
 
 def number(classes):
     return classes
+
+def lookup(classes):
+    return {}["x"]
+
+def leave(classes):
+    raise SystemExit(2)
+
+def speak(classes):
+    raise RuntimeError("first line\\nsecond line")
+
+class Deep(nn.Conv2d):
+    def forward(self, x):
+        raise KeyError("depth")
+
+def deep(classes):
+    return Deep(3, classes, 1)
 """
+
+# Files that cannot be imported, by the error that they raise.
+BROKEN = {
+    "SyntaxError": "def build(classes)\n    return None\n",
+    "ZeroDivisionError": "\n\nratio = 1 / 0\n",
+    "SystemExit": "import sys\n\nsys.exit(3)\n",
+}
 
 
 @pytest.fixture
@@ -211,6 +237,15 @@ def test_networks_with_auxiliary_heads_return_one_tensor_while_they_train(networ
         assert chain.train()(torch.zeros(2, 3, 96, 96)).shape == (2, 10)
 
 
+def test_resnet50_has_the_points_and_stages_that_its_option_says():
+    said = re.search(r"ResNet-50 has (\d+) stages .* (\d+) points", (CONF / "torchvision.yaml").read_text())
+    with torch.device("meta"):
+        plain = torchvision.models.resnet50()
+        found = points(trace(plain, torch.zeros(1, 3, 32, 32)))
+        chain = models.build("torchvision", 10, network="resnet50")
+    assert [len(chain), len(found)] == [int(number) for number in said.groups()]
+
+
 def test_options_reach_torchvision():
     with torch.device("meta"):
         chain = models.build("torchvision", 10, network="squeezenet1_1", options={"dropout": 0.125})
@@ -235,6 +270,11 @@ def test_options_reach_torchvision():
         ("python", {"target": "own_network:bild"}, "no function bild, it has .*build"),
         ("python", {"target": "own_network:build"}, "cannot be called with classes: .*width"),
         ("python", {"target": "own_network:build", "options": {"size": 1}}, "cannot be called with classes, size"),
+        ("python", {"target": "own_network:lookup"}, r"own_network:lookup: raised KeyError: 'x' \(in its line 12\)$"),
+        ("python", {"target": "own_network:leave"}, "own_network:leave: raised SystemExit: 2"),
+        ("python", {"target": "own_network:speak"}, r"raised RuntimeError: first line \(in its line 18\)$"),
+        ("python", {"target": "own_network:deep"}, "its network raised KeyError: 'depth' .* for images of 32 x 32"),
+        ("python", {"target": "builtins:max"}, "builtins:max: cannot be called with classes: no signature"),
         ("python", {"target": "own_network:number"}, "returned int, must be a torch.nn.Module"),
     ],
 )
@@ -242,6 +282,33 @@ def test_what_cannot_be_built_is_refused_in_one_line(name, fields, message, own_
     with pytest.raises(ValueError, match=message) as refusal:
         models.build(name, 10, **fields)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_cannot_be_imported_is_refused_in_one_line_with_its_error(name, own_network):
+    Path("broken_network.py").write_text(BROKEN[name])
+    with pytest.raises(
+        ValueError, match=f"^model.target=broken_network:build: importing .* raised {name}: "
+    ) as refusal:
+        models.build("python", 10, target="broken_network:build")
+    assert "\n" not in str(refusal.value)
+    assert "line 1" in str(refusal.value) or "line 3" in str(refusal.value)
+    assert type(refusal.value.__cause__).__name__ == name
+
+
+def test_options_are_given_as_their_option_says(own_network):
+    """The plus: options are open, and Hydra adds to what is there only when told to."""
+    from hydra import compose, initialize_config_dir
+
+    from freezeout import config
+
+    config.register()
+    for words in (CONF / "torchvision.yaml", CONF / "python.yaml"):
+        given = re.search(r"\+model\.options\.(\w+)=(\S+)", words.read_text())
+        needed = ["model.target=own_network:build"] if words.stem == "python" else []
+        with initialize_config_dir(str(CONF.parent), version_base="1.3"):
+            composed = compose("config", [f"model={words.stem}", *needed, given[0]])
+        assert str(composed.model.options[given[1]]) == given[2]
 
 
 def test_a_chain_of_the_users_own_is_used_as_it_is(tmp_path, monkeypatch):

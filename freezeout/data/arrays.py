@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from freezeout.checks import raised
 from freezeout.data.schema import Npz, Python
 from freezeout.data.source import SPLITS, Arrays, InMemory, hold, hold_out
 
@@ -54,16 +55,20 @@ def read(path: str) -> Arrays:
     try:
         # Opened here, because np.load leaves a file that is no archive open.
         with Path(path).expanduser().open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            held = archive.files
-            arrays = {key: archive[key] for key in ("x", "y") if key in held}
+            is_archive = file.read(2) == b"PK"
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False) if is_archive else {}
+            held = list(archive)
+            arrays = {key: np.asarray(archive[key]) for key in ("x", "y") if key in held}
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file from {Path.cwd()}; give its path, absolute or from there") from error
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
+        if "allow_pickle" in reason:  # numpy's advice, which is not for here
+            reason = "it holds Python objects, not numbers"
         raise ValueError(f"{path}: not a whole npz archive ({reason}): write it again, numpy.savez's way") from error
+    if not is_archive:
+        raise ValueError(f"{path}: not an npz archive: write it with numpy.savez, x= and y=")
     if missing := [key for key in ("x", "y") if key not in arrays]:
         raise ValueError(f"{path}: holds {', '.join(held) or 'nothing'}, no {missing[0]}: save it with x= and y=")
     return check_arrays(path, arrays["x"], arrays["y"])
@@ -123,18 +128,27 @@ def join(files: dict[str, Arrays]) -> Arrays:
 
 
 def call(target: str, options: dict[str, Any]) -> Any:
-    """What package.module:function returns for the options. Raises ValueError when it cannot be found or called."""
+    """What package.module:function returns for the options.
+
+    Raises ValueError when it cannot be found, imported or called, or raises anything itself.
+    """
     module, _, function = target.partition(":")
+    where = f"dataset.target={target}"
     if os.getcwd() not in sys.path:  # `python -m` has it there, a console script has not
         sys.path.append(os.getcwd())
     try:
         found = getattr(import_module(module), function, None)
     except ImportError as error:
-        raise ValueError(f"dataset.target={target}: {error}; run where it can be imported, or install it") from error
+        raise ValueError(f"{where}: {error}; run where it can be imported, or install it") from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
+        raise ValueError(f"{where}: importing {module} raised {raised(error, module)}") from error
     if not callable(found):
-        raise ValueError(f"dataset.target={target}: {module} has no function {function}")
+        raise ValueError(f"{where}: {module} has no function {function}")
     try:
         inspect.signature(found).bind(**options)
-    except TypeError as error:
-        raise ValueError(f"dataset.target={target}: {error}; dataset.options must fit the function") from error
-    return found(**options)
+    except (TypeError, ValueError) as error:  # ValueError: a function in C that does not tell its arguments
+        raise ValueError(f"{where}: {error}; dataset.options must fit the function") from error
+    try:
+        return found(**options)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{where}: raised {raised(error, module)}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,11 +62,26 @@ def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> st
 
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
-    """Hold the download of `name` into `root` alone; others wait here, then find it done."""
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / f".{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    """Hold the download of `name` into `root` alone; others wait here, then find it done.
+
+    A folder made for a download that failed, and still empty, is removed.
+    """
+    path, made = root / f".{name}.lock", False
+    while True:
+        made = made or not root.exists()
+        root.mkdir(parents=True, exist_ok=True)
+        with open(path, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.fstat(lock.fileno()).st_nlink:
+                continue  # the one waited for failed, and took lock and folder with it
+            try:
+                yield
+            except BaseException:
+                if made and os.listdir(root) == [path.name]:
+                    path.unlink()
+                    root.rmdir()
+                raise
+            return
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -125,6 +127,21 @@ def as_is(batch: Any) -> Any:
     return batch
 
 
+def end_with_parent(_: int) -> None:
+    """End this worker as soon as the process that reads from it is gone, and with the last of them their server.
+
+    torch's workers watch their parent; that is the server, which lives as long as a worker does.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class Rows:
     """The batches of the present iteration: a sampler for workers that outlive an epoch.
 
@@ -189,5 +206,6 @@ class Folder(Source):
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # the loader draws seeds for its workers: not from the run's generator
             multiprocessing_context=context,
+            worker_init_fn=end_with_parent,
             persistent_workers=self.workers > 0,
         )

@@ -14,9 +14,21 @@ AUGMENTS = ("crop_flip", "none")
 Outline = tuple[int, tuple[int, int], int]
 
 
+# The largest side in pixels: a hundred images of it take 5 GB. Of one pixel no image is left to crop or to resize.
+LARGEST = 4096
+
+
 def check_size(size: int | None) -> None:
-    if size is not None:
-        check_at_least("dataset.size", size, 1)
+    if size is None:
+        return
+    check_at_least("dataset.size", size, 2)
+    if size > LARGEST:
+        raise ValueError(f"dataset.size={size}: must be at most {LARGEST}")
+
+
+def check_files(split: str, files: Any) -> None:
+    if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
+        raise ValueError(f"dataset.{split}={files}: must be a list of files, as in dataset.{split}=[{split}.npz]")
 
 
 @dataclass(kw_only=True)
@@ -70,8 +82,9 @@ class Npz:
     directory.
     """
 
-    train: list[str]
-    test: list[str] = field(default_factory=list)
+    # Lists of str. Typed so, OmegaConf would refuse a lone name before this does, in words about its own classes.
+    train: Any
+    test: Any = field(default_factory=list)
     split: str = "validation"
     validation: int = 5000
     size: int | None = None
@@ -80,6 +93,8 @@ class Npz:
         check_choice("dataset.split", self.split, SPLITS)
         check_at_least("dataset.validation", self.validation, 1)
         check_size(self.size)
+        check_files("train", self.train)
+        check_files("test", self.test)
         if not self.train:
             raise ValueError("dataset.train=[]: name at least one file, as in dataset.train=[train.npz]")
         if self.split == "test" and not self.test:
@@ -95,7 +110,7 @@ class ImageFolder:
     workers: int = 4
 
     def __post_init__(self) -> None:
-        check_at_least("dataset.size", self.size, 1)
+        check_size(self.size)
         check_at_least("dataset.workers", self.workers, 0)
 
 
@@ -109,7 +124,8 @@ class Synthetic:
     test: int = 10_000
 
     def __post_init__(self) -> None:
-        for name in ("size", "classes", "train", "test"):
+        check_size(self.size)
+        for name in ("classes", "train", "test"):
             check_at_least(f"dataset.{name}", getattr(self, name), 1)
 
     @property
@@ -129,6 +145,7 @@ class Python:
     size: int | None = None
 
     def __post_init__(self) -> None:
+        check_size(self.size)
         module, _, function = self.target.partition(":")
         if not module or not function:
             raise ValueError(f"dataset.target={self.target}: must be package.module:function")

@@ -10,12 +10,13 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from freezeout.checks import raised
 from freezeout.models.schema import MODELS
 
 if TYPE_CHECKING:
     from freezeout.chain import Chain
 
-__all__ = ["MODELS", "build", "import_target"]
+__all__ = ["MODELS", "build", "import_target", "raised"]
 
 
 def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **fields: Any) -> Chain:
@@ -43,7 +44,8 @@ def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **field
 def import_target(key: str, target: str) -> ModuleType:
     """The module of `target` (package.module:function). The working directory counts as importable, after all else.
 
-    Raises ValueError, naming the configuration key `key`, when it cannot be imported or has no such function.
+    Raises ValueError, naming the configuration key `key`, when it cannot be imported, for whatever reason, or has no
+    such function.
     """
     name, _, function = target.partition(":")
     if os.getcwd() not in sys.path:
@@ -52,6 +54,8 @@ def import_target(key: str, target: str) -> ModuleType:
         module = importlib.import_module(name)
     except ImportError as error:
         raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run where it lies") from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
+        raise ValueError(f"{key}={target}: importing {name} raised {raised(error, name)}") from error
     if not callable(getattr(module, function, None)):
         found = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
         raise ValueError(f"{key}={target}: {name} has no function {function}, it has {', '.join(found) or 'none'}")
