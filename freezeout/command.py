@@ -19,7 +19,9 @@ from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
-FULL = os.environ.get("HYDRA_FULL_ERROR") == "1"  # the user wants tracebacks; `main` sets the variable for itself
+# Whether the user wants tracebacks. `main` sets Hydra's variable for itself, and says so to the processes that inherit it.
+OURS = "FREEZEOUT_SET_FULL_ERROR"
+FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
 def task(composed: DictConfig) -> str:
@@ -60,7 +62,8 @@ def run(composed: DictConfig) -> tuple[str, bool]:
 
 def main() -> int:
     """The exit code. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that the words are ours
+    if not FULL:
+        os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra raises instead of printing: the words are ours
     configuration.register()
     Plugins.instance().register(Arms)
     arguments = get_args_parser().parse_args()
