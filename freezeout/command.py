@@ -19,7 +19,7 @@ from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
-# Whether the user wants tracebacks. `main` sets Hydra's variable for itself, and says so to the processes that inherit it.
+# Whether the user wants tracebacks. `main` sets the variable for itself too, and says so to processes that inherit it.
 OURS = "FREEZEOUT_SET_FULL_ERROR"
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
