@@ -47,7 +47,7 @@ def task(composed: DictConfig) -> str:
 def run(composed: DictConfig) -> tuple[str, bool]:
     """Check, train or resume one run: what it says of itself, and whether it is done."""
     config = configuration.parse(composed)
-    from freezeout import runner, tracking  # torch: only once the configuration has been checked
+    from freezeout import runner, tracking, words  # torch: only once the configuration has been checked
     from freezeout.plan import make_plan
 
     plan = make_plan(config)
@@ -57,7 +57,7 @@ def run(composed: DictConfig) -> tuple[str, bool]:
         print(tracking.destination(config.tracker, plan.folder.parent.parent), file=sys.stderr)
     record = runner.run(plan, config.sweep)
     where = f", {plan.folder / 'record.json'}" if config.sweep is None and record["status"] == "done" else ""
-    return runner.summary(plan, record) + where, record["status"] == "done"
+    return words.summary(plan, record) + where, record["status"] == "done"
 
 
 def main() -> int:

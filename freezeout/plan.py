@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import json
 import os
-import platform
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,24 +20,12 @@ from freezeout.config import Config, ConfigError, describe
 from freezeout.cost import StageCost
 from freezeout.data.source import Source
 from freezeout.models.schema import DenseNetBC
+from freezeout.provenance import device_model
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOnly, FreezeOut, Shortened, Strategy
 
 _sources: dict[str, Source] = {}
 _costs: dict[str, tuple[int, list[StageCost] | None]] = {}
-
-
-def device_model(device: torch.device) -> str:
-    """The name of the GPU, or of the processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    names = (
-        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from tqdm import tqdm
 
 from freezeout import records
-from freezeout.plan import Plan, device_model
+from freezeout.plan import Plan
+from freezeout.provenance import device_model
 from freezeout.runner import begin
 from freezeout.schedule import Schedule
 

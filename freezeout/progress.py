@@ -12,7 +12,8 @@ import torch
 import torch._dynamo.callback
 
 from freezeout import cost, records
-from freezeout.plan import Plan, device_model
+from freezeout.plan import Plan
+from freezeout.provenance import device_model
 from freezeout.train import checkpoint
 from freezeout.train.loop import Evaluation, Training
 

@@ -32,6 +32,19 @@ def commit() -> tuple[str | None, bool | None]:
     return head, bool(status.strip())
 
 
+def device_model(device: torch.device) -> str:
+    """The name of the GPU, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    names = (
+        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def provenance(device: torch.device) -> dict[str, Any]:
     head, dirty = commit()
     versions = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import math
 import sys
 import traceback
@@ -25,9 +24,7 @@ from freezeout.provenance import provenance
 from freezeout.stopping import Stop
 from freezeout.train.clock import Clock
 from freezeout.train.loop import Training, evaluate, make_optimizer
-
-# A scaled rate is base / t_i: on a stage that lives for few steps it is large and has no time to come down.
-SHORT_LIFE = 20
+from freezeout.words import say_once, title, warn_of_short_life
 
 
 class DivergedError(Exception):
@@ -174,22 +171,6 @@ def configure_torch(plan: Plan) -> None:
         torch._dynamo.config.recompile_limit = 1024
 
 
-@functools.cache
-def say_once(line: str) -> None:
-    """On stderr, the first time in this process: the runs of a sweep share most of what there is to warn of."""
-    print(line, file=sys.stderr)
-
-
-def warn_of_short_life(freezeout: FreezeOut, base: float) -> None:
-    steps = freezeout.schedule.freeze_steps(freezeout.total_steps)[0]
-    if freezeout.schedule.scaled and steps is not None and steps < SHORT_LIFE:
-        rate = base * freezeout.schedule.factors(0, freezeout.total_steps)[0]
-        say_once(
-            f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
-            f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
-        )
-
-
 def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, sweep: str | None) -> None:
     training, plan = current.training, current.plan
     bar = tqdm(
@@ -248,27 +229,3 @@ def conclude(current: Run) -> dict[str, Any]:
     with records.replacing(current.plan.folder / "predictions.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return {"train_error": train_error, "test_error": test.error if test else None}
-
-
-def title(plan: Plan) -> str:
-    """A few words that tell this run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`."""
-    given = dict(plan.described["strategy"])
-    words = [given.pop("name")]
-    if "how_scale" in given:
-        words.append(given.pop("how_scale"))
-    if "scale_lr" in given:
-        words.append("scaled" if given.pop("scale_lr") else "unscaled")
-    words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
-    words += [f"compat={plan.config.compat}"] if plan.config.compat else []
-    return " ".join([*words, f"seed={plan.config.seed}"])
-
-
-def summary(plan: Plan, record: dict[str, Any]) -> str:
-    """What a run has to say of itself, in a line."""
-    words = title(plan)
-    if record["status"] != "done":
-        return f"{words}: {record['status']}: {record['reason']}"
-    predicted = record["saving"]["predicted"]
-    saving = "" if predicted is None else f", {100 * predicted:.1f} % saving predicted"
-    error, seconds = record["error"], record["seconds"]["train"]
-    return f"{words}: error {error:.2f} %, {seconds:.1f} s{saving}"

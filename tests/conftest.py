@@ -26,10 +26,10 @@ class Said:
 @pytest.fixture
 def freezeout(monkeypatch, capsys, tmp_path):
     """Run `python -m freezeout WORDS...` inside this process, in an empty folder, with the CPU and one thread."""
-    from freezeout import runner
+    from freezeout import words
     from freezeout.__main__ import main
 
-    runner.say_once.cache_clear()
+    words.say_once.cache_clear()
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str, quick: bool = True) -> Said:
