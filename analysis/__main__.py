@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,4 +129,5 @@ def _show(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace) -
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a word
     sys.exit(main())
