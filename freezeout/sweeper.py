@@ -7,6 +7,7 @@ and finished runs are dropped, and the list is written down, before anything is 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ class Arms(Sweeper):
         root = distinct[0].folder.parent.parent
         try:
             root.mkdir(parents=True, exist_ok=True)
-            records.write_json_atomic(records.sweep_path(root, name), {"sweep": name, "runs": labels})
+            records.write_json_atomic(
+                records.sweep_path(root, name), {"sweep": name, "runs": [*other_seeds(root, name, labels), *labels]}
+            )
         except OSError as error:
             raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
         todo = [job for job in distinct if not records.is_finished(record_of(job))]
@@ -137,7 +140,9 @@ class Arms(Sweeper):
         start = time.monotonic()
         with tqdm(total=len(todo), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar:
             if not alone:
-                self.runs_jobs.launch([job.overrides for job in todo], initial_job_idx=0)
+                returns = self.runs_jobs.launch([job.overrides for job in todo], initial_job_idx=0)
+                for job, returned in zip(todo, returns, strict=True):
+                    job.said = outcome(returned)
                 bar.update(len(todo))
                 return
             for i, job in enumerate(todo):
@@ -167,6 +172,17 @@ def tell_apart(jobs: list[Job]) -> None:
     varying = [k for k in keys if len({g.get(k) for g in given}) > 1]
     for job, words in zip(jobs, given, strict=True):
         job.words = "".join(f"{k}={words[k]} " for k in varying if k in words)
+
+
+def other_seeds(root: Path, name: str, labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that this sweep had before, of the same configurations under seeds that are not asked for now.
+
+    So more seeds can be added later, while a sweep that changed otherwise is the new one alone.
+    """
+    path = records.sweep_path(root, name)
+    before = json.loads(path.read_text())["runs"] if path.exists() else []
+    seeds, kinds = {run["seed"] for run in labels}, [run["label"] for run in labels]
+    return [run for run in before if run["seed"] not in seeds and run["label"] in kinds]
 
 
 def record_of(job: Job) -> dict[str, Any] | None:

@@ -156,6 +156,19 @@ def test_a_sweep_runs_what_is_missing_and_names_what_failed(freezeout, tmp_path)
     assert "the training loss became" in failed.err
 
 
+def test_seeds_can_be_added_to_a_sweep_and_another_sweep_of_its_name_replaces_it(freezeout, tmp_path) -> None:
+    def listed(*words: str) -> list[tuple[int, int]]:
+        said = freezeout("-m", "strategy=baseline", "sweep=mine", *words)
+        assert said.code == 0, said.err
+        runs = json.loads((tmp_path / "runs/sweeps/mine.json").read_text())["runs"]
+        return sorted((run["label"]["epochs"], run["seed"]) for run in runs)
+
+    assert listed("seed=0", "epochs=1") == [(1, 0)]
+    assert listed("seed=1,2", "epochs=1") == [(1, 0), (1, 1), (1, 2)]
+    assert listed("seed=0,1", "epochs=1") == [(1, 0), (1, 1), (1, 2)]
+    assert listed("seed=0", "epochs=2") == [(2, 0)]
+
+
 def test_shortened_is_the_baseline_with_fewer_epochs(freezeout, tmp_path) -> None:
     freezeout("strategy=shortened", "strategy.budget=0.5", "epochs=2")
     said = freezeout("-m", "strategy=baseline", "epochs=1,2", "seed=0")
