@@ -7,26 +7,33 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+asked: list[int] = []  # the signals that came; a library may swallow the exception that they raise
 
-def terminated(number: int, frame: FrameType | None) -> NoReturn:
-    print("freezeout: terminated; the same command goes on where it stopped", file=sys.stderr)
-    sys.exit(128 + number)
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    asked.append(number)
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line; exits with 0, 1 (a run failed), 2 (the user's mistake) or 128 + a signal."""
-    signal.signal(signal.SIGTERM, terminated)
+    asked.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         from freezeout import command
 
         code = command.main()
     except BaseException as error:
-        number = getattr(error, "signal", None) or signal.SIGINT
-        if type(error).__name__ not in ("Stop", "KeyboardInterrupt"):
+        # Stop is what a run raises that was asked to end while it trained.
+        if type(error).__name__ == "Stop":
+            asked.append(error.signal)  # type: ignore[attr-defined]
+        if not asked:
             raise
+    if asked:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one now would end the program without a word
         print("freezeout: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        code = 128 + number
+        code = 128 + asked[0]
     sys.exit(code)
 
 
