@@ -31,7 +31,7 @@ class DivergedError(Exception):
     """The training loss is no longer a number."""
 
 
-def run(plan: Plan, sweep: str | None = None, *, quiet: bool = False) -> dict[str, Any]:
+def run(plan: Plan, sweep: str | None = None) -> dict[str, Any]:
     """Train `plan`, or go on where it stopped; its record, also on disk. A finished run is only read.
 
     Raises ConfigError for a folder that cannot be written, is in use or holds another run's checkpoint; Stop when
@@ -46,12 +46,10 @@ def run(plan: Plan, sweep: str | None = None, *, quiet: bool = False) -> dict[st
         return found
     stop = Stop()
     with stop.on_signals():
-        return _in_its_folder(plan, sweep, found, quiet, stop)
+        return _in_its_folder(plan, sweep, found, stop)
 
 
-def _in_its_folder(
-    plan: Plan, sweep: str | None, found: dict[str, Any] | None, quiet: bool, stop: Stop
-) -> dict[str, Any]:
+def _in_its_folder(plan: Plan, sweep: str | None, found: dict[str, Any] | None, stop: Stop) -> dict[str, Any]:
     """Hold the run's folder for this process alone, and train there."""
     folder, current = plan.folder, begin(plan)  # begun first: a network that cannot be built leaves no folder
     try:
@@ -67,12 +65,12 @@ def _in_its_folder(
         except OSError as error:
             raise ConfigError(f"{folder}: another process is training this run") from error
         try:
-            return _run(current, sweep, found, quiet, stop)
+            return _run(current, sweep, found, stop)
         except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
             raise ConfigError(f"{folder}: {error.strerror}; the same command goes on once that is mended") from error
 
 
-def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, quiet: bool, stop: Stop) -> dict[str, Any]:
+def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: Stop) -> dict[str, Any]:
     plan, folder, started = current.plan, current.plan.folder, datetime.now(UTC).isoformat(timespec="seconds")
     origin = provenance(plan.device)
     records.write_text_atomic(folder / "config.yaml", plain_yaml(plan.described))
@@ -95,7 +93,7 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, quiet: b
     )
     status, reason, diverged, results = "done", None, False, {}
     try:
-        train(current, stop, tracker, quiet, sweep)
+        train(current, stop, tracker, sweep)
         results = conclude(current)
     except Stop:
         status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
@@ -171,7 +169,7 @@ def configure_torch(plan: Plan) -> None:
         torch._dynamo.config.recompile_limit = 1024
 
 
-def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, sweep: str | None) -> None:
+def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None) -> None:
     training, plan = current.training, current.plan
     bar = tqdm(
         total=plan.steps,
@@ -180,7 +178,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, quiet: bool, swee
         leave=False,
         dynamic_ncols=True,
         position=1 if sweep else 0,
-        disable=quiet or not sys.stderr.isatty(),
+        disable=not sys.stderr.isatty(),
         desc=f"epoch {len(current.epochs) + 1}",
         # What changes comes first: a narrow terminal cuts the end off.
         bar_format="{desc} |{bar:12}| {remaining} left, " + title(plan).replace("{", "(").replace("}", ")"),
