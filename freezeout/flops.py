@@ -1,4 +1,4 @@
-"""FLOPs of each stage of a chain, forward and backward, counted by torch and not derived by hand."""
+"""FLOPs of each stage of a chain, forward and backward, and the bytes it makes: counted, not derived by hand."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from freezeout.chain import Chain
@@ -36,6 +38,35 @@ def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
         except RuntimeError:
             # A stage that reads values, or holds tensors outside its buffers, runs only on data.
             return _count(chain, batch_shape, "cpu")
+
+
+def bytes_made(chain: Chain, image: tuple[int, int]) -> int:
+    """Bytes that the hungriest stage makes of one image of (height, width): all it computes, as if nothing were freed.
+
+    A bound on the memory of a forward pass without autograd, where only one stage's tensors live at a time.
+    Raises ValueError for a chain whose stages cannot be run one by one.
+    """
+    if not chain.executable:
+        raise ValueError(f"the {len(chain)} stages cannot be run one by one: their bytes cannot be counted apart")
+    x = torch.zeros((1, 3, *image), dtype=next(chain.parameters()).dtype, device="meta")
+    most = 0
+    with torch.no_grad():
+        for stage in chain:
+            with _Bytes() as made:
+                x = _twin(stage, "meta").eval()(x)
+            most = max(most, made.total)
+    return most
+
+
+class _Bytes(TorchDispatchMode):
+    """Adds up the bytes of every tensor that an operation returns."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.total += sum(t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, Tensor))
+        return out
 
 
 def counter() -> FlopCounterMode:

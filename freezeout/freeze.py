@@ -48,7 +48,7 @@ class FreezeOut:
         self.schedule: Schedule = strategy.schedule(len(self.stages))
         self.total_steps = total_steps
         self.prefix = 0
-        self._bn = strategy.bn
+        self.bn = strategy.bn
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
         self._steps_begun = 0
@@ -64,12 +64,20 @@ class FreezeOut:
         """Learning rate of each stage in units of its base rate, during the step that `step()` last prepared."""
         return self._factors(max(self._steps_begun - 1, 0))
 
-    def step(self) -> None:
-        """Prepare the next training step: apply the prefix and the rates of its t. Raises RuntimeError past the end."""
+    def step(self, *, set_rates: bool = True) -> None:
+        """Prepare the next training step: apply the prefix and the rates of its t. Raises RuntimeError past the end.
+
+        set_rates: False leaves the optimizer's rates to a caller who sets them from `rates`, as a captured step does.
+        """
         if self._steps_begun >= self.total_steps:
             raise RuntimeError(f"all {self.total_steps} steps of the schedule are over: total_steps is too small")
-        self._apply(self._steps_begun)
+        self._apply(self._steps_begun, set_rates)
         self._steps_begun += 1
+
+    def rates(self, step: int) -> list[float]:
+        """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
+        factors = self._factors(step)
+        return [base * factors[i] for i, base in zip(self._group_stage, self._base_rates, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """How many training steps have begun; everything else is a pure function of it."""
@@ -83,7 +91,7 @@ class FreezeOut:
         if step < self._steps_begun:
             raise ValueError(f"cannot go back from step {self._steps_begun} to {step}: a frozen stage never thaws")
         if step:
-            self._apply(step - 1)
+            self._apply(step - 1, set_rates=True)
         self._steps_begun = step
 
     def _split_groups(self) -> None:
@@ -106,19 +114,19 @@ class FreezeOut:
         # In place: optimizer wrappers and captured steps keep a reference to this list.
         self._optimizer.param_groups[:] = groups
 
-    def _apply(self, step: int) -> None:
+    def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.schedule.prefix(step, self.total_steps)
         for i in range(self.prefix, prefix):
             self._freeze(i)
         self.prefix = max(self.prefix, prefix)
-        if self._bn == "eval":
+        if self.bn == "eval":
             # The usual model.train() of a training loop would set frozen statistics moving again.
             for stage in self.stages[: self.prefix]:
                 if stage.training:
                     stage.eval()
-        factors = self._factors(step)
-        for group, i, base in zip(self._optimizer.param_groups, self._group_stage, self._base_rates, strict=True):
-            self._set_rate(group, base * factors[i])
+        if set_rates:
+            for group, rate in zip(self._optimizer.param_groups, self.rates(step), strict=True):
+                self._set_rate(group, rate)
 
     def _factors(self, step: int) -> list[float]:
         ramp = min(1.0, (step + 1) / self._warmup_steps) if self._warmup_steps else 1.0

@@ -23,6 +23,7 @@ from freezeout.models.schema import DenseNetBC
 from freezeout.provenance import device_model
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOnly, FreezeOut, Shortened, Strategy
+from freezeout.train.windows import size_for
 
 _sources: dict[str, Source] = {}
 _costs: dict[str, tuple[int, list[StageCost] | None]] = {}
@@ -64,11 +65,35 @@ class Plan:
         """Where the error of each epoch is measured: validation where there is one, else the test set."""
         return self.source.evaluation_split
 
+    @property
+    def capture(self) -> bool:
+        """Whether the steps are CUDA graphs."""
+        return self.device.type == "cuda" if self.config.machine.capture is None else self.config.machine.capture
+
+    @cached_property
+    def run_ahead(self) -> int:
+        """Steps whose frozen prefix runs as one batch."""
+        given = self.config.machine.run_ahead
+        if given is not None or self.device.type != "cuda" or self.costs is None:
+            return given or 1
+        with torch.random.fork_rng(devices=[]):
+            chain = build_model(self.config, self.described, self.source)
+        memory = torch.cuda.get_device_properties(self.device).total_memory
+        return size_for(flops.bytes_made(chain, self.source.image), self.config.batch_size, memory)
+
     @cached_property
     def setting(self) -> dict[str, Any]:
         """What runs must have in common to be compared: all of `effective` but strategy, steps and seed."""
         machine = self.config.machine
-        where = {"device": device_model(self.device), "precision": machine.precision, "compile": machine.compile}
+        where = {
+            "device": device_model(self.device),
+            "precision": machine.precision,
+            "channels_last": machine.channels_last,
+            "fold": machine.fold,
+            "run_ahead": self.run_ahead,
+            "compile": machine.compile,
+            "capture": self.capture,
+        }
         if self.device.type == "cpu":
             where["threads"] = self.threads  # float32 sums depend on it
         else:
@@ -138,7 +163,7 @@ class Plan:
         predicted = profiled = None
         if self.costs:
             predicted = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
-        if self.profile:
+        if self.profile and self.applied.bn == "eval":  # a prefix whose statistics still move is not what was timed
             profiled = cost.profiled_saving(self.profile, self.schedule, self.steps, self.full_steps)
         return {"estimated": estimated(self.config.model, self.strategy), "predicted": predicted, "profiled": profiled}
 

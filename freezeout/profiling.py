@@ -19,23 +19,27 @@ from freezeout.plan import Plan
 from freezeout.provenance import device_model
 from freezeout.runner import begin
 from freezeout.schedule import Schedule
+from freezeout.train.captured import WORTH
 
 ROUNDS = 5
-STEPS = 52  # at most, of each visit to a prefix; the first WARM_UP are not timed
-WARM_UP = 2  # steps of each visit that are not timed
+STEPS = 50  # at most, of each prefix in each round
+WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
 BUDGET = 90.0  # seconds that a profile may take, about
 
 
 @dataclass(kw_only=True)
-class Frozen:
-    """Not a user's strategy: the first `prefix` stages frozen from the first step on, to be timed."""
+class Stairs:
+    """Not a user's strategy: one stage more is frozen every `steps` steps, from `first` stages on, `levels` times."""
 
-    prefix: int
+    first: int
+    levels: int
+    steps: int
     bn: ClassVar[str] = "eval"
 
     def schedule(self, n: int) -> Schedule:
-        times = (0.0,) * self.prefix + (1.0,) * (n - self.prefix)
-        return Schedule(freeze=times, anneal=(1.0,) * n)
+        total = self.levels * self.steps
+        times = [max(0, i + 1 - self.first) * self.steps / total for i in range(n - 1)]
+        return Schedule(freeze=(*(min(1.0, t) for t in times), 1.0), anneal=(1.0,) * n)
 
 
 def measure(
@@ -46,17 +50,15 @@ def measure(
     Interleaving keeps a drift of the machine's speed out of the ratios. steps: timed steps of each visit; by default
     as many as fit into BUDGET, at least 3.
     """
-    prefixes = range(plan.stages)
     if steps is None:
-        first = visit(plan, 0, 3)
-        steps = max(3, min(STEPS - WARM_UP, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
-    times: list[list[float]] = [[] for _ in prefixes]
-    with tqdm(total=rounds * plan.stages, desc="profile", unit="visit", disable=None, leave=False) as bar:
-        for turn in range(rounds):
-            for prefix in prefixes if turn % 2 == 0 else reversed(prefixes):
-                times[prefix].append(visit(plan, prefix, steps))
-                bar.update()
-    seconds = [statistics.median(t) for t in times]
+        first = climb(plan, 3, levels=1)[0]
+        steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
+    times: list[list[float]] = []
+    with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
+        for _ in range(rounds):
+            times.append(climb(plan, steps, say=bar.update))
+    seconds = [statistics.median(t) for t in zip(*times, strict=True)]
+    spread = [(max(t) - min(t)) / s for t, s in zip(zip(*times, strict=True), seconds, strict=True)]
     profile = {
         "conditions": plan.conditions,
         "device": {"type": plan.device.type, "model": device_model(plan.device)},
@@ -64,24 +66,42 @@ def measure(
         "rounds": rounds,
         "steps": steps,
         "seconds": seconds,
-        "spread": [(max(t) - min(t)) / s for t, s in zip(times, seconds, strict=True)],
+        "spread": spread,
     }
     records.write_json_atomic(plan.profile_path, profile)
     say(f"profile: {plan.profile_path} ({rounds} rounds of {steps} steps at each of {plan.stages} prefixes)")
     return profile
 
 
-def visit(plan: Plan, prefix: int, steps: int) -> float:
-    """Seconds of a training step with `prefix` stages frozen: the mean of `steps` steps after a warm-up."""
-    steps = min(steps, plan.source.sizes["train"] // plan.config.batch_size - WARM_UP)
-    timed = dataclasses.replace(plan, strategy=Frozen(prefix=prefix), steps=WARM_UP + steps)
-    training = begin(timed).training
+def climb(
+    plan: Plan, steps: int, *, first: int = 0, levels: int | None = None, say: Callable[[], object] = lambda: None
+) -> list[float]:
+    """Seconds of a training step with `first`, `first` + 1, ... stages frozen: of each the mean of `steps` steps.
 
-    def forget_the_warm_up() -> bool:
-        if training.step == WARM_UP:
-            training.clock.stop()
-            training.clock.blocks.clear()
+    One training that freezes as it goes, so that compiling and setting up are paid once; the first WARM_UP steps of
+    each prefix are left out. Both are rounded up to whole windows of a run-ahead, and `steps` to what a CUDA graph is
+    captured for. say: called after each prefix.
+    """
+    window = plan.run_ahead
+    warm_up = -(-WARM_UP // window) * window
+    steps = -(-max(steps, WORTH if plan.capture else 1) // window) * window
+    each = warm_up + steps
+    levels = plan.stages - first if levels is None else levels
+    stairs = Stairs(first=first, levels=levels, steps=each)
+    training = begin(dataclasses.replace(plan, strategy=stairs, steps=levels * each)).training
+    clock, found = training.clock, []
+
+    def on_step() -> bool:
+        done = training.step % each
+        if done == warm_up:
+            clock.stop()
+            clock.blocks.clear()
+        elif done == 0:
+            clock.stop()
+            found.append(clock.seconds / steps)
+            say()
         return False
 
-    training.train_epoch(forget_the_warm_up)
-    return training.clock.seconds / steps
+    while training.step < levels * each:
+        training.train_epoch(on_step)
+    return found

@@ -28,6 +28,7 @@ class Run:
     segments: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"compile": 0.0, "evaluation": 0.0, "checkpoint": 0.0})
     repeated: float = 0.0
+    warmed: float = 0.0  # seconds of compiling before this attempt's first step
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -55,7 +56,7 @@ class Run:
         """A segment is one attempt, from start or resumption to its end; kept up to date by every checkpoint."""
         step = self.training.step
         self.segments.append({"started": started, "step_from": step, "step_to": step, "seconds": 0.0, "host": host})
-        self._opened = time.perf_counter()
+        self._opened = time.perf_counter() - self.warmed
 
     def update_segment(self) -> None:
         self.segments[-1] |= {"step_to": self.training.step, "seconds": time.perf_counter() - self._opened}
@@ -94,12 +95,13 @@ def resume(run: Run) -> None:
     if state is None:
         return
     training.step = step
-    training.loss_sum = state["loss_sum"]
+    training.loss_sum.copy_(state["loss_sum"])
     training.chain.load_state_dict(state["model"])
     training.freezeout.load_state_dict(state["freezeout"])
     training.optimizer.load_state_dict(state["optimizer"])
     training.clock.load_state_dict(state["clock"])
     run.segments, run.seconds, run.repeated = state["segments"], state["seconds"], state["repeated"]
+    run.seconds["compile"] += run.warmed
     if not state["told"] and step < run.plan.steps:
         # Killed: how far it got after the checkpoint is not known, but a checkpoint is made every epoch.
         run.repeated += training.clock.seconds / max(step, 1) * training.steps_per_epoch
@@ -160,7 +162,14 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         "config": plan.described,
         **origin,
         "device": {"type": training.device.type, "model": device_model(training.device), "threads": plan.threads},
-        "data": {"name": source.name, "fingerprint": source.fingerprint, "synthetic": source.synthetic, **source.sizes},
+        "data": {
+            "name": source.name,
+            "fingerprint": source.fingerprint,
+            "synthetic": source.synthetic,
+            "classes": source.classes,
+            "image": list(source.image),
+            **source.sizes,
+        },
         "split": plan.split,
         "stages": stages,
         "started": run.segments[0]["started"],

@@ -22,7 +22,9 @@ from freezeout.plan import Plan
 from freezeout.progress import Run, epoch_entry, make_record, resume, save
 from freezeout.provenance import provenance
 from freezeout.stopping import Stop
-from freezeout.train.clock import Clock
+from freezeout.train.captured import CudaGraphs
+from freezeout.train.clock import device_clock
+from freezeout.train.compiled import compile_stages
 from freezeout.train.loop import Training, evaluate, make_optimizer
 from freezeout.words import say_once, title, warn_of_short_life
 
@@ -123,8 +125,11 @@ def begin(plan: Plan) -> Run:
 def _begin(plan: Plan) -> Run:
     config = plan.config
     configure_torch(plan)
+    machine = config.machine
     chain = plan.build().to(plan.device)
-    optimizer = make_optimizer(config.optimizer, chain)
+    if machine.channels_last:
+        chain = chain.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(config.optimizer, chain, capture=plan.capture)
     freezeout = FreezeOut(chain, optimizer, plan.applied, plan.steps, warmup=config.optimizer.warmup)
     warn_of_short_life(freezeout, config.optimizer.lr)
     if not chain.executable:
@@ -132,24 +137,29 @@ def _begin(plan: Plan) -> Run:
             f"note: {plan.described['model']} could not be traced: its {len(chain)} stages are an ordered partition of "
             "its parameters, frozen by flags alone, without a predicted saving"
         )
-    synchronise = (lambda: torch.cuda.synchronize(plan.device)) if plan.device.type == "cuda" else (lambda: None)
     training = Training(
         chain=chain,
         optimizer=optimizer,
         freezeout=freezeout,
         source=plan.source.to(plan.device),
-        clock=Clock(synchronise),
+        clock=device_clock(plan.device),
         device=plan.device,
         seed=config.seed,
         batch_size=config.batch_size,
         augment=config.augment.kind,
         label_smoothing=config.label_smoothing,
-        bf16=config.machine.precision == "bf16",
+        bf16=machine.precision == "bf16",
+        channels_last=machine.channels_last,
+        fold=machine.fold,
+        run_ahead=plan.run_ahead,
+        graphs=CudaGraphs(plan.device) if plan.capture else None,
     )
     current = Run(plan, training)
-    if config.machine.compile:
-        for stage in chain:
-            stage.compile(dynamic=False)
+    if machine.compile:
+        with current.timed("compile"):
+            images = torch.zeros(config.batch_size, 3, *plan.source.image, dtype=torch.uint8, device=plan.device)
+            compile_stages(training.body, training.images(images))
+        current.warmed = current.seconds["compile"]
         current.time_compilations()
     return current
 
@@ -164,9 +174,6 @@ def configure_torch(plan: Plan) -> None:
         torch.backends.cudnn.benchmark = not machine.deterministic
         torch.cuda.reset_peak_memory_stats(plan.device)
     torch.use_deterministic_algorithms(machine.deterministic)
-    if machine.compile:
-        # Stages of one class share a code object, and each counts against its limit of compiled versions.
-        torch._dynamo.config.recompile_limit = 1024
 
 
 def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None) -> None:

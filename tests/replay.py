@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from freezeout import Chain, FreezeOut, models
 from freezeout.strategies import FreezeOut as Paper
-from freezeout.train.clock import Clock
+from freezeout.train.clock import device_clock
 from freezeout.train.loop import Training, make_optimizer
 from freezeout.train.schema import Sgd
+from freezeout.train.windows import windows
 
 GOLDEN = Path(__file__).parent / "golden"
 NETWORKS: dict[str, tuple[str, dict[str, int]]] = {
@@ -93,33 +95,75 @@ def replay(
     mechanism: type[FreezeOut] = FreezeOut,
     device: str = "cpu",
     dtype: torch.dtype = torch.float64,
+    plain: bool = False,
+    **engine: Any,
 ) -> Iterator[tuple[float, int, Chain]]:
-    """After each of the 60 steps: its loss, how many stages a gradient reached, and the network as it is now."""
+    """After each of the 60 steps: its loss, how many stages a gradient reached, and the network as it is now.
+
+    With a run-ahead the last two are those of a window's end.
+
+    plain: the loop of somebody who imports FreezeOut alone. Otherwise the loop of `python -m freezeout`, with the
+    fields of Training that `engine` gives.
+    """
     chain = build(trajectory, device, dtype)
     optimizer = make_optimizer(Sgd(), chain)
     reached: set[int] = set()
     for i, stage in enumerate(chain):
         for parameter in stage.parameters():
             parameter.register_post_accumulate_grad_hook(lambda _, i=i: reached.add(i))
+    freezeout = mechanism(chain, optimizer, strategy, STEPS)
+    batches = list(zip(trajectory.x.to(device, dtype), trajectory.y.to(device), strict=True))
+    chain.train()
+    if plain:
+        steps = plain_losses(chain, optimizer, freezeout, batches)
+    else:
+        steps = losses(chain, optimizer, freezeout, batches, **engine)
+    for loss in steps:
+        yield loss, len(reached), chain
+        reached.clear()
+
+
+def plain_losses(
+    chain: Chain, optimizer, freezeout: FreezeOut, batches: list[tuple[Tensor, Tensor]]
+) -> Iterator[float]:
+    for x, y in batches:
+        freezeout.step()
+        loss = cross_entropy(chain(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        yield loss.item()
+
+
+def losses(
+    chain: Chain, optimizer, freezeout: FreezeOut, batches: list[tuple[Tensor, Tensor]], **engine: Any
+) -> Iterator[float]:
+    device = batches[0][0].device
     training = Training(
         chain=chain,
         optimizer=optimizer,
-        freezeout=mechanism(chain, optimizer, strategy, STEPS),
-        source=SimpleNamespace(sizes={"train": STEPS * BATCH}),  # type: ignore[arg-type]
-        clock=Clock(lambda: None),
-        device=torch.device(device),
+        freezeout=freezeout,
+        source=SimpleNamespace(sizes={"train": len(batches) * BATCH}),  # type: ignore[arg-type]
+        clock=device_clock(device),
+        device=device,
         seed=0,
         batch_size=BATCH,
         augment="none",
         label_smoothing=0.0,
-        bf16=False,
+        **{"bf16": False} | engine,
     )
-    chain.train()
-    for x, y in zip(trajectory.x.to(device, dtype), trajectory.y.to(device), strict=True):
-        reached.clear()
-        loss = training.train_step(x, y).item()
-        training.step += 1
-        yield loss, len(reached), chain
+    events = [s for s in freezeout.schedule.freeze_steps(len(batches)) if s is not None]
+    found: list[float] = []
+
+    def on_step() -> bool:
+        found.append(training.loss_sum.item())
+        training.loss_sum.zero_()
+        return False
+
+    for window in windows(0, len(batches), training.run_ahead, events):
+        training.train_window(window, lambda window=window: [batches[s] for s in window], on_step)
+        yield from found
+        found.clear()
 
 
 def follow(trajectory: Trajectory, bound: float = BOUND, **how: Any) -> None:

@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "schedule",
         "strategies",
         "chain",
+        "train.windows",
     },
     "progress": {"provenance", "plan", "train", "records", "cost"},
     "words": {"freeze", "plan"},
@@ -59,7 +60,7 @@ MAY_IMPORT = {
         "tracking",
         "config",
     },
-    "profiling": {"provenance", "plan", "runner", "schedule", "records"},
+    "profiling": {"provenance", "plan", "runner", "schedule", "records", "train.captured"},
     "forecast": {"plan", "profiling", "cost"},
     "predict": {
         "profiling",

@@ -23,12 +23,12 @@ def timed(monkeypatch) -> list[Plan]:
     """Every step takes 0.1 s; the plans that were timed."""
     seen: list[Plan] = []
 
-    def visit(plan: Plan, prefix: int, steps: int) -> float:
-        assert (prefix, steps) == (0, forecast.STEPS)
+    def climb(plan: Plan, steps: int, *, levels: int) -> list[float]:
+        assert (steps, levels) == (forecast.STEPS, 1)
         seen.append(plan)
-        return 0.1
+        return [0.1]
 
-    monkeypatch.setattr(profiling, "visit", visit)
+    monkeypatch.setattr(profiling, "climb", climb)
     return seen
 
 
@@ -68,10 +68,10 @@ def test_runs_of_seconds_are_not_forecast(timed) -> None:
 
 
 def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -> None:
-    def visit(*_) -> float:
+    def climb(*_, **how) -> list[float]:
         raise torch.OutOfMemoryError("out of memory\nmany details")
 
-    monkeypatch.setattr(profiling, "visit", visit)
+    monkeypatch.setattr(profiling, "climb", climb)
     assert forecast.forecast([plan("epochs=20")]) == "no forecast: out of memory"
 
 

@@ -140,8 +140,8 @@ class Thaws(FreezeOut):
 
 
 class FreezesOneStepLate(FreezeOut):
-    def _apply(self, step):
-        super()._apply(max(step - 1, 0))
+    def _apply(self, step, set_rates):
+        super()._apply(max(step - 1, 0), set_rates)
 
 
 FACTS = {

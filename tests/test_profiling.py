@@ -40,35 +40,63 @@ def plan(monkeypatch, tmp_path):
     return make_plan(Config(**fields, model=model, machine=machine, epochs=2, out=str(tmp_path / "runs")))
 
 
-def test_a_visit_times_steps_of_the_prefix_it_was_sent_to(plan, monkeypatch) -> None:
+def test_a_climb_times_whole_prefixes_one_after_another(plan, monkeypatch) -> None:
     seen = []
     real = profiling.begin
 
     def begin(planned):
         current = real(planned)
         seen.append(current.training)
+        mark = current.training.clock.mark
+        current.training.clock.mark = lambda step, prefix: (marks.append((step, prefix)), mark(step, prefix))
         return current
 
     monkeypatch.setattr(profiling, "begin", begin)
-    for prefix in range(5):
-        assert profiling.visit(plan, prefix, 3) > 0
-        training = seen[-1]
-        assert training.freezeout.prefix == prefix
-        assert training.step == profiling.WARM_UP + 3
-        assert [(b["prefix"], b["step_from"], b["step_to"]) for b in training.clock.blocks] == [(prefix, 2, 5)]
+    marks: list[tuple[int, int]] = []
+    said: list[int] = []
+    each = profiling.WARM_UP + 3
+    found = profiling.climb(plan, 3, say=lambda: said.append(1))
+    assert len(found) == len(said) == 5
+    assert min(found) > 0
+    assert marks == [(step, step // each) for step in range(5 * each)]
+    assert seen[-1].freezeout.prefix == 4
+    assert len(profiling.climb(plan, 3, first=2, levels=2)) == 2
+    assert seen[-1].freezeout.prefix == 3
+
+
+def test_a_climb_times_its_steps_and_nothing_else(plan, monkeypatch) -> None:
+    """Under a clock that counts steps, the switch to the next prefix costing a hundred of them."""
+    from freezeout.train.loop import Training
+
+    now = [0.0]
+    real, begin = Training._begin_step, profiling.begin
+
+    def slow(training) -> None:
+        before = training.freezeout.prefix
+        real(training)
+        now[0] += 1 + 100 * (training.freezeout.prefix - before)
+
+    def counted(planned):
+        current = begin(planned)
+        current.training.clock._now = current.training.clock._stamp = lambda: now[0]
+        return current
+
+    monkeypatch.setattr(Training, "_begin_step", slow)
+    monkeypatch.setattr(profiling, "begin", counted)
+    assert profiling.climb(plan, 3) == [1.0] * 5
 
 
 def test_rounds_are_interleaved_and_medians_kept(plan, monkeypatch) -> None:
-    visited = []
+    rounds = []
 
-    def visit(_, prefix: int, steps: int) -> float:
-        visited.append(prefix)
-        slow = 100.0 if len(visited) <= 5 else 0.0  # the first round fell into somebody else's burst of work
-        return SECONDS[prefix] + slow
+    def climb(_, steps: int, **how) -> list[float]:
+        rounds.append(steps)
+        slow = 100.0 if len(rounds) == 1 else 0.0  # the first round fell into somebody else's burst of work
+        return [second + slow for second in SECONDS]
 
-    monkeypatch.setattr(profiling, "visit", visit)
+    monkeypatch.setattr(profiling, "climb", climb)
     profile = profiling.measure(plan, rounds=3, steps=4, say=lambda line: None)
-    assert visited == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0, 0, 1, 2, 3, 4]
+    assert rounds == [4, 4, 4]
     assert profile["seconds"] == SECONDS
     assert json.loads(plan.profile_path.read_text())["seconds"] == SECONDS
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from freezeout import records, runner
+from freezeout.stopping import Stop
 
 WORDS = [
     "model=wide_resnet",
@@ -68,7 +69,8 @@ def comparable(record: dict) -> dict:
     kept = copy.deepcopy({k: v for k, v in record.items() if k not in BY_NATURE})
     kept["config"].pop("out")
     for block in kept["prefixes"]:
-        block.pop("seconds")
+        for part in block.keys() - {"prefix", "step_from", "step_to"}:
+            block.pop(part)
     for epoch in kept["epochs"]:
         epoch.pop("seconds")
         epoch.pop("step_seconds")
@@ -117,6 +119,37 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(through: Path, 
     with np.load(folder / "predictions.npz") as p, np.load(through / "predictions.npz") as q:
         assert all(np.array_equal(p[key], q[key]) for key in q.files)
     assert [e["epoch"] for e in records.read_lines(folder / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("after", [3, 64, 87])
+def test_a_run_stopped_inside_a_window_goes_on_to_the_same_bits(freezeout, tmp_path, monkeypatch, after: int) -> None:
+    words = [*WORDS, "machine.run_ahead=10", "epochs=4"]
+    assert freezeout(*words, "out=whole").code == 0
+
+    class Impatient(Stop):
+        """As if Ctrl-C came in step `after`."""
+
+        steps = 0
+
+        @property
+        def asked(self) -> bool:
+            Impatient.steps += 1
+            self.signal = signal.SIGINT if Impatient.steps >= after else None
+            return super().asked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "Stop", Impatient)
+        with pytest.raises(Stop):
+            freezeout(*words, "out=parts")
+    folders = [only_run(tmp_path / out) for out in ("whole", "parts")]
+    stopped = records.read_record(folders[1])["segments"][-1]["step_to"]
+    whole = records.read_record(folders[0])
+    assert stopped % 10
+    assert stopped not in whole["freeze_steps"]
+    assert freezeout(*words, "out=parts").code == 0
+    assert comparable(records.read_record(folders[1])) == comparable(whole)
+    a, b = (torch.load(f / "checkpoint.pt", weights_only=True)["model"] for f in folders)
+    assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_the_record_has_every_key_that_others_rely_on(through: Path) -> None:

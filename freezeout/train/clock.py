@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 # Steps of a block at most: short enough that a run has many blocks and a median over them means something.
 BLOCK = 50
 
@@ -14,14 +16,27 @@ class Clock:
     """Runs only between `start` and `stop`; `mark` before each step says which prefix the step belongs to.
 
     synchronise: waits until the device has done what it was told; called at block ends and at `stop` only.
+    stamp, between: a moment, and the seconds from one to another, asked for only after `synchronise`. With events of
+    the device the parts of a step are timed without waiting for it. By default both are those of `now`.
     Blocks are cut at fixed steps, so that a resumed run has the blocks of one that was never stopped.
     """
 
-    def __init__(self, synchronise: Callable[[], None], now: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        synchronise: Callable[[], None],
+        now: Callable[[], float] = time.perf_counter,
+        *,
+        stamp: Callable[[], Any] | None = None,
+        between: Callable[[Any, Any], float] = lambda a, b: b - a,
+    ) -> None:
         self.blocks: list[dict[str, Any]] = []
         self._synchronise = synchronise
         self._now = now
+        self._stamp = stamp or now
+        self._between = between
         self._since = 0.0
+        self._last: Any = None
+        self._laps: list[tuple[str, Any, Any]] = []
 
     @property
     def seconds(self) -> float:
@@ -38,6 +53,7 @@ class Clock:
     def exclude(self, seconds: float) -> None:
         """Leave out `seconds` that have just passed: they went to something that is no training."""
         self._since += seconds
+        self._last = None  # this step's parts would hold them
 
     def mark(self, step: int, prefix: int) -> None:
         """Training step `step` under `prefix` frozen stages begins now (the freeze switch itself included)."""
@@ -47,12 +63,24 @@ class Clock:
                 self._charge()
             self.blocks.append({"prefix": prefix, "step_from": step, "step_to": step, "seconds": 0.0})
         self.blocks[-1]["step_to"] = step + 1
+        self._last = self._stamp()
+
+    def lap(self, part: str) -> None:
+        """What was done since `mark`, or since the lap before, was `part` of the step."""
+        if self._last is not None:
+            now = self._stamp()
+            self._laps.append((part, self._last, now))
+            self._last = now
 
     def _charge(self) -> None:
         self._synchronise()
         now = self._now()
         if self.blocks:
-            self.blocks[-1]["seconds"] += now - self._since
+            block = self.blocks[-1]
+            block["seconds"] += now - self._since
+            for part, a, b in self._laps:
+                block[part] = block.get(part, 0.0) + self._between(a, b)
+        self._laps.clear()
         self._since = now
 
     def state_dict(self) -> list[dict[str, Any]]:
@@ -60,3 +88,16 @@ class Clock:
 
     def load_state_dict(self, blocks: list[dict[str, Any]]) -> None:
         self.blocks = [dict(block) for block in blocks]
+
+
+def device_clock(device: torch.device) -> Clock:
+    """The clock of training on `device`."""
+    if device.type != "cuda":
+        return Clock(lambda: None)
+
+    def stamp() -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    return Clock(lambda: torch.cuda.synchronize(device), stamp=stamp, between=lambda a, b: a.elapsed_time(b) / 1000)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -15,14 +16,19 @@ from freezeout.chain import Chain
 from freezeout.data.augment import crop_flip, epoch_table, normalise
 from freezeout.data.source import Source, eval_order
 from freezeout.freeze import FreezeOut
+from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
+from freezeout.train.prefix import Prefix
 from freezeout.train.schema import AdamW as AdamWFields
 from freezeout.train.schema import Sgd as SgdFields
+from freezeout.train.step import Step, widened
+from freezeout.train.windows import windows
 
 EVALUATION_BATCH = 500
 
 
-def make_optimizer(fields: SgdFields | AdamWFields, chain: Chain) -> Optimizer:
+def make_optimizer(fields: SgdFields | AdamWFields, chain: Chain, *, capture: bool = False) -> Optimizer:
+    """One kernel a group instead of several a parameter; on CUDA the one kind that reads its rate on the device."""
     if isinstance(fields, SgdFields):
         return SGD(
             chain.parameters(),
@@ -30,9 +36,16 @@ def make_optimizer(fields: SgdFields | AdamWFields, chain: Chain) -> Optimizer:
             momentum=fields.momentum,
             nesterov=fields.nesterov,
             weight_decay=fields.weight_decay,
+            fused=True,
         )
-    betas = (fields.beta1, fields.beta2)
-    return AdamW(chain.parameters(), lr=fields.lr, betas=betas, weight_decay=fields.weight_decay)
+    return AdamW(
+        chain.parameters(),
+        lr=fields.lr,
+        betas=(fields.beta1, fields.beta2),
+        weight_decay=fields.weight_decay,
+        fused=True,
+        capturable=capture,
+    )
 
 
 def stream_seed(seed: int, step: int) -> int:
@@ -40,9 +53,13 @@ def stream_seed(seed: int, step: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"step {seed} {step}".encode(), digest_size=7).digest(), "little")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Training:
-    """A run in progress. `step` counts finished training steps; the rest of its state is in the parts."""
+    """A run in progress. `step` counts finished training steps; the rest of its state is in the parts.
+
+    fold: frozen stages run from prepared weights. run_ahead: steps whose frozen prefix may run as one batch.
+    graphs: captures the step, one graph a prefix; None trains eagerly.
+    """
 
     chain: Chain
     optimizer: Optimizer
@@ -55,19 +72,37 @@ class Training:
     augment: str
     label_smoothing: float
     bf16: bool
+    channels_last: bool = False
+    fold: bool = True
+    run_ahead: int = 1
+    graphs: Graphs | None = None
     step: int = 0
     loss_sum: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.steps_per_epoch = self.source.sizes["train"] // self.batch_size
+        # A network that was not cut runs as a whole: its frozen part leaves the graph by flags alone.
+        stages = list(self.chain) if self.chain.executable else [self.chain]
+        bn = self.freezeout.bn
+        self.prefix = Prefix(stages, pure=bn == "eval", fold=self.fold, dtype=torch.bfloat16 if self.bf16 else None)
+        self.run_ahead = self.run_ahead if self.prefix.pure and self.chain.executable else 1
+        self.body = Step(
+            stages=stages,
+            prefix=self.prefix,
+            optimizer=self.optimizer,
+            loss_sum=self.loss_sum,
+            label_smoothing=self.label_smoothing,
+            bf16=self.bf16,
+            ahead=self.run_ahead > 1,
+            lap=self.clock.lap,
+        )
+        self.captured = CapturedStep(self.body, self.freezeout, self.optimizer, self.graphs) if self.graphs else None
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
-
-    def widened(self, logits: Tensor) -> Tensor:
-        """Losses are sums that bfloat16 is too short for; float64 stays what it is."""
-        return logits.float() if self.bf16 else logits
+    def images(self, images: Tensor) -> Tensor:
+        """uint8 (batch, 3, height, width) as the network takes them."""
+        x = normalise(images, self.source.mean, self.source.std)
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:
         """Train to the end of the current epoch or of the run; the mean training loss of the epoch's steps.
@@ -76,44 +111,73 @@ class Training:
         The clock runs inside: drawing the table, every step, freeze switches.
         """
         total, per_epoch = self.freezeout.total_steps, self.steps_per_epoch
-        epoch, first = divmod(self.step, per_epoch)
-        end = min(total, (epoch + 1) * per_epoch)
+        epoch, done = divmod(self.step, per_epoch)
+        first, end = epoch * per_epoch, min(total, (epoch + 1) * per_epoch)
         self.chain.train()
         self.clock.start()
         table = epoch_table(
             self.seed, epoch, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment
         )
-        rows = slice(first, end - epoch * per_epoch)
+        events = (s for s in self.freezeout.schedule.freeze_steps(total) if s is not None)
+        # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
+        to_do = [w for w in windows(first, end, self.run_ahead, events) if w.stop > first + done]
+        rows = slice(to_do[0].start - first, end - first)
         top, left, flip = (a[rows].to(self.device) for a in (table.top, table.left, table.flip))
-        batches = self.source.batches("train", table.order[rows])
-        stopped = False
-        for row, (images, labels) in enumerate(batches):
-            self.clock.mark(self.step, self.freezeout.schedule.prefix(self.step, total))
-            if self.augment != "none":
-                images = crop_flip(images, top[row], left[row], flip[row], self.source.pad)
-            self.loss_sum += self.train_step(normalise(images, self.source.mean, self.source.std), labels)
-            self.step += 1
-            if on_step() and self.step < end:
-                stopped = True
-                break
+        batches = enumerate(self.source.batches("train", table.order[rows]))
+        for window in to_do:
+
+            def load(size: int = len(window)) -> list[tuple[Tensor, Tensor]]:
+                loaded = []
+                for row, (images, labels) in islice(batches, size):
+                    if self.augment != "none":
+                        images = crop_flip(images, top[row], left[row], flip[row], self.source.pad)
+                    loaded.append((self.images(images), labels))
+                return loaded
+
+            if not self.train_window(window, load, on_step):
+                self.clock.stop()
+                return None
         self.clock.stop()
-        if stopped:
-            return None
-        loss = self.loss_sum.item() / (end - epoch * per_epoch)
+        loss = self.loss_sum.item() / (end - first)
         self.loss_sum.zero_()
         return loss
 
-    def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step on images (batch, 3, height, width) of the network's dtype, labels (batch,); the loss, detached."""
+    def train_window(
+        self, window: range, load: Callable[[], list[tuple[Tensor, Tensor]]], on_step: Callable[[], bool]
+    ) -> bool:
+        """The steps of `window` that are still to do; False if `on_step` stopped it in the middle of an epoch.
+
+        load: gives the images, as the network takes them, and the labels of each step of the window.
+        """
+        batches: list[tuple[Tensor, Tensor]] = []
+        ahead: Sequence[Tensor] = ()
+        for row, step in enumerate(window):
+            if step < self.step:
+                continue
+            self.clock.mark(step, self.freezeout.schedule.prefix(step, self.freezeout.total_steps))
+            if not batches:
+                batches = load()
+                self.clock.lap("input")
+            self._begin_step()
+            x, labels = batches[row]
+            if self.body.ahead and len(self.prefix):
+                ahead = ahead or self.body.run_prefix(torch.cat([x for x, _ in batches])).split(len(x))
+                x = ahead[row]
+            if self.captured:
+                self.captured(x, labels, step)
+            else:
+                self.body(x, labels)
+            self.step += 1
+            if on_step() and self.step % self.steps_per_epoch and self.step < self.freezeout.total_steps:
+                return False
+        return True
+
+    def _begin_step(self) -> None:
         torch.manual_seed(stream_seed(self.seed, self.step))
-        self.freezeout.step()
-        with self.autocast():
-            logits = self.chain(images)
-        loss = cross_entropy(self.widened(logits), labels, label_smoothing=self.label_smoothing)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        self.freezeout.step(set_rates=self.captured is None)
+        if self.chain.executable and self.freezeout.prefix > len(self.prefix):
+            self.prefix.grow(self.freezeout.prefix)
+            self.clock.lap("switch")
 
 
 @dataclass(frozen=True)
@@ -135,9 +199,10 @@ def evaluate(training: Training, split: str) -> Evaluation:
     classes, probabilities = [], []
     order = eval_order(training.source.sizes[split], EVALUATION_BATCH)
     for images, labels in training.source.batches(split, order):
-        with training.autocast():
-            logits = training.chain(normalise(images, training.source.mean, training.source.std))
-        logits = training.widened(logits)
+        # Compiling for batches of other sizes, in another mode, would cost more than it gives.
+        with training.body.autocast(), torch.compiler.set_stance("force_eager"):
+            logits = training.chain(training.images(images))
+        logits = widened(logits, training.bf16)
         predicted = logits.argmax(1)
         loss += cross_entropy(logits, labels, reduction="sum")
         wrong += (predicted != labels).sum()

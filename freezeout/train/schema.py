@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from freezeout.checks import check_at_least, check_choice, check_share
 
+WINDOWS = (1, 2, 5, 10)  # steps of a run-ahead: each divides the clock's blocks of 50
+
 
 @dataclass(kw_only=True)
 class Sgd:
@@ -46,12 +48,21 @@ class AdamW:
 
 @dataclass(kw_only=True)
 class Machine:
-    """Where a run trains and in what arithmetic. threads: CPU threads of torch (null: all cores)."""
+    """Where a run trains, in what arithmetic, and how its steps are executed.
+
+    threads: CPU threads of torch (null: all cores). channels_last: memory format of images and network.
+    fold: frozen stages run from weights prepared once. run_ahead: steps whose frozen prefix may run as one batch
+    (null: on CUDA as many as memory allows, else 1). capture: one CUDA graph a prefix (null: on CUDA).
+    """
 
     device: str = "auto"
     precision: str = "fp32"
     threads: int | None = None
+    channels_last: bool = True
+    fold: bool = True
+    run_ahead: int | None = None
     compile: bool = False
+    capture: bool | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -61,8 +72,12 @@ class Machine:
             check_at_least("machine.threads", self.threads, 1)
             if self.threads > 1024:
                 raise ValueError(f"machine.threads={self.threads}: must be at most 1024")
+        if self.run_ahead is not None and self.run_ahead not in WINDOWS:
+            raise ValueError(f"machine.run_ahead={self.run_ahead}: must be one of {', '.join(map(str, WINDOWS))}")
         if self.device == "cpu" and self.precision == "tf32":
             raise ValueError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+        if self.device == "cpu" and self.capture:
+            raise ValueError("machine.capture=true: a CPU has no CUDA graphs; leave it null or false")
 
 
 OPTIMIZERS: dict[str, type] = {"sgd": Sgd, "adamw": AdamW}

@@ -1,0 +1,133 @@
+"""One CUDA graph per prefix: the whole step replayed by the device, without the host in between.
+
+A graph is a step of fixed shape, and FreezeOut's step has a fixed shape between two freeze events. So the step is
+captured anew at each of them, and only the graph of the present prefix is alive.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from freezeout.freeze import FreezeOut
+from freezeout.train.step import Step
+
+WARM_UP = 2  # eager steps of each prefix before its capture; the run's first creates the optimizer's momentum
+WORTH = 20  # replays under which a capture does not pay
+
+
+class Graphs(Protocol):
+    """What captures: torch's CUDA graphs, or a stand-in."""
+
+    def warm(self, body: Callable[[], None]) -> None:
+        """Run `body` now, in the stream that captures."""
+
+    def capture(self, body: Callable[[], None]) -> Callable[[], None]:
+        """Record `body` without running it; what is returned runs it."""
+
+
+class CudaGraphs:
+    """Warms up and captures in one stream of its own, so that what libraries set up per stream is there by then.
+
+    A graph's memory goes back to the allocator when the graph is let go, and torch hands it out again at the next
+    capture, which begins by emptying the cache.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+
+    def warm(self, body: Callable[[], None]) -> None:
+        here = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            body()
+        here.wait_stream(self._stream)
+
+    def capture(self, body: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self._stream):
+            body()
+        return graph.replay
+
+
+class CapturedStep:
+    """`step`, replayed. Called in its place: once a training step, after `freezeout.step(set_rates=False)`.
+
+    Learning rates lie in device memory, a row a step, and a counter inside the graph says which row is next: float32,
+    as the fused optimizers read them. The first WARM_UP steps of a prefix are eager ones from the same buffers, then
+    the step is captured, if WORTH replays are to come. Both do the same arithmetic in the same order.
+
+    Raises ValueError when the shape, type or memory format of a batch changes within a prefix. Where torch cannot
+    capture the step, one warning, and the eager step goes on.
+    """
+
+    def __init__(self, step: Step, freezeout: FreezeOut, optimizer: Optimizer, graphs: Graphs) -> None:
+        self._step = step
+        self._freezeout = freezeout
+        self._optimizer = optimizer
+        self._graphs = graphs
+        self._lap = step.lap
+        self._prefix = -1
+        self._replay: Callable[[], None] | None = None
+        self._refused = False
+
+    def __call__(self, x: Tensor, labels: Tensor, number: int) -> None:
+        """x, labels: as of Step. number: of this training step, counted from 0 over the whole run."""
+        if self._prefix != self._freezeout.prefix:
+            self._begin(x, labels, number)
+        for buffer, given in ((self._x, x), (self._labels, labels)):
+            if (buffer.shape, buffer.dtype) != (given.shape, given.dtype):
+                raise ValueError(
+                    f"a captured step takes batches {buffer.dtype} {tuple(buffer.shape)}, not {given.dtype} "
+                    f"{tuple(given.shape)}"
+                )
+            buffer.copy_(given)
+        pays = number - self._from == WARM_UP and self._until - number >= WORTH
+        if pays and not self._refused:
+            self._capture()
+        if self._replay is not None:
+            self._lap("input")
+            self._replay()
+            self._lap("graph")
+        else:
+            self._graphs.warm(self._body)
+
+    def _begin(self, x: Tensor, labels: Tensor, number: int) -> None:
+        """Another prefix: its rates go to the device, and the graph of the one before goes."""
+        self._replay = None
+        freezeout, device = self._freezeout, x.device
+        self._prefix, self._from = freezeout.prefix, number
+        pieces = freezeout.schedule.segments(freezeout.total_steps)
+        self._until = next(b for _, a, b in pieces if a <= number < b)
+        rows = [freezeout.rates(s) for s in range(number, self._until)]
+        self._table = torch.tensor(rows, dtype=torch.float32).to(device)
+        self._row = torch.zeros(1, dtype=torch.int64, device=device)
+        self._rates = torch.empty_like(self._table[0])
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate  # a view: what the body writes, the optimizer reads
+        self._x, self._labels = torch.empty_like(x), torch.empty_like(labels)
+        self._lap("switch")
+
+    def _body(self) -> None:
+        self._rates.copy_(self._table.index_select(0, self._row)[0])
+        self._row += 1
+        self._step(self._x, self._labels)
+
+    def _capture(self) -> None:
+        self._step.lap = lambda part: None  # moments inside a graph cannot be read
+        try:
+            self._replay = self._graphs.capture(self._body)
+        except RuntimeError as error:
+            self._refused = True
+            self._optimizer.zero_grad(set_to_none=True)
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            warnings.warn(f"the training step cannot be captured and stays eager: {reason}", stacklevel=3)
+        finally:
+            self._step.lap = self._lap
+        self._lap("switch")

@@ -1,0 +1,78 @@
+"""torch.compile, a stage at a time, all of it before the first training step.
+
+A stage runs in three ways: in training; as the first active one, without a gradient for its input; and frozen. That
+is three graphs a stage at most, whatever the prefix, and never one for the whole network at each prefix.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from freezeout.train.step import Step
+
+# torch 2.13 and newer. Before, stages of one class share a code object and its limit of compiled versions.
+ISOLATED = "isolate_recompiles" in inspect.signature(torch.compile).parameters
+LIMIT = 1024
+
+
+def compile_stages(step: Step, images: Tensor, *, backend: str | Callable = "inductor") -> None:
+    """Compile every stage of `step` for batches like `images`, and run each graph once, forward and backward.
+
+    The network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
+    """
+    torch._dynamo.reset()  # a process of many runs would keep the graphs of all of them
+    torch._dynamo.config.recompile_limit = LIMIT
+    torch._dynamo.config.accumulated_recompile_limit = LIMIT
+    how: dict[str, Any] = {"dynamic": False, "backend": backend} | ({"isolate_recompiles": True} if ISOLATED else {})
+    stages, prefix = list(step.stages), step.prefix
+    templates = [prefix.prepared(i) for i in range(len(stages))]
+    for module in {id(m): m for m in [*stages, *templates]}.values():
+        module.compile(**how)
+    prefix.templates = templates
+    with _untouched(stages):
+        _train(step, stages, images)
+        for k in range(1, len(stages)):
+            images = _freeze(step, stages[k - 1], templates[k - 1], images)
+            _train(step, stages[k : k + 1], images)
+
+
+def _train(step: Step, stages: list[nn.Module], x: Tensor) -> None:
+    with step.autocast():
+        for stage in stages:
+            x = stage(x)
+    x.float().sum().backward()
+
+
+def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor) -> Tensor:
+    """The stage's output as it will be once frozen: no gradients, and in evaluation mode unless it moves statistics."""
+    flags = [(p, p.requires_grad) for p in stage.parameters()]
+    for p, _ in flags:
+        p.requires_grad_(False)
+    mode = stage.training
+    stage.train(mode and not step.prefix.pure)
+    with torch.no_grad(), step.autocast():
+        x = template(x)
+    stage.train(mode)
+    for p, flag in flags:
+        p.requires_grad_(flag)
+    return x
+
+
+@contextmanager
+def _untouched(stages: list[nn.Module]) -> Iterator[None]:
+    """Running statistics and gradients are put back."""
+    buffers = [b for stage in stages for b in stage.buffers()]
+    kept = [b.clone() for b in buffers]
+    try:
+        yield
+    finally:
+        for b, before in zip(buffers, kept, strict=True):
+            b.copy_(before)
+        for stage in stages:
+            stage.zero_grad(set_to_none=True)

@@ -1,0 +1,63 @@
+"""One training step, eager: the plain loop of any PyTorch program, behind a frozen prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+
+from freezeout.train.prefix import Prefix
+
+
+@dataclass(kw_only=True)
+class Step:
+    """Forward, loss, backward and optimizer. Each call adds its loss to `loss_sum` (float64, on the device).
+
+    stages: of the network, in running order; those that `prefix` holds are run by it. ahead: the caller runs it, and
+    hands its output over. lap: told the name of each part of the step when that part is over.
+    """
+
+    stages: Sequence[nn.Module]
+    prefix: Prefix
+    optimizer: Optimizer
+    loss_sum: Tensor
+    label_smoothing: float
+    bf16: bool
+    ahead: bool
+    lap: Callable[[str], None]
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def run_prefix(self, x: Tensor) -> Tensor:
+        """Images to the input of the first active stage: of one batch, or of several at once."""
+        with self.autocast():
+            x = self.prefix(x)
+        if len(self.prefix):
+            self.lap("prefix_forward")
+        return x
+
+    def __call__(self, x: Tensor, labels: Tensor) -> None:
+        """x: images (batch, 3, height, width), or with `ahead` what run_prefix made of them; labels (batch,)."""
+        if not self.ahead:
+            x = self.run_prefix(x)
+        with self.autocast():
+            for stage in self.stages[len(self.prefix) :]:
+                x = stage(x)
+        loss = cross_entropy(widened(x, self.bf16), labels, label_smoothing=self.label_smoothing)
+        self.lap("forward")
+        loss.backward()
+        self.lap("backward")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss_sum += loss.detach()
+        self.lap("optimizer")
+
+
+def widened(logits: Tensor, bf16: bool) -> Tensor:
+    """Losses are sums that bfloat16 is too short for; float64 stays what it is."""
+    return logits.float() if bf16 else logits

@@ -1,0 +1,95 @@
+"""Compiling: three graphs a stage, all of them before the first step, and the same numbers."""
+
+from __future__ import annotations
+
+import pytest
+import replay
+import torch
+from test_engine import agree, free_run, made
+
+from freezeout import FreezeOut, models
+from freezeout.schedule import Schedule
+from freezeout.train import compiled, loop
+from freezeout.train.compiled import compile_stages
+from freezeout.train.loop import make_optimizer
+from freezeout.train.schema import Sgd
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # the compiler warns of its own doings
+
+
+class OneByOne:
+    """A stage freezes in each step, so that n steps meet every prefix from 0 to n - 1."""
+
+    def __init__(self, bn: str) -> None:
+        self.bn = bn
+
+    def schedule(self, n: int) -> Schedule:
+        return Schedule(freeze=(*(i / n for i in range(1, n)), 1.0), anneal=(1.0,) * n)
+
+
+class Counter:
+    """A backend that compiles nothing and counts what it is given."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph, example):
+        self.graphs += 1
+        return graph.forward
+
+
+def training(chain, bn: str = "eval"):
+    optimizer = make_optimizer(Sgd(), chain)
+    return made(chain.train(), optimizer, FreezeOut(chain, optimizer, OneByOne(bn), len(chain)))
+
+
+@pytest.mark.parametrize(("isolated", "bn"), [(True, "eval"), (False, "eval"), (True, "train")])
+def test_densenet_76_is_compiled_in_118_graphs_and_none_during_training(monkeypatch, isolated, bn) -> None:
+    if isolated and not compiled.ISOLATED:
+        pytest.skip("this torch has no isolate_recompiles")
+    monkeypatch.setattr(compiled, "ISOLATED", isolated)
+    torch.manual_seed(0)
+    chain = models.build("densenet_bc", 10, depth=76, growth=2, image=(8, 8))
+    run, counter = training(chain, bn), Counter()
+    x, y = torch.randn(2, 3, 8, 8), torch.tensor([0, 1])
+    state = {k: v.clone() for k, v in chain.state_dict().items()}
+    compile_stages(run.body, x, backend=counter)
+    assert all(torch.equal(v, state[k]) for k, v in chain.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in chain.parameters())
+    # Three a stage, but the first is never asked for an input gradient, and the head never freezes.
+    assert counter.graphs == 3 * len(chain) - 2 == 118
+    for step in range(len(chain)):
+        run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
+        assert len(run.prefix) == step
+        assert counter.graphs == 118, f"prefix {step} compiled {counter.graphs - 118} more"
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_in_float64_sixty_compiled_steps_are_those_of_a_plain_loop(monkeypatch, fold) -> None:
+    real = loop.Training.__post_init__
+
+    def post_init(run) -> None:
+        real(run)
+        compile_stages(run.body, replay.load("wrn").x[0].double())
+
+    monkeypatch.setattr(loop.Training, "__post_init__", post_init)
+    ours = free_run("wrn", fold=fold)
+    monkeypatch.setattr(loop.Training, "__post_init__", real)
+    agree(free_run("wrn", plain=True), ours)
+
+
+def test_a_frozen_stage_that_keeps_its_first_weights_is_noticed(monkeypatch) -> None:
+    """The modules compiled beforehand get the weights of the step that freezes them, not those of the start."""
+    real = loop.Training.__post_init__
+
+    def post_init(run) -> None:
+        real(run)
+        compile_stages(run.body, replay.load("wrn").x[0].double(), backend=Counter())
+        for template in run.prefix.templates:
+            template.load_state_dict = lambda state: None
+
+    monkeypatch.setattr(loop.Training, "__post_init__", post_init)
+    ours = free_run("wrn", fold=True)
+    monkeypatch.setattr(loop.Training, "__post_init__", real)
+    with pytest.raises(AssertionError):
+        agree(free_run("wrn", plain=True), ours)
