@@ -1,4 +1,4 @@
-"""`python -m analysis pareto | table | status | figures | keep`: from records only; nothing is trained."""
+"""`python -m analysis pareto | timeline | table | status | figures | keep`: from records only; nothing is trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from analysis.claims import claims_text
 from analysis.figures import draw_figure
 from analysis.keep import keep
 from analysis.load import NothingToDrawError, load, write_runs
-from analysis.panels import Panel, panels
+from analysis.panels import Panel, on, panels
 from analysis.paper import FIGURES, runs_of
 from analysis.plots import AXES, draw
 from analysis.presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
+from analysis.profiles import read_profile
 from analysis.schedules import draw_schedules
 from analysis.summary import left_out_text, next_text, panel_text, status_text
+from analysis.timeline import timeline
+
+RUNS = Path("runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,17 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "keep":
             print("\n".join(f"wrote {path}" for path in keep(chosen.runs, chosen.sweep, chosen.out)))
             return 0
-        table = _of_sweep(load(chosen.runs), chosen.sweep)
+        if chosen.command == "timeline":
+            print(timeline(chosen.run, chosen.out))
+            return 0
+        profile = read_profile(chosen.profile) if chosen.profile else None
+        if chosen.runs is None:
+            chosen.runs = RECORDS if profile else RUNS
+        table = _of_sweep(load(chosen.runs, profile), chosen.sweep)
         if chosen.command == "status":
             print(status_text(table))
             return 0
-        drawn = panels(table)
+        device = profile.device if profile else None
+        drawn = panels(table, device)
+        if not drawn and profile:
+            why = left_out_text(table).replace("\n", "; ")
+            raise NothingToDrawError(f"--profile {chosen.profile}: nothing in {chosen.runs} can be redrawn: {why}")
         if not drawn:
             print(left_out_text(table))
             raise NothingToDrawError(
                 f"--runs {chosen.runs}: all {len(table)} runs are left out, so nothing can be drawn"
             )
-        _show(table, drawn, chosen)
+        _show(table, drawn, chosen, device)
     except (ValueError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
@@ -59,13 +73,25 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "count the runs of every sweep: done, failed (with the reason), interrupted, missing"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
+        default = "runs; with --profile the kept records" if name == "pareto" else "runs"
+        command.add_argument("--runs", type=Path, help=f"the folder of records (default: {default})")
         command.add_argument("--sweep", help="this sweep only (default: all)")
+        command.set_defaults(profile=None)
         if name == "pareto":
             command.add_argument(
                 "--out", type=Path, default=Path("figures"), help="where figures go (default: figures)"
             )
             command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
+            command.add_argument(
+                "--profile",
+                type=Path,
+                metavar="FILE",
+                help="seconds of your device, from `freezeout.predict --measure`: redraw the errors with them",
+            )
+    text = "draw where the seconds of one run went, part by part over t"
+    command = commands.add_parser("timeline", help=text, description=text)
+    command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
+    command.add_argument("--out", type=Path, default=Path("figures"), help="where figures go (default: figures)")
     command = commands.add_parser("figures", help="redraw the paper's figures, and print its claims beside the runs")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
     command.add_argument("--out", type=Path, default=Path("figures/paper"), help="default: figures/paper")
@@ -107,7 +133,7 @@ def _of_sweep(table: pd.DataFrame, sweep: str | None) -> pd.DataFrame:
     return table[table["sweep"] == sweep]
 
 
-def _show(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace) -> None:
+def _show(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, device: str | None) -> None:
     """Draw before printing, so that the last lines on the screen are the ones to read."""
     paths = []
     if chosen.command == "pareto":
@@ -117,7 +143,7 @@ def _show(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace) -
                 paths += made
                 if not made:
                     print(f"{panel.name}: no run has a measured {x}, so that figure is not drawn")
-        paths.append(write_runs(table, chosen.out))
+        paths.append(write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(device)]))))
     print("\n\n".join(panel_text(panel) for panel in drawn))
     shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
     if shared:

@@ -26,6 +26,8 @@ MEASURES = {  # column of the table -> whether it has an interval in the points
     "error_difference": True,
     "test_error": False,
     "train_error": False,
+    "profiled_saving": False,
+    "profiled_seconds": False,
     "predicted_saving": False,
     "estimated_saving": False,
 }
@@ -60,14 +62,15 @@ def estimate(values: Sequence[float] | np.ndarray | pd.Series, rng: np.random.Ge
     return Estimate(mean, float(mean - half), float(mean + half), n)
 
 
-def points(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def points(runs: pd.DataFrame, rng: np.random.Generator, saving: str = "measured_saving") -> pd.DataFrame:
     """One row a configuration (a label without its seed) of the runs of one sweep and group, in the order of the table
     with those of a series together.
 
     Columns: n, then for each measure its mean (under its own name) and `_low`, `_high`, `_n`; errors in per cent,
     savings as fractions; `verdict` against the shortened curve with `against_curve` (points of error), `_low`, `_high`.
+    saving: the column by which a run is set beside the curve.
     """
-    rows, curves, lengths = [], shortened_curves(runs), runs["epochs"].nunique()
+    rows, curves, lengths = [], shortened_curves(runs, saving), runs["epochs"].nunique()
     for (_, label), own in _by_series(runs).groupby(["series", "label"], sort=False):
         row = {"label": label, **own[["strategy", "configuration", "series", "knob", "epochs"]].iloc[0].to_dict()}
         if lengths > 1:
@@ -78,7 +81,7 @@ def points(runs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
             row[measure] = found.mean
             if has_interval:
                 row |= {f"{measure}_low": found.low, f"{measure}_high": found.high, f"{measure}_n": found.n}
-        rows.append(row | _verdict(own, curves, rng))
+        rows.append(row | _verdict(own, curves, saving, rng))
     return pd.DataFrame(rows)
 
 
@@ -88,14 +91,14 @@ def _by_series(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.sort_values("series", key=lambda names: names.map(order), kind="stable")
 
 
-def shortened_curves(runs: pd.DataFrame) -> dict[int, np.ndarray]:
+def shortened_curves(runs: pd.DataFrame, by: str = "measured_saving") -> dict[int, np.ndarray]:
     """For each seed its own shortened curve: (saving, error) rows from the fewest steps to the most, NaN where one is
     missing, so that a gap is never bridged (across a gap of a convex curve the chord lies above it)."""
     rivals = runs[runs["strategy"].isin(CURVE)]
-    wide = rivals.pivot_table(index="seed", columns="steps", values=["measured_saving", "error"], dropna=False)
+    wide = rivals.pivot_table(index="seed", columns="steps", values=[by, "error"], dropna=False)
     if wide.empty:
         return {}
-    return {seed: np.column_stack([row["measured_saving"], row["error"]]) for seed, row in wide.iterrows()}
+    return {seed: np.column_stack([row[by], row["error"]]) for seed, row in wide.iterrows()}
 
 
 def on_curve(curve: np.ndarray, saving: float) -> float:
@@ -108,16 +111,18 @@ def on_curve(curve: np.ndarray, saving: float) -> float:
     return min(found, default=math.nan)
 
 
-def _verdict(own: pd.DataFrame, curves: dict[int, np.ndarray], rng: np.random.Generator) -> dict[str, object]:
+def _verdict(
+    own: pd.DataFrame, curves: dict[int, np.ndarray], saving: str, rng: np.random.Generator
+) -> dict[str, object]:
     """Error minus the shortened curve's at the same saving, paired by seed: each seed against its own curve."""
     if own["strategy"].iloc[0] in CURVE:
         return {"verdict": "the curve"}
     differences = [
-        run["error"] - on_curve(curves[run["seed"]], run["measured_saving"]) if run["seed"] in curves else math.nan
+        run["error"] - on_curve(curves[run["seed"]], run[saving]) if run["seed"] in curves else math.nan
         for _, run in own.iterrows()
     ]
     found = estimate(differences, rng)
-    if own["measured_saving"].isna().all():
+    if own[saving].isna().all():
         verdict = "no saving measured"
     elif found.n == 0:
         verdict = "outside the curve"

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.naming import configuration, describe, knob, series
+from analysis.profiles import Profile, columns, without_unfit
 from analysis.savings import with_savings, without_other_machines
 from freezeout.records import read_lines, read_record, record_paths, replacing
 
@@ -26,10 +27,11 @@ class NothingToDrawError(ValueError):
     """There are no records: one line that says where they were looked for."""
 
 
-def load(root: Path) -> pd.DataFrame:
+def load(root: Path, profile: Profile | None = None) -> pd.DataFrame:
     """The table of every run below `root`, those that a manifest lists and that are not there included.
 
-    Seconds are seconds, errors per cent, savings fractions of the baseline's training seconds.
+    Seconds are seconds, errors per cent, savings fractions of the baseline's training seconds. With a profile its
+    seconds replace what the records say of profiled ones, and runs that it does not fit are left out.
     Raises NothingToDrawError when there is no folder or nothing in it.
     """
     if not root.is_dir():
@@ -46,25 +48,27 @@ def load(root: Path) -> pd.DataFrame:
             )
             continue
         for run_id, seed, label in entries:
-            rows.append({"sweep": manifest.get("sweep", path.stem), **_row(records.get(run_id), run_id, seed, label)})
+            rows.append(
+                {"sweep": manifest.get("sweep", path.stem), **_row(records.get(run_id), run_id, seed, label, profile)}
+            )
             listed.add(run_id)
     for run_id, record in records.items():
         if run_id not in listed:
             config = record.get("config") or {}
             label = {"strategy": config.get("strategy"), "epochs": config.get("epochs")}
-            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label)})
+            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profile)})
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; `make sweep` makes some")
     table = pd.DataFrame(rows, columns=_columns(rows))
     for name in NUMBERS:
         table[name] = pd.to_numeric(table[name], errors="coerce")
     table["left_out"] = [_left_out(row) for row in table.to_dict("records")]
-    return with_savings(without_other_machines(table)).drop(columns="machine")
+    return with_savings(without_other_machines(without_unfit(table))).drop(columns="machine")
 
 
-def write_runs(table: pd.DataFrame, out: Path) -> Path:
-    """Write runs.csv, the whole table, into `out`; gives its path. Equal tables give equal bytes."""
-    path = out / "runs.csv"
+def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
+    """Write <name>.csv, the whole table, into `out`; gives its path. Equal tables give equal bytes."""
+    path = out / f"{name}.csv"
     whole = dict.fromkeys(("seed", "epochs", "steps", "evaluation_images"), "Int64")
     with replacing(path) as temporary:
         table.astype(whole).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
@@ -90,7 +94,9 @@ def _records(root: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _row(record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any]) -> dict[str, Any]:
+def _row(
+    record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any], profile: Profile | None
+) -> dict[str, Any]:
     """One run as the sweep calls it. The label says what the run stands for, the record what came of it."""
     record = record or {"status": "missing"}
 
@@ -127,6 +133,7 @@ def _row(record: dict[str, Any] | None, run_id: str, seed: int | None, label: di
         "repeated_seconds": _repeated(record),
         "estimated_saving": get("saving", "estimated"),
         "predicted_saving": get("saving", "predicted"),
+        **columns(record, profile),
         "model": describe(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": get("data", "name") or get("config", "dataset", "name"),
@@ -149,7 +156,8 @@ def _repeated(record: dict[str, Any]) -> float | None:
 
 NUMBERS = (
     *("seed", "epochs", "steps", "error", "test_error", "train_error", "seconds_train", "seconds_total"),
-    *("repeated_seconds", "estimated_saving", "predicted_saving", "evaluation_images"),
+    *("repeated_seconds", "estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds"),
+    "evaluation_images",
 )
 
 

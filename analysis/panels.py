@@ -19,6 +19,7 @@ class Panel:
     name: str  # of its files: the sweep, and what tells it from the sweep's other panels
     runs: pd.DataFrame
     points: pd.DataFrame
+    profiled_on: str | None = None  # the device whose profile gives every run a saving; None: their clocks give it
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
@@ -36,8 +37,12 @@ class Panel:
         return f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}, {self.seeds}"
 
 
-def panels(table: pd.DataFrame) -> list[Panel]:
-    """The panels of every sweep in the table, from the runs that nothing leaves out; equal tables give equal panels."""
+def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
+    """The panels of every sweep in the table, from the runs that nothing leaves out; equal tables give equal panels.
+
+    profiled_on: the device of the profile that the table was loaded with; without one a profile in the records is of
+    the runs' own device. Savings are profiled ones where every run of the panel has one, else measured.
+    """
     made = []
     for sweep, runs in table[table["left_out"].isna()].groupby("sweep", sort=False):
         groups = dict(list(runs.groupby("group", sort=False, dropna=False)))
@@ -46,8 +51,13 @@ def panels(table: pd.DataFrame) -> list[Panel]:
         )
         for own, name in zip(groups.values(), names, strict=True):
             # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
-            drawn = points(own, np.random.default_rng(0))
-            made.append(Panel(str(sweep), "_".join(filter(None, [_file_name(str(sweep)), name])), own, drawn))
+            timed_on = None
+            if own["profiled_saving"].notna().all():
+                timed_on = profiled_on or str(own["device"].iloc[0])
+            saving = "profiled_saving" if timed_on else "measured_saving"
+            drawn = points(own, np.random.default_rng(0), saving)
+            stem = "_".join(filter(None, [file_name(str(sweep)), name, on(profiled_on)]))
+            made.append(Panel(str(sweep), stem, own, drawn, timed_on))
     return made
 
 
@@ -56,11 +66,16 @@ def _names(groups: list[tuple]) -> list[str]:
     if len(groups) == 1:
         return [""]
     for parts in ((0, 1), (0, 1, 2)):
-        names = [_file_name("-".join(str(group[i]) for i in parts)) for group in groups]
+        names = [file_name("-".join(str(group[i]) for i in parts)) for group in groups]
         if len(set(names)) == len(names):
             return names
-    return [_file_name(f"{model}-{dataset}-{str(group)[:8]}") for model, dataset, _, group in groups]
+    return [file_name(f"{model}-{dataset}-{str(group)[:8]}") for model, dataset, _, group in groups]
 
 
-def _file_name(text: str) -> str:
+def on(profiled_on: str | None) -> str:
+    """What tells files drawn with another device's seconds from those of the runs: `on-NVIDIA-H200`, or nothing."""
+    return f"on-{file_name(profiled_on)}" if profiled_on else ""
+
+
+def file_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "-", text).strip("-")

@@ -1,8 +1,8 @@
-"""Draws a panel: error against measured saving or training seconds, and writes beside each figure what it shows."""
+"""Draws a panel: error against saving or seconds, profiled or measured, and writes beside each figure what it shows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,28 @@ class Axis:
     factor: float
     more_is_better: bool
     label: str
+    check: str | None = None  # the column of the runs' own clocks, where the axis is profiled on their device
 
 
 AXES = {
     "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)"),
     "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)"),
 }
+PROFILED = {"saving": "profiled_saving", "seconds": "profiled_seconds"}
+
+
+def axis_of(panel: Panel, x: str) -> Axis:
+    """Profiled where the panel's savings are (seconds: where a profile's are at hand too), else measured."""
+    axis, column = AXES[x], PROFILED[x]
+    if panel.profiled_on is None or panel.points[column].isna().any():
+        return axis
+    check = axis.column if panel.profiled_on == panel.first("device") else None
+    return replace(axis, column=column, check=check)
 
 
 def panel_front(panel: Panel, x: str) -> Front:
     """The Pareto front of a panel's mean points; points are named by their label."""
-    axis = AXES[x]
+    axis = axis_of(panel, x)
     marks = [Point(p["label"], p[axis.column], p["error"]) for p in panel.points.to_dict("records")]
     return front(marks, more_is_better=axis.more_is_better)
 
@@ -64,7 +75,7 @@ def panel_front(panel: Panel, x: str) -> Front:
 def shown(panel: Panel, x: str) -> pd.DataFrame:
     """What the figure shows and the CSV beside it holds: the points that have an x, and which are on the front."""
     found = panel_front(panel, x)
-    table = panel.points[panel.points[AXES[x].column].notna()].copy()
+    table = panel.points[panel.points[axis_of(panel, x).column].notna()].copy()
     table["on_front"] = table["label"].isin([p.name for p in found.members])
     return table
 
@@ -74,7 +85,7 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
 
     The same panel gives the same bytes.
     """
-    table = shown(panel, x)
+    table, axis = shown(panel, x), axis_of(panel, x)
     if table.empty:
         return []
     stem = out / f"pareto_{panel.name}_{x}"
@@ -82,15 +93,16 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
     with plt.rc_context(STYLE):
         height = 4.1 + 0.11 * table["series"].nunique()  # inches; the legend below takes a line for every two series
         figure, axes = plt.subplots(figsize=(6.6, height), layout="constrained")
-        _front(axes, panel_front(panel, x), AXES[x])
+        _front(axes, panel_front(panel, x), axis)
         styles = _styles(table)
         for name, points in table.groupby("series", sort=False):
-            _series(axes, points, panel.runs[panel.runs["series"] == name], AXES[x], *styles[str(name)])
-        curve = _curve(axes, table, AXES[x])
-        _words(axes, panel, x)
+            _series(axes, points, panel.runs[panel.runs["series"] == name], axis, *styles[str(name)])
+        curve = _curve(axes, table, axis)
+        _check(axes, table, axis, styles)
+        _words(axes, panel, axis)
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         figure.draw_without_rendering()  # settles the layout, so that words can be placed
-        _knobs(axes, table, AXES[x], curve, styles)
+        _knobs(axes, table, axis, curve, styles)
         for path in paths[:2]:
             kind = path.suffix[1:]
             with replacing(path) as temporary:
@@ -118,10 +130,10 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
     x, y = points[axis.column] * axis.factor, points["error"]
     faint: dict[str, Any] = {"color": colour, "alpha": 0.35, "markersize": 4, "markeredgewidth": 0, "zorder": 2}
     axes.plot(runs[axis.column] * axis.factor, runs["error"], marker, **faint)
-    spread: dict[str, Any] = {
-        "yerr": [y - points["error_low"], points["error_high"] - y],
-        "xerr": [x - points[f"{axis.column}_low"] * axis.factor, points[f"{axis.column}_high"] * axis.factor - x],
-    }
+    spread: dict[str, Any] = {"yerr": [y - points["error_low"], points["error_high"] - y]}
+    if f"{axis.column}_low" in points:  # profiled ones do not differ from seed to seed
+        spread["xerr"] = [x - points[f"{axis.column}_low"] * axis.factor]
+        spread["xerr"].append(points[f"{axis.column}_high"] * axis.factor - x)
     axes.errorbar(x, y, **spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, alpha=0.6, zorder=3)
     knob = KNOBS.get(points["strategy"].iloc[0])
     by = {"t_0": ", by $t_0$", None: ""}.get(knob, f", by {str(knob).replace('_', ' ')}")
@@ -141,6 +153,8 @@ def _knobs(axes: Axes, table: pd.DataFrame, axis: Axis, curve: np.ndarray, style
     for _, point in table.iterrows():
         x = point[axis.column] * axis.factor
         bars.append(np.array([[x, point["error_low"]], [x, point["error_high"]]]))
+        if axis.check is not None and pd.notna(point[axis.check]):
+            bars.append(np.array([[x, point["error"]], [point[axis.check] * axis.factor, point["error"]]]))
         if point["knob"]:
             words.append(
                 (point["knob"].partition("=")[2] or point["knob"], x, point["error"], styles[point["series"]][0])
@@ -164,13 +178,31 @@ def _front(axes: Axes, found: Front, axis: Axis) -> None:
     axes.plot(x, y, color=FRONT_COLOUR, linewidth=4, drawstyle=side, zorder=1, label="Pareto front of the means")
 
 
-def _words(axes: Axes, panel: Panel, x: str) -> None:
+def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[str, str]]) -> None:
+    """Beside each profiled point what the runs' own clocks say: a bar at the measured mean, and a line to it."""
+    if axis.check is None:
+        return
+    label: str | None = "the same, measured by the runs' clocks"
+    for _, point in table[table[axis.check].notna()].iterrows():
+        x = [point[axis.column] * axis.factor, point[axis.check] * axis.factor]
+        colour = styles[point["series"]][0]
+        axes.plot(x, [point["error"]] * 2, ":", color=colour, linewidth=1, zorder=3)
+        axes.plot(x[1], point["error"], "|", color=colour, markersize=9, markeredgewidth=1.4, zorder=4, label=label)
+        label = None
+
+
+def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
     few = panel.points["n"].min()
     kind = "BCa bootstrap" if few >= BOOTSTRAP_FROM else "t"
     interval = f"means with 95 % {kind} intervals, single seeds faint"
     if panel.points["n"].max() == 1:
         interval = "one seed a point, so no intervals"
-    axes.set_xlabel(f"{AXES[x].label}\nmeasured on {panel.first('device')}, {panel.seeds}")
+    source = (
+        f"profiled on {panel.profiled_on}"
+        if axis.column in PROFILED.values()
+        else f"measured on {panel.first('device')}"
+    )
+    axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     axes.set_title(
         f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}; {interval}",

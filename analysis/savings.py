@@ -1,4 +1,4 @@
-"""Measured savings: which runs may be compared by their clocks, and why the others may not."""
+"""Savings within a group: which runs may be compared by their clocks, and why the others may not."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ def with_savings(table: pd.DataFrame) -> pd.DataFrame:
     """Adds measured_saving, error_difference (points of error, against the same baseline) and left_out_of_savings.
 
     The baseline of a run is the one of its sweep, group and seed, on the same device model and versions. In a sweep of
-    several lengths it is that of the longest: the shorter baselines lie on the shortened curve.
+    several lengths it is that of the longest: the shorter baselines lie on the shortened curve. Profiled savings, each
+    of its own length until here, become those against the longest too.
     """
     table[["measured_saving", "error_difference"]] = float("nan")
     table["left_out_of_savings"] = table["left_out"].where(table["status"] != "done")
     for _, group in table.groupby(["sweep", "group"], dropna=False):
+        shares = (group["epochs"] / group["epochs"].max()).fillna(1.0)
+        table.loc[group.index, "profiled_saving"] = 1 - (1 - group["profiled_saving"]) * shares
         done = group[group["status"] == "done"]
         # The longest of all runs, failed ones too: a baseline that failed is never replaced by a shorter one.
         baselines = done[(done["strategy"] == "baseline") & (done["epochs"] == group["epochs"].max())]

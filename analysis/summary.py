@@ -19,7 +19,7 @@ FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell c
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns a space apart, the first one flush left and wrapped so that the whole is at most WIDTH wide."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    widths[0] = max(12, min(widths[0], WIDTH - sum(widths[1:]) - len(widths) + 1))
+    widths[0] = max(10, min(widths[0], WIDTH - sum(widths[1:]) - len(widths) + 1))
     lines = []
     for row in [header, *rows]:
         first, *more = textwrap.wrap(row[0], widths[0]) or [""]
@@ -31,7 +31,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def panel_text(panel: Panel) -> str:
     """A panel in words: what it is, whether its data can settle anything, and a row a configuration."""
-    rows = []
+    rows, profiled = [], panel.profiled_on is not None
     for _, point in panel.points.iterrows():
         rows.append(
             (
@@ -41,19 +41,23 @@ def panel_text(panel: Panel) -> str:
                 with_interval(point, "error"),
                 number(point["seconds_train"], 1),
                 number(100 * point["measured_saving"], 1),
+                *([number(100 * point["profiled_saving"], 1)] if profiled else []),
                 number(100 * point["predicted_saving"], 1),
                 verdict(point),
             )
         )
-    header = ("strategy", "swept", "n", "error %", "seconds", "saved %", "pred. %", "against the curve")
+    known = ("saved %", "prof. %", "pred. %") if profiled else ("saved %", "pred. %")
+    header = ("strategy", "swept", "n", "error %", "seconds", *known, "against the curve")
     heading = (
         f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {panel.size}, {panel.first('device')}"
     )
     note = (
-        "[95 % interval over n seeds]; saved: measured against the baseline of the same seed; pred.: from FLOPs; "
-        "against the curve: points of error above (+) or below (-) the shortened baseline at the same saving, paired "
-        "by seed; better or worse where the 95 % interval of the difference excludes 0, outside where the curve has no "
-        "such saving. Intervals are not corrected for the number of comparisons."
+        "[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed; "
+        + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
+        + "pred.: from FLOPs; against the curve: points of error above (+) or below (-) the shortened baseline at the "
+        f"same {'profiled ' if profiled else ''}saving, paired by seed; better or worse where the 95 % "
+        "interval of the difference excludes 0, outside where the curve has no such saving. Intervals are "
+        "not corrected for the number of comparisons."
     )
     if (panel.points["n"] == 1).any():
         note += " One seed gives a point without an interval."

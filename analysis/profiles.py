@@ -1,0 +1,174 @@
+"""A profile (seconds per step at each prefix, as `freezeout.predict --measure` times them) applied to records.
+
+What a run did at each step is in its record; what such a step costs on the reader's device is in the profile. So errors
+from anywhere are redrawn with the seconds of a device that trained none of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.naming import describe
+from freezeout.records import digest
+
+MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
+CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
+# Classes and pixels a side of the data sets whose names say them, for records that do not (data.classes, data.image).
+OUTLINES: dict[str, tuple[int | None, int | None]] = {
+    "digits": (10, 8),
+    "cifar10": (10, 32),
+    "cifar100": (100, 32),
+    "synthetic": (10, 32),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """seconds[k]: of a training step with k stages frozen, timed alone on `device`; conditions: of those steps."""
+
+    device: str
+    seconds: tuple[float, ...]
+    conditions: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A condition in which a run is not what the profile timed, in words."""
+
+    what: str
+    run: str
+    profile: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.run}, the profile's {self.profile}"
+
+
+def read_profile(path: Path) -> Profile:
+    """Raises ValueError, in one line, for a file that holds no profile."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"--profile {path}: there is no such file; {MADE_BY}") from error
+    except (ValueError, OSError) as error:
+        said = getattr(error, "strerror", None) or "it is no JSON"
+        raise ValueError(f"--profile {path}: cannot be read ({said}); {MADE_BY}") from error
+    try:
+        conditions = {key: found["conditions"][key] for key in CONDITIONS}
+        profile = Profile(found["device"]["model"], tuple(map(float, found["seconds"])), conditions)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"--profile {path}: is no profile (no {error}); {MADE_BY}") from error
+    if not profile.seconds or not all(0 < s < float("inf") for s in profile.seconds):
+        raise ValueError(f"--profile {path}: has no seconds above 0 at every prefix; {MADE_BY}")
+    return profile
+
+
+def outline(record: dict[str, Any]) -> tuple[int | None, list[int] | None]:
+    """Classes and [height, width] of the images that a run was trained on; None where its record cannot tell."""
+    data, dataset = record.get("data") or {}, record["config"].get("dataset") or {}
+    classes, side = OUTLINES.get(str(dataset.get("name")), (None, None))
+    side = dataset.get("size") or side
+    return (
+        data.get("classes") or dataset.get("classes") or classes,
+        data.get("image") or ([side, side] if side else None),
+    )
+
+
+def conditions(record: dict[str, Any]) -> dict[str, Any]:
+    """What the seconds of a run's steps depend on but for device and engine, as a profile writes it."""
+    config = record["config"]
+    classes, image = outline(record)
+    return {
+        "model": config.get("model"),
+        "classes": classes,
+        "image": image,
+        "batch_size": config.get("batch_size"),
+        "augment": (config.get("augment") or {}).get("kind"),
+        "optimizer": (config.get("optimizer") or {}).get("name"),
+    }
+
+
+def steps_at(record: dict[str, Any]) -> Counter[int]:
+    """How many training steps a run made at each prefix, by the blocks of its record."""
+    steps: Counter[int] = Counter()
+    for block in record.get("prefixes") or []:
+        steps[block["prefix"]] += block["step_to"] - block["step_from"]
+    return steps
+
+
+def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
+    """All that keeps the profile from giving the run's seconds; [] where it does."""
+    found = []
+    for key, own in conditions(record).items():
+        theirs = profile.conditions[key]
+        # As in a run's name, a key at its neutral value is as good as absent: older records lack newer keys.
+        if digest({key: own}) != digest({key: theirs}):
+            found.append(Difference(key.replace("_", " "), _words(own), _words(theirs)))
+    stages, steps = len(record.get("stages") or []), steps_at(record)
+    if stages != len(profile.seconds) and "model" not in [one.what for one in found]:
+        found.append(Difference("stages", str(stages or "unknown"), str(len(profile.seconds))))
+    if not record.get("full_steps") or sum(steps.values()) != record.get("steps"):
+        found.append(Difference("steps", "not told prefix by prefix", "need them"))
+    strategy = record["config"].get("strategy") or {}
+    if max(steps, default=0) > 0 and strategy.get("bn", "eval") != "eval":
+        found.append(Difference("bn", strategy["bn"], "eval"))  # its prefixes do more work than those timed
+    return found
+
+
+def seconds_of(record: dict[str, Any], profile: Profile) -> float:
+    """Training seconds of the run on the profile's device."""
+    return sum(n * profile.seconds[prefix] for prefix, n in steps_at(record).items())
+
+
+def saving_of(record: dict[str, Any], profile: Profile) -> float:
+    """Against the plain recipe of the run's own epochs, a fraction."""
+    return 1 - seconds_of(record, profile) / (record["full_steps"] * profile.seconds[0])
+
+
+def columns(record: dict[str, Any], profile: Profile | None) -> dict[str, Any]:
+    """What a row of the table gets: profiled saving and seconds, and the differences where the profile does not fit.
+
+    Without a profile the saving is the one in the record, from a profile found when the run was trained.
+    """
+    if profile is None or not isinstance(record.get("config"), dict):
+        saving = (record.get("saving") or {}).get("profiled") if profile is None else None
+        return {"profiled_saving": saving, "profiled_seconds": None, "differences": ()}
+    found = tuple(differences(record, profile))
+    if found:
+        return {"profiled_saving": None, "profiled_seconds": None, "differences": found}
+    return {
+        "profiled_saving": saving_of(record, profile),
+        "profiled_seconds": seconds_of(record, profile),
+        "differences": (),
+    }
+
+
+def nearest(found: Sequence[tuple[Difference, ...]]) -> str:
+    """What tells the nearest of some unfit runs from the profile: the most common of the shortest lists."""
+    fewest = min(map(len, found))
+    closest = Counter("; ".join(map(str, one)) for one in found if len(one) == fewest)
+    return closest.most_common(1)[0][0]
+
+
+def without_unfit(table: pd.DataFrame) -> pd.DataFrame:
+    """Leaves out the runs that the profile does not fit, all with one reason, which names the nearest."""
+    unfit = table["left_out"].isna() & table["differences"].map(lambda found: isinstance(found, tuple) and bool(found))
+    if unfit.any():
+        table.loc[unfit, "left_out"] = (
+            f"not what the profile timed (nearest: {nearest([*table['differences'][unfit]])})"
+        )
+    return table.drop(columns="differences")
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    return str(describe(value) if isinstance(value, dict) else value)

@@ -1,0 +1,297 @@
+"""Profiled seconds as the time axis: from the reader's own profile, or from those that the records carry."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
+
+from analysis.__main__ import main
+from analysis.estimates import points
+from analysis.load import load
+from analysis.panels import panels
+from analysis.plots import axis_of, draw
+from analysis.profiles import OUTLINES, differences, outline, read_profile, saving_of
+from freezeout.cost import profiled_saving
+from freezeout.data.schema import DATASETS
+from freezeout.schedule import Schedule
+from freezeout.strategies import FreezeOut
+
+MODEL = {"name": "wide_resnet", "depth": 10, "widen": 1, "dropout": 0.0}
+SECONDS = (0.010, 0.009, 0.007, 0.004, 0.002)
+STEPS, H200 = 560, "NVIDIA H200"
+
+
+def conditions(**changes: Any) -> dict[str, Any]:
+    same = {"model": MODEL, "classes": 10, "image": [8, 8], "batch_size": 50, "augment": "crop_flip"}
+    return {**same, "optimizer": "sgd", "machine": {"device": H200}, "torch": "2.14.1", **changes}
+
+
+def write_profile(path: Path, seconds: tuple[float, ...] = SECONDS, device: str = H200, **changes: Any) -> Path:
+    profile = {"conditions": conditions(**changes), "device": {"type": "cuda", "model": device}, "stages": len(seconds)}
+    path.write_text(json.dumps({**profile, "seconds": list(seconds)}))
+    return path
+
+
+def schedule(strategy: dict[str, Any]) -> Schedule:
+    if strategy["name"] != "freezeout":
+        return Schedule(freeze=(1.0,) * 5, anneal=(1.0,) * 5)
+    return FreezeOut(t_0=strategy["t_0"], how_scale=strategy["how_scale"], scale_lr=True).schedule(5)
+
+
+def run(root: Path, strategy: dict[str, Any], seed: int = 0, *, epochs: int = 20, **changes: Any) -> dict[str, Any]:
+    """A record as the engine leaves it: 28 steps an epoch, with its blocks and what a profile is matched by."""
+    full = 28 * epochs
+    steps = round(full * strategy.get("budget", 1.0))
+    config = {
+        "seed": seed,
+        "epochs": epochs,
+        "model": MODEL,
+        "strategy": strategy,
+        "batch_size": 50,
+        "dataset": {"name": "digits", "size": None},
+        "augment": {"kind": "crop_flip"},
+        "optimizer": {"name": "sgd"},
+    }
+    pieces = schedule(strategy).segments(steps)
+    record: dict[str, Any] = {
+        "config": {**config, **changes.pop("config", {})},
+        "prefixes": [{"prefix": k, "step_from": a, "step_to": b, "seconds": 0.1} for k, a, b in pieces],
+        "steps": steps,
+        "full_steps": full,
+        "stages": [{"name": str(i)} for i in range(5)],
+        **changes,
+    }
+    entry = make_run(root, strategy, seed, **record)
+    entry["label"]["epochs"] = epochs
+    return entry
+
+
+def record_of(root: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    name, _, seed = entry["run_id"].rpartition("-")
+    return json.loads((root / name / seed / "record.json").read_text())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    return write_profile(tmp_path / "profile.json")
+
+
+@pytest.mark.parametrize("strategy", [BASELINE, shortened(0.7), freezeout(0.5), freezeout(0.8, "linear")])
+def test_a_saving_from_the_blocks_is_that_of_the_schedule(root, profile, strategy):
+    record = record_of(root, run(root, strategy))
+    expected = profiled_saving(SECONDS, schedule(strategy), record["steps"], STEPS)
+    assert saving_of(record, read_profile(profile)) == pytest.approx(expected, abs=1e-12)
+    if strategy["name"] == "shortened":
+        assert expected == pytest.approx(0.3)
+
+
+def test_a_profile_redraws_errors_with_its_own_seconds_and_not_the_runs(root, profile):
+    write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5), seconds={})])
+    table = load(root, read_profile(profile)).set_index("strategy")
+    expected = profiled_saving(SECONDS, schedule(freezeout(0.5)), STEPS)
+    assert table["profiled_saving"].to_dict() == pytest.approx(
+        {"baseline": 0.0, "shortened": 0.5, "freezeout": expected}
+    )
+    assert table.loc["freezeout", "profiled_seconds"] == pytest.approx((1 - expected) * STEPS * SECONDS[0])
+    assert pd.isna(table.loc["freezeout", "measured_saving"])
+    (panel,) = panels(load(root, read_profile(profile)), H200)
+    assert [axis_of(panel, x).column for x in ("saving", "seconds")] == ["profiled_saving", "profiled_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "own"),
+    [
+        ({"model": MODEL | {"widen": 2}}, "model", "wide_resnet (depth 10, widen 1)"),
+        ({"classes": 100}, "classes", "10"),
+        ({"image": [32, 32]}, "image", "8 x 8"),
+        ({"batch_size": 64}, "batch size", "50"),
+        ({"augment": "none"}, "augment", "crop_flip"),
+        ({"optimizer": "adamw"}, "optimizer", "sgd"),
+    ],
+)
+def test_each_condition_that_differs_keeps_a_run_out_and_is_named(root, tmp_path, change, what, own):
+    (found,) = differences(
+        record_of(root, run(root, freezeout(0.5))), read_profile(write_profile(tmp_path / "p", **change))
+    )
+    assert (found.what, found.run) == (what, own)
+
+
+def test_the_device_and_the_versions_may_differ(root, tmp_path):
+    path = write_profile(tmp_path / "p", machine={"device": "another", "precision": "bf16"}, torch="3.0")
+    assert not differences(record_of(root, run(root, freezeout(0.5))), read_profile(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"stages": []}, "stages"),
+        ({"prefixes": None}, "steps"),
+        ({"prefixes": [{"prefix": 0, "step_from": 0, "step_to": 50, "seconds": 1.0}]}, "steps"),
+        ({"full_steps": None}, "steps"),
+        ({"config": {"strategy": freezeout(0.5) | {"bn": "train"}}}, "bn"),
+        ({"config": {"dataset": {"name": "npz", "size": 8}}}, "classes"),
+    ],
+)
+def test_a_record_that_does_not_tell_enough_is_kept_out(root, profile, change, what):
+    found = differences(record_of(root, run(root, freezeout(0.5), **change)), read_profile(profile))
+    assert [one.what for one in found] == [what]
+
+
+def test_what_the_record_says_of_its_images_wins_over_the_name_of_its_data(root, profile):
+    data = {"name": "npz", "test": 360, "synthetic": False, "classes": 10, "image": [8, 8]}
+    record = record_of(root, run(root, BASELINE, data=data, config={"dataset": {"name": "npz", "size": None}}))
+    assert not differences(record, read_profile(profile))
+    assert outline(record) == (10, [8, 8])
+
+
+@pytest.mark.parametrize("name", OUTLINES)
+@pytest.mark.parametrize("size", [None, 16])
+def test_the_outlines_of_named_data_are_those_of_their_schemas(name, size):
+    fields = {"root": "data"} if "root" in {f.name for f in dataclasses.fields(DATASETS[name])} else {}
+    dataset = DATASETS[name](**fields, **({"size": size} if size else {}))
+    config = {"dataset": {"name": name, **dataclasses.asdict(dataset)}}
+    classes, image, _ = dataset.outline
+    assert outline({"config": config}) == (classes, [*image])
+
+
+def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root, profile, tmp_path, capsys):
+    other = {"batch_size": 25, "augment": {"kind": "none"}}
+    write_manifest(root, [run(root, BASELINE), run(root, freezeout(0.5))], "fits")
+    unfit = [run(root, freezeout(t_0), group="g", config={"batch_size": 100}) for t_0 in (0.3, 0.8)]
+    write_manifest(root, [*unfit, run(root, freezeout(0.9), group="h", config=other)], "unfit")
+    words = ["pareto", "--runs", str(root), "--out", str(tmp_path / "out"), "--profile", str(profile)]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out:")]
+    assert lines == [
+        "left out: 3 runs, not what the profile timed (nearest: batch size 100, the profile's 50)",
+    ]
+    kinds = ("png", "svg", "csv")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(f"pareto_fits_on-NVIDIA-H200_{x}.{kind}" for x in ("saving", "seconds") for kind in kinds),
+        "runs_on-NVIDIA-H200.csv",
+    }
+    written = pd.read_csv(tmp_path / "out/pareto_fits_on-NVIDIA-H200_saving.csv")
+    assert {"profiled_saving", "profiled_seconds", "measured_saving", "seconds_train"} <= set(written.columns)
+
+
+def test_a_profile_that_fits_nothing_is_one_line(root, tmp_path, capsys):
+    write_manifest(root, [run(root, BASELINE)])
+    path = write_profile(tmp_path / "p", classes=100)
+    assert main(["pareto", "--runs", str(root), "--profile", str(path), "--out", str(tmp_path / "out")]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.count("\n") == 1
+    assert "1 run, not what the profile timed (nearest: classes 10, the profile's 100)" in streams.err
+
+
+def test_the_kept_records_are_redrawn_unless_others_are_named(profile, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["pareto", "--profile", str(profile), "--x", "saving"]) == 0
+    said = capsys.readouterr().out
+    assert "left out: 23 runs, not what the profile timed (nearest: model " in said
+    written = pd.read_csv(tmp_path / "figures/pareto_quick_on-NVIDIA-H200_saving.csv").set_index("knob")
+    # Of a baseline of half the epochs half is saved: all of a sweep's lengths are set against the longest.
+    assert written.loc["10 epochs", "profiled_saving"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"conditions": {}}', "null"])
+def test_a_file_that_is_no_profile_is_one_line(tmp_path, capsys, text):
+    (tmp_path / "file").write_text(text)
+    for path in (tmp_path / "file", tmp_path / "nothing", tmp_path):
+        assert main(["pareto", "--profile", str(path)]) == 2
+        streams = capsys.readouterr()
+        assert streams.err.count("\n") == 1
+        assert "freezeout.predict --measure" in streams.err
+
+
+@pytest.mark.parametrize("seconds", [(), (0.01, 0.0), (0.01, float("nan")), (-1.0,)])
+def test_a_profile_without_positive_seconds_is_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match="no seconds above 0"):
+        read_profile(write_profile(tmp_path / "p", seconds))
+
+
+# Without --profile: what the records themselves carry.
+
+
+def carried(root: Path, *, missing: str | None = None) -> None:
+    """A sweep whose records have a profiled saving of their own, and one that lacks it where `missing` says so."""
+    savings = {"baseline": 0.0, "shortened": 0.5, "freezeout": 0.25}
+    entries = []
+    for seed in (0, 1):
+        for strategy in (BASELINE, shortened(0.5), freezeout(0.5)):
+            name = strategy["name"]
+            own = None if missing == name and seed == 1 else savings[name]
+            clock = {"train": {"baseline": 10.0, "shortened": 5.2, "freezeout": 7.9}[name] + 0.1 * seed}
+            saving = {"estimated": None, "predicted": savings[name], "profiled": own}
+            entries.append(run(root, strategy, seed, saving=saving, seconds=clock))
+    write_manifest(root, entries)
+
+
+def axes_of(root: Path, out: Path):
+    kept: list = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", kept.append)
+        draw(panels(load(root))[0], "saving", out)
+    plt.close("all")
+    return kept[0].axes[0]
+
+
+def test_profiled_savings_are_the_axis_where_every_run_has_one_with_the_clocks_beside_them(root, tmp_path):
+    carried(root)
+    axes = axes_of(root, tmp_path)
+    assert axes.get_xlabel().endswith("\nprofiled on Xeon 8480, 2 seeds")
+    drawn = {tuple(xy.round(6)) for line in axes.lines for xy in line.get_xydata()}
+    assert (25.0, 3.0) in drawn
+    checks = [line for line in axes.lines if line.get_marker() == "|"]
+    assert [line.get_label() for line in checks][:1] == ["the same, measured by the runs' clocks"]
+    assert sorted(round(float(line.get_xdata()[0]), 1) for line in checks) == [0.0, 20.9, 47.8]
+
+
+@pytest.mark.parametrize("missing", ["baseline", "freezeout"])
+def test_measured_savings_are_the_axis_where_one_run_lacks_a_profiled_one(root, tmp_path, missing):
+    carried(root, missing=missing)
+    axes = axes_of(root, tmp_path)
+    assert axes.get_xlabel().endswith("\nmeasured on Xeon 8480, 2 seeds")
+    assert not [line for line in axes.lines if str(line.get_label()).startswith("the same, measured")]
+
+
+def test_the_verdict_sets_runs_beside_the_curve_at_the_saving_that_is_drawn(root):
+    carried(root)
+    # A clock that puts the run outside the curve: by profiled savings it still lies on it.
+    for seed in (0, 1):
+        run(root, freezeout(0.5), seed, seconds={"train": 1.0}, saving={"profiled": 0.25})
+    (panel,) = panels(load(root))
+    by_clock = points(panel.runs, np.random.default_rng(0)).set_index("strategy")
+    assert by_clock.loc["freezeout", "verdict"] == "outside the curve"
+    assert panel.points.set_index("strategy").loc["freezeout", "verdict"] == "cannot tell"
+
+
+def test_of_several_lengths_profiled_savings_are_against_the_longest_as_measured_ones(root):
+    profiled = {"estimated": None, "predicted": None, "profiled": 0.2}
+    zero = profiled | {"profiled": 0.0}
+    short = {"saving": profiled, "epochs": 10, "seconds": {"train": 4.0}}
+    write_manifest(root, [run(root, BASELINE, saving=zero), run(root, freezeout(0.5), **short)])
+    table = load(root).set_index("strategy")
+    assert table.loc["freezeout", ["profiled_saving", "measured_saving"]].tolist() == pytest.approx([0.6, 0.6])
+
+
+def test_the_table_prints_profiled_savings_beside_measured_ones(root, capsys):
+    carried(root)
+    assert main(["table", "--runs", str(root)]) == 0
+    said = capsys.readouterr().out
+    (row,) = [line for line in said.splitlines() if line.startswith("FreezeOut cubic")]
+    assert row.split()[-6:] == ["20.9", "25.0", "25.0", "cannot", "tell", "+0.00"]
+    assert "prof.: from seconds a step on Xeon 8480" in " ".join(said.split())
