@@ -98,10 +98,10 @@ def test_before_the_first_freeze_it_is_the_plain_loop_bit_for_bit(network) -> No
 # One step from the same state, in the precisions in which a free run drifts by itself
 
 
-def one_step(state, number: int, dtype: torch.dtype, **engine):
+def one_step(state, number: int, device: str = "cpu", **engine):
     """Loss and parameters after step `number` of the recipe, from the float32 `state` before it."""
     trajectory = replay.load("densenet")
-    chain = replay.build(trajectory, dtype=dtype)
+    chain = replay.build(trajectory, device, torch.float32)
     chain.load_state_dict(state[0])
     optimizer = make_optimizer(Sgd(), chain)
     freezeout = FreezeOut(chain, optimizer, RECIPE, STEPS)
@@ -109,7 +109,7 @@ def one_step(state, number: int, dtype: torch.dtype, **engine):
     training.freezeout.load_state_dict({"step": number})
     training.step = number
     chain.train()
-    x, y = trajectory.x.to(dtype), trajectory.y
+    x, y = trajectory.x.to(device), trajectory.y.to(device)
     if training.channels_last:
         chain.to(memory_format=torch.channels_last)
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
@@ -117,7 +117,7 @@ def one_step(state, number: int, dtype: torch.dtype, **engine):
     window = next(w for w in windows(0, STEPS, training.run_ahead, events) if number in w)
     stop = number + 1
     training.train_window(window, lambda: [(x[s], y[s]) for s in window], lambda: training.step == stop)
-    return training.loss_sum.item(), torch.cat([p.detach().flatten() for p in chain.parameters()])
+    return training.loss_sum.item(), torch.cat([p.detach().flatten().cpu() for p in chain.parameters()])
 
 
 def made(chain, optimizer, freezeout, **engine) -> Training:
@@ -161,17 +161,17 @@ def states(numbers: list[int]):
 def test_in_float32_one_step_from_the_same_state(engine, bound) -> None:
     # The bound is on the loss and on the weights; a ReLU within rounding of 0 can move single gradients by more.
     for number, state in states([20, 33, 47, 58]).items():
-        loss, weights = one_step(state, number, torch.float32, **AS_IT_IS)
-        ours, moved = one_step(state, number, torch.float32, **engine)
+        loss, weights = one_step(state, number, **AS_IT_IS)
+        ours, moved = one_step(state, number, **engine)
         assert abs(loss - ours) <= bound * abs(loss)
         assert (weights - moved).norm() <= bound * weights.norm()
 
 
 def test_in_bfloat16_one_step_from_the_same_state() -> None:
     for number, state in states([20, 33, 47, 58]).items():
-        loss, weights = one_step(state, number, torch.float32, bf16=True, **AS_IT_IS)
+        loss, weights = one_step(state, number, bf16=True, **AS_IT_IS)
         for engine in ({"fold": True}, {"fold": True, "run_ahead": 5}):
-            ours, moved = one_step(state, number, torch.float32, bf16=True, **engine)
+            ours, moved = one_step(state, number, bf16=True, **engine)
             assert abs(loss - ours) <= 2e-2 * abs(loss)
             assert (weights - moved).norm() <= 1e-2 * weights.norm()
 
