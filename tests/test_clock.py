@@ -73,3 +73,58 @@ def test_the_device_is_not_waited_for_at_every_step() -> None:
         clock.mark(step, 0)
     clock.stop()
     assert time.waits <= 1000 / BLOCK + 2
+
+
+def test_laps_say_what_the_seconds_of_a_block_went_to() -> None:
+    time = Time()
+    clock = Clock(time.wait, time.read)
+    clock.start()
+    for step in range(60):
+        clock.mark(step, 0)
+        for part, seconds in (("input", 1), ("forward", 2), ("backward", 4)):
+            time.now += seconds
+            clock.lap(part)
+        time.now += 8  # what nobody claims
+    clock.stop()
+    first, second = clock.blocks
+    assert first == {"prefix": 0, "step_from": 0, "step_to": 50, "seconds": 750, "input": 50, "forward": 100} | {
+        "backward": 200
+    }
+    assert (second["seconds"], second["backward"]) == (150, 40)
+
+
+def test_a_step_in_which_something_was_left_out_claims_no_more_parts() -> None:
+    time = Time()
+    clock = Clock(time.wait, time.read)
+    clock.start()
+    clock.mark(0, 0)
+    time.now += 3
+    clock.lap("input")
+    time.now += 100
+    clock.exclude(100)
+    clock.lap("forward")
+    clock.mark(1, 0)
+    time.now += 5
+    clock.lap("forward")
+    clock.stop()
+    assert clock.blocks == [{"prefix": 0, "step_from": 0, "step_to": 2, "seconds": 8, "input": 3, "forward": 5}]
+
+
+def test_moments_of_the_device_are_read_only_after_it_was_waited_for() -> None:
+    time, moments = Time(), []
+
+    def stamp() -> int:
+        moments.append(time.waits)
+        return len(moments)
+
+    def between(a: int, b: int) -> float:
+        assert time.waits > moments[b - 1], "the device has not got there yet"
+        return 0.5 * (b - a)
+
+    clock = Clock(time.wait, time.read, stamp=stamp, between=between)
+    clock.start()
+    for step in range(120):
+        clock.mark(step, 0)
+        clock.lap("forward")
+    clock.stop()
+    assert [block["forward"] for block in clock.blocks] == [25, 25, 10]

@@ -15,6 +15,8 @@ from tape import Tapes
 from torch.nn.functional import cross_entropy
 
 from freezeout import FreezeOut
+from freezeout.cost import step_cost
+from freezeout.flops import counter, stage_costs
 from freezeout.train import captured, loop, prefix
 from freezeout.train.captured import CapturedStep
 from freezeout.train.loop import Training, make_optimizer, stream_seed
@@ -93,6 +95,45 @@ def test_before_the_first_freeze_it_is_the_plain_loop_bit_for_bit(network) -> No
 
     ours = [loss for loss, _, _ in replay.replay(replay.load(network), strategy=Constant(), dtype=torch.float32)]
     assert ours == list(plain_loop(network, torch.float32, STEPS))
+
+
+@networks
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_step_does_the_arithmetic_of_the_active_stages_and_no_more(network, fold) -> None:
+    """Counted: the prefix forward only, and no gradient for the input of the first active stage."""
+    chain = replay.build(replay.load(network))
+    costs = stage_costs(chain, (BATCH, 3, 32, 32))
+    optimizer = make_optimizer(Sgd(), chain)
+    run = made(chain.train(), optimizer, FreezeOut(chain, optimizer, RECIPE, STEPS), fold=fold)
+    x, y = replay.load(network).x.double(), replay.load(network).y
+    for step in range(STEPS):
+        with counter() as flops:
+            run.train_window(range(step, step + 1), lambda step=step: [(x[step], y[step])], lambda: False)
+        assert flops.get_total_flops() == step_cost(costs, RECIPE.schedule(len(chain)).prefix(step, STEPS))
+
+
+@networks
+def test_what_is_packed_for_backward_falls_by_the_share_of_the_frozen_stages(network) -> None:
+    held: dict[int, int] = {}
+
+    def pack(tensor):
+        own = {p.data_ptr() for p in chain.parameters()} | {b.data_ptr() for b in chain.buffers()}
+        if tensor.data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    chain = replay.build(replay.load(network))
+    optimizer = make_optimizer(Sgd(), chain)
+    run = made(chain.train(), optimizer, FreezeOut(chain, optimizer, RECIPE, STEPS))
+    x, y = replay.load(network).x.double(), replay.load(network).y
+    for step in range(STEPS):
+        kept: dict[int, int] = {}
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            run.train_window(range(step, step + 1), lambda step=step: [(x[step], y[step])], lambda: False)
+        held.setdefault(len(run.prefix), sum(kept.values()))
+        assert not [p for p in chain.parameters() if p.grad is not None], "set to None, not to zero"
+    assert sorted(held.values(), reverse=True) == [held[k] for k in sorted(held)]
+    assert held[max(held)] < 0.05 * held[0], "the head alone"
 
 
 # One step from the same state, in the precisions in which a free run drifts by itself

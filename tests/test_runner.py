@@ -182,6 +182,18 @@ def test_blocks_say_which_prefix_was_frozen_when(through: Path) -> None:
             assert block["prefix"] == sum(step / record["steps"] >= t for t in record["freeze_times"])
 
 
+def test_blocks_say_what_their_seconds_went_to(through: Path) -> None:
+    blocks = records.read_record(through)["prefixes"]
+    parts = ["input", "forward", "backward", "optimizer"]
+    switched = {block["prefix"]: "switch" in block for block in reversed(blocks)}
+    assert switched == {prefix: prefix > 0 for prefix in switched}, "in the first block of each prefix but 0"
+    for block in blocks:
+        known = [block.get(part, 0.0) for part in (*parts, "switch", "prefix_forward")]
+        assert min(block[part] for part in parts) > 0
+        assert ("prefix_forward" in block) == (block["prefix"] > 0)
+        assert 0.5 * block["seconds"] < sum(known) <= block["seconds"]
+
+
 def test_the_predictions_give_the_error(through: Path) -> None:
     from freezeout.data import DATASETS, load
 
