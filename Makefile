@@ -10,7 +10,7 @@ STAMP := $(VENV)/installed
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-gpu lint data predict analysis reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-gpu benchmark benchmark-gpu lint data predict analysis reproduce-figures dashboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,6 +35,12 @@ test-slow: install ## the longer tests
 
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
 	$(BIN)/python -m pytest -m gpu -rs
+
+benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (8 minutes)
+	$(BIN)/python -m benchmarks --out $(FIGURES)/benchmark $(ARGS)
+
+benchmark-gpu: install ## the same at the paper's sizes (needs a GPU)
+	$(BIN)/python -m benchmarks --device cuda --out $(FIGURES)/benchmark-gpu $(ARGS)
 
 lint: install ## ruff check, ruff format, mypy
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.naming import describe
+from freezeout import cost
 from freezeout.records import digest
 
 MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
@@ -31,10 +32,10 @@ OUTLINES: dict[str, tuple[int | None, int | None]] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """seconds[k]: of a training step with k stages frozen, timed alone on `device`; conditions: of those steps."""
+    """What training steps took, alone on `device`, under `conditions`."""
 
     device: str
-    seconds: tuple[float, ...]
+    times: cost.Profile
     conditions: dict[str, Any]
 
 
@@ -61,10 +62,11 @@ def read_profile(path: Path) -> Profile:
         raise ValueError(f"--profile {path}: cannot be read ({said}); {MADE_BY}") from error
     try:
         conditions = {key: found["conditions"][key] for key in CONDITIONS}
-        profile = Profile(found["device"]["model"], tuple(map(float, found["seconds"])), conditions)
+        seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
+        profile = Profile(found["device"]["model"], cost.Profile(seconds, switches), conditions)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"--profile {path}: is no profile (no {error}); {MADE_BY}") from error
-    if not profile.seconds or not all(0 < s < float("inf") for s in profile.seconds):
+    if not seconds or not all(0 < s < float("inf") for s in seconds):
         raise ValueError(f"--profile {path}: has no seconds above 0 at every prefix; {MADE_BY}")
     return profile
 
@@ -111,8 +113,8 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
         if digest({key: own}) != digest({key: theirs}):
             found.append(Difference(key.replace("_", " "), _words(own), _words(theirs)))
     stages, steps = len(record.get("stages") or []), steps_at(record)
-    if stages != len(profile.seconds) and "model" not in [one.what for one in found]:
-        found.append(Difference("stages", str(stages or "unknown"), str(len(profile.seconds))))
+    if stages != len(profile.times.seconds) and "model" not in [one.what for one in found]:
+        found.append(Difference("stages", str(stages or "unknown"), str(len(profile.times.seconds))))
     if not record.get("full_steps") or sum(steps.values()) != record.get("steps"):
         found.append(Difference("steps", "not told prefix by prefix", "need them"))
     strategy = record["config"].get("strategy") or {}
@@ -123,12 +125,13 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
 
 def seconds_of(record: dict[str, Any], profile: Profile) -> float:
     """Training seconds of the run on the profile's device."""
-    return sum(n * profile.seconds[prefix] for prefix, n in steps_at(record).items())
+    steps, times = steps_at(record), profile.times
+    return sum(n * times.seconds[prefix] for prefix, n in steps.items()) + times.switched(max(steps, default=0))
 
 
 def saving_of(record: dict[str, Any], profile: Profile) -> float:
     """Against the plain recipe of the run's own epochs, a fraction."""
-    return 1 - seconds_of(record, profile) / (record["full_steps"] * profile.seconds[0])
+    return 1 - seconds_of(record, profile) / (record["full_steps"] * profile.times.seconds[0])
 
 
 def columns(record: dict[str, Any], profile: Profile | None) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _key(plan: Plan) -> str:
 
 def _step(plan: Plan) -> float:
     """Seconds of a training step with nothing frozen: from the stored profile where there is one, else timed now."""
-    return plan.profile[0] if plan.profile else profiling.climb(plan, STEPS, levels=1)[0]
+    return (plan.profile or profiling.climb(plan, STEPS, levels=1)).seconds[0]
 
 
 def duration(seconds: float) -> str:

@@ -131,11 +131,12 @@ class Plan:
         return Path(self.config.out) / "profiles" / f"{records.digest(self.conditions)}.json"
 
     @cached_property
-    def profile(self) -> list[float] | None:
-        """Seconds of a training step at each prefix, as `predict --measure` timed them here; None where it has not."""
+    def profile(self) -> cost.Profile | None:
+        """What training steps take here, as `predict --measure` timed them; None where it has not."""
         if not self.profile_path.exists():
             return None
-        return json.loads(self.profile_path.read_text())["seconds"]
+        found = json.loads(self.profile_path.read_text())
+        return cost.Profile(found["seconds"], found.get("switches", ()))
 
     @cached_property
     def name(self) -> str:

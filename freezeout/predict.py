@@ -64,7 +64,7 @@ def scheduled(config: Config, strategy: Strategy, n: int, steps: int) -> Schedul
 
 
 def savings(
-    config: Config, costs: list[cost.StageCost] | None, seconds: list[float] | None, steps: int, n: int
+    config: Config, costs: list[cost.StageCost] | None, profile: cost.Profile | None, steps: int, n: int
 ) -> list[Row]:
     """One row for each t_0 (one row in all for a strategy that does not read it)."""
     from freezeout.plan import estimated
@@ -81,14 +81,14 @@ def savings(
                 t_0=getattr(strategy, "t_0", None),
                 estimated=estimated(config.model, strategy),
                 predicted=cost.predicted_saving(costs, schedule, steps) if costs else None,
-                profiled=cost.profiled_saving(seconds, schedule, steps) if seconds else None,
+                profiled=cost.profiled_saving(profile, schedule, steps) if profile else None,
             )
         )
     return rows
 
 
-def profile(config: Config, *, measure: bool) -> list[float] | None:
-    """Seconds per step at each prefix on this machine: measured now, or found from before, or None.
+def profile_of(config: Config, *, measure: bool) -> cost.Profile | None:
+    """What training steps take on this machine: measured now, or found from before, or None.
 
     Timed on random images of the data set's shape, so that nothing need be downloaded for it.
     """
@@ -100,7 +100,7 @@ def profile(config: Config, *, measure: bool) -> list[float] | None:
         images = profiling.STEPS * config.batch_size
         config = dataclasses.replace(config, dataset=Synthetic(size=height, classes=classes, train=images, test=1))
     plan = make_plan(dataclasses.replace(config, epochs=1, strategy=Baseline()))
-    return profiling.measure(plan)["seconds"] if measure else plan.profile
+    return profiling.measure(plan) if measure else plan.profile
 
 
 def in_words(section: dict[str, Any]) -> str:
@@ -186,7 +186,7 @@ def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) 
     t_0 = getattr(config.strategy, "t_0", None)
     schedule = scheduled(config, config.strategy, len(chain), steps)
     costs = flops.stage_costs(chain, (config.batch_size, 3, *image)) if chain.executable else None
-    rows = savings(config, costs, profile(config, measure=measure), steps, len(chain))
+    rows = savings(config, costs, profile_of(config, measure=measure), steps, len(chain))
     print_table(config, rows, t_0)
     chosen = next(row for row in rows if row.t_0 == t_0)
     steps = own_steps(config.strategy, steps, chosen.predicted if chosen.profiled is None else chosen.profiled)

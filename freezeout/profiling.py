@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tqdm import tqdm
 
-from freezeout import records
+from freezeout import cost, records
 from freezeout.plan import Plan
 from freezeout.provenance import device_model
 from freezeout.runner import begin
@@ -24,6 +24,7 @@ from freezeout.train.captured import WORTH
 ROUNDS = 5
 STEPS = 50  # at most, of each prefix in each round
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
+PARTS = ("seconds", "switches")
 BUDGET = 90.0  # seconds that a profile may take, about
 
 
@@ -44,38 +45,45 @@ class Stairs:
 
 def measure(
     plan: Plan, *, rounds: int = ROUNDS, steps: int | None = None, say: Callable[[str], None] = print
-) -> dict[str, Any]:
+) -> cost.Profile:
     """Time training steps at every prefix, all prefixes in each of `rounds` rounds, and store the medians.
 
     Interleaving keeps a drift of the machine's speed out of the ratios. steps: timed steps of each visit; by default
     as many as fit into BUDGET, at least 3.
     """
     if steps is None:
-        first = climb(plan, 3, levels=1)[0]
+        first = climb(plan, 3, levels=1).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
-    times: list[list[float]] = []
+    climbs: list[cost.Profile] = []
     with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
         for _ in range(rounds):
-            times.append(climb(plan, steps, say=bar.update))
-    seconds = [statistics.median(t) for t in zip(*times, strict=True)]
-    spread = [(max(t) - min(t)) / s for t, s in zip(zip(*times, strict=True), seconds, strict=True)]
-    profile = {
+            climbs.append(climb(plan, steps, say=bar.update))
+    profile = median(climbs)
+    times = zip(*(one.seconds for one in climbs), strict=True)
+    document = {
         "conditions": plan.conditions,
         "device": {"type": plan.device.type, "model": device_model(plan.device)},
         "stages": plan.stages,
         "rounds": rounds,
         "steps": steps,
-        "seconds": seconds,
-        "spread": spread,
+        "seconds": profile.seconds,
+        "switches": profile.switches,
+        "spread": [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)],
     }
-    records.write_json_atomic(plan.profile_path, profile)
+    records.write_json_atomic(plan.profile_path, document)
     say(f"profile: {plan.profile_path} ({rounds} rounds of {steps} steps at each of {plan.stages} prefixes)")
     return profile
 
 
+def median(climbs: Sequence[cost.Profile]) -> cost.Profile:
+    """Of each prefix the median over several climbs."""
+    seconds, switches = (list(zip(*(getattr(one, name) for one in climbs), strict=True)) for name in PARTS)
+    return cost.Profile([statistics.median(t) for t in seconds], [statistics.median(t) for t in switches])
+
+
 def climb(
     plan: Plan, steps: int, *, first: int = 0, levels: int | None = None, say: Callable[[], object] = lambda: None
-) -> list[float]:
+) -> cost.Profile:
     """Seconds of a training step with `first`, `first` + 1, ... stages frozen: of each the mean of `steps` steps.
 
     One training that freezes as it goes, so that compiling and setting up are paid once; the first WARM_UP steps of
@@ -89,19 +97,23 @@ def climb(
     levels = plan.stages - first if levels is None else levels
     stairs = Stairs(first=first, levels=levels, steps=each)
     training = begin(dataclasses.replace(plan, strategy=stairs, steps=levels * each)).training
-    clock, found = training.clock, []
+    clock = training.clock
+    seconds: list[float] = []
+    switches: list[float] = []
 
     def on_step() -> bool:
         done = training.step % each
         if done == warm_up:
             clock.stop()
+            switches.append(sum(block.get("switch", 0.0) for block in clock.blocks))
             clock.blocks.clear()
         elif done == 0:
             clock.stop()
-            found.append(clock.seconds / steps)
+            seconds.append(clock.seconds / steps)
+            clock.blocks.clear()
             say()
         return False
 
     while training.step < levels * each:
         training.train_epoch(on_step)
-    return found
+    return cost.Profile(seconds, switches)

@@ -60,7 +60,7 @@ MAY_IMPORT = {
         "tracking",
         "config",
     },
-    "profiling": {"provenance", "plan", "runner", "schedule", "records", "train.captured"},
+    "profiling": {"cost", "provenance", "plan", "runner", "schedule", "records", "train.captured"},
     "forecast": {"plan", "profiling", "cost"},
     "predict": {
         "profiling",
@@ -137,6 +137,12 @@ def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
     ours = {n.split(".")[1] for n in names if n.startswith("freezeout.")}
     assert ours <= {"records", "schedule", "strategies", "cost"}
+
+
+@pytest.mark.parametrize("folder", ["freezeout", "analysis"])
+def test_nothing_rests_on_the_benchmarks(folder: str) -> None:
+    names = {name for path in (ROOT / folder).rglob("*.py") for name in imports(path)}
+    assert not [name for name in names if name.split(".")[0] == "benchmarks"]
 
 
 def loaded_after(statement: str) -> set[str]:

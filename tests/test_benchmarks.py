@@ -301,16 +301,18 @@ def test_prefixes_are_distinct_and_leave_the_head() -> None:
     assert setting.prefixes(1) == [0]
 
 
-def test_rounds_begin_with_another_arm_and_end_with_the_budget() -> None:
+def test_rounds_are_in_orders_of_their_own_and_end_with_the_budget() -> None:
     order: list[str] = []
 
     def visit(key: str):
         return lambda: order.append(key) or 1.0
 
     visits = {key: visit(key) for key in "abc"}
-    found = steps.interleaved(visits, rounds=9, least=3, deadline=0.0)
-    assert "".join(order) == "abcbcacab"
-    assert {key: len(values) for key, values in found.items()} == {"a": 3, "b": 3, "c": 3}
+    found = steps.interleaved(visits, rounds=9, least=6, deadline=0.0)
+    rounds = ["".join(order[i : i + 3]) for i in range(0, 18, 3)]
+    assert all(sorted(one) == ["a", "b", "c"] for one in rounds)
+    assert len(set(rounds)) > 2
+    assert {key: len(values) for key, values in found.items()} == {"a": 6, "b": 6, "c": 6}
 
 
 def test_ratios_are_of_the_same_round() -> None:
@@ -326,9 +328,9 @@ def test_the_budget_is_dealt_out_over_what_is_still_to_come() -> None:
     budget = Budget(10, 2)
     now = time.perf_counter()
     first = budget.take("steps") - now
-    assert first == pytest.approx(600 * 3 / 18.4, rel=0.01)
+    assert first == pytest.approx(600 * 4.5 / 18.4, rel=0.01)
     budget.end -= 300  # something took five minutes
-    assert budget.take("savings") - now == pytest.approx(300 * 6 / 15.4, rel=0.02)
+    assert budget.take("savings") - now == pytest.approx(300 * 4.5 / 13.9, rel=0.02)
 
 
 def test_one_engine_goes_through_all_prefixes() -> None:
@@ -381,3 +383,24 @@ def test_strict_fails_on_a_missed_bound(tmp_path, monkeypatch) -> None:
         results["bounds"] = [{"ok": ok}]
         assert main(["--strict", "--out", str(tmp_path)]) == code
     assert main(["--out", str(tmp_path)]) == 0
+
+
+def test_the_traffic_of_a_step_is_what_its_operations_read_and_write() -> None:
+    from benchmarks.limits import Traffic, limits
+
+    x, y = torch.zeros(1000), torch.ones(1000)
+    with Traffic() as traffic:
+        (x + y).view(10, 100)
+    assert traffic.total == 3 * 4000, "two read, one written; a view moves nothing"
+    found = limits({"flops": 50.0, "bytes": 20.0}, {"flops": 100.0, "bytes": 10.0}, 4.0)
+    assert found["shares"] == {"flops": 0.125, "bytes": 0.5}
+    assert found["by"] == "bytes"
+
+
+def test_a_prefix_moves_fewer_bytes_and_does_less_arithmetic() -> None:
+    from benchmarks.limits import counted
+
+    plan = setting.plan_of(SMALL, "wrn_10_1", epoch=3, steps=100)
+    whole, frozen = counted(plan, 0), counted(plan, 4)
+    assert frozen["flops"] < 0.5 * whole["flops"]
+    assert frozen["bytes"] < 0.5 * whole["bytes"]

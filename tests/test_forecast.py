@@ -23,10 +23,10 @@ def timed(monkeypatch) -> list[Plan]:
     """Every step takes 0.1 s; the plans that were timed."""
     seen: list[Plan] = []
 
-    def climb(plan: Plan, steps: int, *, levels: int) -> list[float]:
+    def climb(plan: Plan, steps: int, *, levels: int) -> cost.Profile:
         assert (steps, levels) == (forecast.STEPS, 1)
         seen.append(plan)
-        return [0.1]
+        return cost.Profile([0.1])
 
     monkeypatch.setattr(profiling, "climb", climb)
     return seen
@@ -68,7 +68,7 @@ def test_runs_of_seconds_are_not_forecast(timed) -> None:
 
 
 def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -> None:
-    def climb(*_, **how) -> list[float]:
+    def climb(*_, **how) -> cost.Profile:
         raise torch.OutOfMemoryError("out of memory\nmany details")
 
     monkeypatch.setattr(profiling, "climb", climb)

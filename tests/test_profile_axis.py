@@ -19,13 +19,14 @@ from analysis.load import load
 from analysis.panels import panels
 from analysis.plots import axis_of, draw
 from analysis.profiles import OUTLINES, differences, outline, read_profile, saving_of
-from freezeout.cost import profiled_saving
+from freezeout.cost import Profile, profiled_saving
 from freezeout.data.schema import DATASETS
 from freezeout.schedule import Schedule
 from freezeout.strategies import FreezeOut
 
 MODEL = {"name": "wide_resnet", "depth": 10, "widen": 1, "dropout": 0.0}
 SECONDS = (0.010, 0.009, 0.007, 0.004, 0.002)
+SWITCHES = (0.0, 0.003, 0.005, 0.002, 0.001)  # each paid once
 STEPS, H200 = 560, "NVIDIA H200"
 
 
@@ -36,7 +37,7 @@ def conditions(**changes: Any) -> dict[str, Any]:
 
 def write_profile(path: Path, seconds: tuple[float, ...] = SECONDS, device: str = H200, **changes: Any) -> Path:
     profile = {"conditions": conditions(**changes), "device": {"type": "cuda", "model": device}, "stages": len(seconds)}
-    path.write_text(json.dumps({**profile, "seconds": list(seconds)}))
+    path.write_text(json.dumps({**profile, "seconds": list(seconds), "switches": list(SWITCHES)}))
     return path
 
 
@@ -92,7 +93,7 @@ def profile(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("strategy", [BASELINE, shortened(0.7), freezeout(0.5), freezeout(0.8, "linear")])
 def test_a_saving_from_the_blocks_is_that_of_the_schedule(root, profile, strategy):
     record = record_of(root, run(root, strategy))
-    expected = profiled_saving(SECONDS, schedule(strategy), record["steps"], STEPS)
+    expected = profiled_saving(Profile(SECONDS, SWITCHES), schedule(strategy), record["steps"], STEPS)
     assert saving_of(record, read_profile(profile)) == pytest.approx(expected, abs=1e-12)
     if strategy["name"] == "shortened":
         assert expected == pytest.approx(0.3)
@@ -101,7 +102,7 @@ def test_a_saving_from_the_blocks_is_that_of_the_schedule(root, profile, strateg
 def test_a_profile_redraws_errors_with_its_own_seconds_and_not_the_runs(root, profile):
     write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5), seconds={})])
     table = load(root, read_profile(profile)).set_index("strategy")
-    expected = profiled_saving(SECONDS, schedule(freezeout(0.5)), STEPS)
+    expected = profiled_saving(Profile(SECONDS, SWITCHES), schedule(freezeout(0.5)), STEPS)
     assert table["profiled_saving"].to_dict() == pytest.approx(
         {"baseline": 0.0, "shortened": 0.5, "freezeout": expected}
     )

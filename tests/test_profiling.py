@@ -15,13 +15,17 @@ SECONDS = [1.0, 0.9, 0.7, 0.5, 0.4]  # of a step with 0 to 4 of 5 stages frozen
 
 def test_a_constant_profile_saves_nothing_and_a_falling_one_what_its_steps_add_up_to() -> None:
     schedule = FreezeOut(t_0=0.5, how_scale="linear", scale_lr=False).schedule(5)
-    assert cost.profiled_saving([2.0] * 5, schedule, 1000) == pytest.approx(0.0)
+    assert cost.profiled_saving(cost.Profile([2.0] * 5), schedule, 1000) == pytest.approx(0.0)
     by_hand = sum(SECONDS[schedule.prefix(s, 1000)] for s in range(1000))
-    assert cost.profiled_seconds(SECONDS, schedule, 1000) == pytest.approx(by_hand)
-    assert cost.profiled_saving(SECONDS, schedule, 1000) == pytest.approx(1 - by_hand / 1000)
-    assert cost.profiled_saving(SECONDS, Baseline().schedule(5), 600, 1000) == pytest.approx(0.4)
+    profile = cost.Profile(SECONDS)
+    assert cost.profiled_seconds(profile, schedule, 1000) == pytest.approx(by_hand)
+    assert cost.profiled_saving(profile, schedule, 1000) == pytest.approx(1 - by_hand / 1000)
+    assert cost.profiled_saving(profile, Baseline().schedule(5), 600, 1000) == pytest.approx(0.4)
+    switching = cost.Profile(SECONDS, [0.0, 10.0, 20.0, 30.0, 40.0])
+    assert cost.profiled_seconds(switching, schedule, 1000) == pytest.approx(by_hand + 100)
+    assert cost.profiled_saving(switching, Baseline().schedule(5), 1000) == 0.0
     with pytest.raises(ValueError, match="5 prefixes and a schedule for 4"):
-        cost.profiled_seconds(SECONDS, Baseline().schedule(4), 10)
+        cost.profiled_seconds(profile, Baseline().schedule(4), 10)
 
 
 @pytest.fixture
@@ -56,11 +60,12 @@ def test_a_climb_times_whole_prefixes_one_after_another(plan, monkeypatch) -> No
     said: list[int] = []
     each = profiling.WARM_UP + 3
     found = profiling.climb(plan, 3, say=lambda: said.append(1))
-    assert len(found) == len(said) == 5
-    assert min(found) > 0
+    assert len(found.seconds) == len(found.switches) == len(said) == 5
+    assert min(found.seconds) > 0
+    assert found.switches[0] == 0 < min(found.switches[1:])
     assert marks == [(step, step // each) for step in range(5 * each)]
     assert seen[-1].freezeout.prefix == 4
-    assert len(profiling.climb(plan, 3, first=2, levels=2)) == 2
+    assert len(profiling.climb(plan, 3, first=2, levels=2).seconds) == 2
     assert seen[-1].freezeout.prefix == 3
 
 
@@ -83,22 +88,24 @@ def test_a_climb_times_its_steps_and_nothing_else(plan, monkeypatch) -> None:
 
     monkeypatch.setattr(Training, "_begin_step", slow)
     monkeypatch.setattr(profiling, "begin", counted)
-    assert profiling.climb(plan, 3) == [1.0] * 5
+    assert profiling.climb(plan, 3).seconds == [1.0] * 5
 
 
 def test_rounds_are_interleaved_and_medians_kept(plan, monkeypatch) -> None:
     rounds = []
 
-    def climb(_, steps: int, **how) -> list[float]:
+    def climb(_, steps: int, **how) -> cost.Profile:
         rounds.append(steps)
         slow = 100.0 if len(rounds) == 1 else 0.0  # the first round fell into somebody else's burst of work
-        return [second + slow for second in SECONDS]
+        return cost.Profile([second + slow for second in SECONDS], [0.0, 0.5 + slow, 0.5, 0.5, 0.5])
 
     monkeypatch.setattr(profiling, "climb", climb)
     profile = profiling.measure(plan, rounds=3, steps=4, say=lambda line: None)
     assert rounds == [4, 4, 4]
-    assert profile["seconds"] == SECONDS
-    assert json.loads(plan.profile_path.read_text())["seconds"] == SECONDS
+    assert (profile.seconds, profile.switches) == (SECONDS, [0.0, 0.5, 0.5, 0.5, 0.5])
+    written = json.loads(plan.profile_path.read_text())
+    assert (written["seconds"], written["switches"]) == (profile.seconds, profile.switches)
+    assert plan.profile == profile
 
 
 def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(freezeout, plan, tmp_path) -> None:
@@ -112,7 +119,9 @@ def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(
     assert record["const_time"]["by"] == "profiled"
     assert abs(record["const_time"]["mismatch"]) < 0.02
     schedule = FreezeOut(t_0=0.5, how_scale="linear", scale_lr=False).schedule(5)
-    assert cost.profiled_seconds(SECONDS, schedule, record["steps"]) == pytest.approx(56 * SECONDS[0], rel=0.02)
+    assert cost.profiled_seconds(cost.Profile(SECONDS), schedule, record["steps"]) == pytest.approx(
+        56 * SECONDS[0], rel=0.02
+    )
 
 
 def test_a_profile_is_of_one_network_batch_precision_and_machine(plan) -> None:

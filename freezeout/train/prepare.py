@@ -49,54 +49,48 @@ def prepare(stage: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """
     if any(m._forward_hooks or m._forward_pre_hooks for m in stage.modules()):
         return stage
+    root = nn.Sequential(copy.deepcopy(stage)).eval()
     try:
-        traced = fx.symbolic_trace(nn.Sequential(copy.deepcopy(stage)).eval())
+        graph = fx.Tracer().trace(root)
     except Exception:  # whatever it was: the stage itself is right, only slower
         return stage
-    _fold(traced, keep_norms=dtype is not None)
-    for module in traced.modules():
+    _fold(graph, root, keep_norms=dtype is not None)
+    for module in root.modules():
         if dtype is not None and type(module) in (*CONVOLUTIONS, nn.Linear):
             module.to(dtype)
-    return traced.requires_grad_(False)
+    return fx.GraphModule(root, graph).requires_grad_(False)
 
 
-def _fold(traced: fx.GraphModule, *, keep_norms: bool) -> None:
-    modules = dict(traced.named_modules())
-    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+def _fold(graph: fx.Graph, root: nn.Module, *, keep_norms: bool) -> None:
+    """Rewrite `graph`, and replace modules of `root`, which is the graph's own."""
+    modules = dict(root.named_modules())
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
 
     def is_a(node: object, kinds: tuple[type, ...]) -> bool:
         return isinstance(node, fx.Node) and node.op == "call_module" and type(modules[str(node.target)]) in kinds
 
-    for node in list(traced.graph.nodes):
+    def is_fresh(node: object) -> bool:
+        """Whether nobody but the graph holds what the node computes."""
+        made = is_a(node, (*CONVOLUTIONS, nn.Linear, *NORMS, MultiplyAdd))
+        return made or (isinstance(node, fx.Node) and node.target in (operator.add, torch.add))
+
+    def replace(target: str, module: nn.Module) -> None:
+        root.set_submodule(target, module)
+        modules[target] = module
+
+    for node in list(graph.nodes):
         if is_a(node, NORMS) and modules[node.target].running_mean is not None:
             bn, source = modules[node.target], node.args[0]
             alone = is_a(source, CONVOLUTIONS) and len(source.users) == calls[source.target] == calls[node.target] == 1
             if alone:
-                _replace(traced, modules, source.target, fuse_conv_bn_eval(modules[source.target], bn))
+                replace(source.target, fuse_conv_bn_eval(modules[source.target], bn))
                 node.replace_all_uses_with(source)
-                traced.graph.erase_node(node)
+                graph.erase_node(node)
             elif not keep_norms:
-                _replace(traced, modules, node.target, MultiplyAdd(bn))
-    for node in traced.graph.nodes:
+                replace(node.target, MultiplyAdd(bn))
+    for node in graph.nodes:
         relu = is_a(node, (nn.ReLU,)) or (node.op == "call_function" and node.target in RELUS)
         # Only what was just computed and is read by nobody else may be overwritten: never the stage's own input.
-        if (
-            relu
-            and isinstance(node.args[0], fx.Node)
-            and len(node.args[0].users) == 1
-            and _is_fresh(node.args[0], is_a)
-        ):
-            node.op, node.target, node.kwargs = "call_function", functional.relu, {"inplace": True}
-    traced.delete_all_unused_submodules()
-    traced.graph.lint()
-    traced.recompile()
-
-
-def _is_fresh(node: fx.Node, is_a) -> bool:
-    made = is_a(node, (*CONVOLUTIONS, nn.Linear, *NORMS, MultiplyAdd))
-    return made or (node.op == "call_function" and node.target in (operator.add, torch.add))
-
-
-def _replace(traced: fx.GraphModule, modules: dict[str, nn.Module], target: str, module: nn.Module) -> None:
-    traced.add_submodule(target, module)
-    modules[target] = module
+        if relu and is_fresh(node.args[0]) and len(node.args[0].users) == 1:
+            node.op, node.target = "call_function", functional.relu
+            node.args, node.kwargs = node.args[:1], {"inplace": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -30,14 +31,14 @@ class Step:
     ahead: bool
     lap: Callable[[str], None]
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def run_prefix(self, x: Tensor) -> Tensor:
         """Images to the input of the first active stage: of one batch, or of several at once."""
-        with self.autocast():
-            x = self.prefix(x)
         if len(self.prefix):
+            with self.autocast():
+                x = self.prefix(x)
             self.lap("prefix_forward")
         return x
 

@@ -1,0 +1,89 @@
+"""The same costs on a GPU: kernel seconds of each stage's backward and optimizer work, whatever launches them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import torch
+from torch.autograd import DeviceType
+
+from benchmarks.arms import Ours, go_on, synchronise
+from benchmarks.ideal import Boundaries, StagesAlone, optimizer_of
+from freezeout.plan import Plan
+
+MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from the next one's
+
+
+class ProfiledStages:
+    """As ClockedStages, from the profiler's kernels of an eager engine at prefix 0."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._device = plan.device
+        self._ours = Ours("d", plan, 0)
+        self._steps = 3
+        Boundaries(self._ours, mark_kernels)
+        self._ours.epoch(go_on)
+        chain = plan.build().to(plan.device)
+        template = self._ours.training.optimizer
+        self._optimizers = [optimizer_of(template, list(stage.parameters())) for stage in chain]
+        self._alone = StagesAlone(plan, self._ours.chain)
+
+    def handed_on(self) -> list[float]:
+        """Of each stage, kernel seconds of a step that only make the gradient of its input."""
+
+        def work() -> None:
+            for i in range(len(self._alone)):
+                for with_input in (True, False):
+                    mark_kernels()
+                    self._alone.backward(i, with_input=with_input)
+
+        pieces = kernel_pieces(work, self._device)[1:]
+        return [max(0.0, full - own) for full, own in zip(pieces[::2], pieces[1::2], strict=True)]
+
+    def visit(self) -> list[float]:
+        """Of each stage, kernel seconds of a step that freezing it saves at least."""
+        stages = len(self._optimizers)
+        pieces = kernel_pieces(self._some_steps, self._device)
+        # Piece 0 is the first forward pass; the piece after the last marker of a step reaches to the next step's first.
+        steps = [pieces[1 + s * (stages + 1) :][:stages] for s in range(self._steps)]
+        if len(pieces) != 1 + self._steps * (stages + 1):
+            raise RuntimeError(f"{len(pieces) - 1} markers in {self._steps} steps of {stages} stages: not all were run")
+        backward = [statistics.fmean(step[stages - 1 - i] for step in steps) for i in range(stages)]
+        optimizers = kernel_pieces(self._optimizers_alone, self._device)[1:]
+        return [b + o for b, o in zip(backward, optimizers, strict=True)]
+
+    def _some_steps(self) -> None:
+        training, done = self._ours.training, 0
+
+        def enough() -> bool:
+            nonlocal done
+            done += 1
+            return done == self._steps
+
+        training.train_epoch(enough)
+
+    def _optimizers_alone(self) -> None:
+        for optimizer in self._optimizers:
+            mark_kernels()
+            optimizer.step()
+
+
+def mark_kernels() -> None:
+    torch.cuda._sleep(1)
+
+
+def kernel_pieces(work: Callable[[], None], device: torch.device) -> list[float]:
+    """Seconds of the kernels that `work` launches, in order, one number for each piece between markers."""
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        work()
+        synchronise(device)
+    on_device = [e for e in profile.events() or [] if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
+    pieces = [0.0]
+    for event in sorted(on_device, key=lambda e: e.time_range.start):
+        if MARKER in event.name:
+            pieces.append(0.0)
+        else:
+            pieces[-1] += 1e-6 * event.time_range.elapsed_us()
+    return pieces
