@@ -158,7 +158,7 @@ def _begin(plan: Plan) -> Run:
     if machine.compile:
         with current.timed("compile"):
             images = torch.zeros(config.batch_size, 3, *plan.source.image, dtype=torch.uint8, device=plan.device)
-            compile_stages(training.body, training.images(images))
+            compile_stages(training.body, training.images(images), ahead=training.run_ahead)
         current.warmed = current.seconds["compile"]
         current.time_compilations()
     return current

@@ -13,6 +13,7 @@ from freezeout.train import compiled, loop
 from freezeout.train.compiled import compile_stages
 from freezeout.train.loop import make_optimizer
 from freezeout.train.schema import Sgd
+from freezeout.train.windows import windows
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # the compiler warns of its own doings
 
@@ -62,6 +63,21 @@ def test_densenet_76_is_compiled_in_118_graphs_and_none_during_training(monkeypa
         run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
         assert len(run.prefix) == step
         assert counter.graphs == 118, f"prefix {step} compiled {counter.graphs - 118} more"
+
+
+def test_a_run_ahead_takes_one_graph_more_of_each_stage_that_freezes() -> None:
+    torch.manual_seed(0)
+    chain = models.build("wide_resnet", 10, depth=10, widen=1, image=(8, 8))
+    optimizer = make_optimizer(Sgd(), chain)
+    freezeout = FreezeOut(chain.train(), optimizer, replay.RECIPE, replay.STEPS)
+    run, counter = made(chain, optimizer, freezeout, run_ahead=5), Counter()
+    x, y = torch.randn(8, 3, 8, 8), torch.zeros(8, dtype=torch.int64)
+    compile_stages(run.body, x, ahead=5, backend=counter)
+    assert counter.graphs == 4 * len(chain) - 3
+    events = [s for s in freezeout.schedule.freeze_steps(replay.STEPS) if s is not None]
+    for window in windows(0, replay.STEPS, 5, events):
+        run.train_window(window, lambda window=window: [(x, y)] * len(window), lambda: False)
+    assert counter.graphs == 4 * len(chain) - 3
 
 
 @pytest.mark.parametrize("fold", [True, False])

@@ -21,10 +21,11 @@ ISOLATED = "isolate_recompiles" in inspect.signature(torch.compile).parameters
 LIMIT = 1024
 
 
-def compile_stages(step: Step, images: Tensor, *, backend: str | Callable = "inductor") -> None:
+def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str | Callable = "inductor") -> None:
     """Compile every stage of `step` for batches like `images`, and run each graph once, forward and backward.
 
-    The network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
+    ahead: batches that a frozen prefix may be given at once, for which its stages get one more graph each. The
+    network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
     """
     torch._dynamo.reset()  # a process of many runs would keep the graphs of all of them
     torch._dynamo.config.recompile_limit = LIMIT
@@ -38,7 +39,7 @@ def compile_stages(step: Step, images: Tensor, *, backend: str | Callable = "ind
     with _untouched(stages):
         _train(step, stages, images)
         for k in range(1, len(stages)):
-            images = _freeze(step, stages[k - 1], templates[k - 1], images)
+            images = _freeze(step, stages[k - 1], templates[k - 1], images, ahead)
             _train(step, stages[k : k + 1], images)
 
 
@@ -49,7 +50,7 @@ def _train(step: Step, stages: list[nn.Module], x: Tensor) -> None:
     x.float().sum().backward()
 
 
-def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor) -> Tensor:
+def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor, ahead: int) -> Tensor:
     """The stage's output as it will be once frozen: no gradients, and in evaluation mode unless it moves statistics."""
     flags = [(p, p.requires_grad) for p in stage.parameters()]
     for p, _ in flags:
@@ -57,6 +58,8 @@ def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor) -> Ten
     mode = stage.training
     stage.train(mode and not step.prefix.pure)
     with torch.no_grad(), step.autocast():
+        if ahead > 1:
+            template(torch.cat([x] * ahead))
         x = template(x)
     stage.train(mode)
     for p, flag in flags:

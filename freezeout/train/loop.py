@@ -163,7 +163,10 @@ class Training:
                 self.clock.lap("input")
             self._begin_step()
             x, labels = batches[row]
-            if self.body.ahead and len(self.prefix):
+            if self.body.ahead and len(window) < self.run_ahead:
+                # By itself: every other size would be one more shape to tune and to compile for.
+                x = self.body.run_prefix(x)
+            elif self.body.ahead and len(self.prefix):
                 ahead = ahead or self.body.run_prefix(torch.cat([x for x, _ in batches])).split(len(x))
                 x = ahead[row]
             if self.captured:

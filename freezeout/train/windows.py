@@ -3,7 +3,8 @@
 A frozen prefix is a pure function of the images, so its forward pass over several coming batches can be one large
 batch: on a GPU the launches of small batches are what is wasted. A window is a range of steps; it starts at an
 absolute multiple of `size` or at a freeze event or at the start of an epoch, and ends before the next of these. So a
-resumed run meets the same windows, and computes the one it stopped in from its start again.
+resumed run meets the same windows, and computes the one it stopped in from its start again. Only those of full size
+run as one batch.
 """
 
 from __future__ import annotations
