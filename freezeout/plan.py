@@ -213,6 +213,8 @@ def _make_plan(config: Config) -> Plan:
     device = choose_device(config.machine.device)
     if config.machine.precision == "tf32" and device.type == "cpu":
         raise ConfigError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+    if config.machine.capture and device.type == "cpu":
+        raise ConfigError("machine.capture=true: a CPU has no CUDA graphs; leave it null or false")
     threads = config.machine.threads or len(os.sched_getaffinity(0))
     source = load_data(described["dataset"]["name"], config.dataset)
     per_epoch = source.sizes["train"] // config.batch_size

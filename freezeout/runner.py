@@ -26,6 +26,7 @@ from freezeout.train.captured import CudaGraphs
 from freezeout.train.clock import device_clock
 from freezeout.train.compiled import compile_stages
 from freezeout.train.loop import Training, evaluate, make_optimizer
+from freezeout.train.pages import keep_pages
 from freezeout.words import say_once, title, warn_of_short_life
 
 
@@ -167,7 +168,9 @@ def _begin(plan: Plan) -> Run:
 def configure_torch(plan: Plan) -> None:
     machine = plan.config.machine
     torch.set_num_threads(plan.threads)
-    if plan.device.type == "cuda":
+    if plan.device.type == "cpu":
+        keep_pages()
+    else:
         precision = "tf32" if machine.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = precision
         torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +50,8 @@ MISTAKES = {
     "optimizer.lr=-1": ("optimizer.lr=-1", "at least 0"),
     "machine=cpu machine.precision=tf32": ("tf32", "fp32 or bf16"),
     "machine.precision=fp64": ("fp64", "fp32, tf32, bf16"),
+    "machine=cpu machine.capture=true": ("a CPU has no CUDA graphs",),
+    "machine.run_ahead=3": ("run_ahead=3", "1, 2, 5, 10"),
     "model=vgg16": ("32 x 32", "dataset.size=32"),
     "model=torchvision model.network=resnet51": ("resnet51", "resnet50"),
     "model=python model.target=nowhere": ("nowhere", "module:function"),
@@ -62,6 +65,13 @@ MISTAKES = {
     "strategy.t_0=0.5": ("strategy.t_0", "t_0=..."),
     "lr=0.1": ("lr", "optimizer.lr"),
 }
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="machine=auto finds a GPU here")
+def test_graphs_are_refused_where_auto_finds_no_gpu(freezeout) -> None:
+    said = freezeout("machine=auto", "machine.capture=true")
+    assert said.code == 2
+    assert "a CPU has no CUDA graphs" in said.err
 
 
 @pytest.mark.parametrize("words", MISTAKES)
