@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from analysis.estimates import BOOTSTRAP_FROM, CURVE
 from analysis.labels import place
@@ -103,14 +105,19 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         figure.draw_without_rendering()  # settles the layout, so that words can be placed
         _knobs(axes, table, axis, curve, styles)
-        for path in paths[:2]:
-            kind = path.suffix[1:]
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format=kind, dpi=200, metadata=NO_DATE[kind])
-        plt.close(figure)
+        write(figure, table, paths)
+    return paths
+
+
+def write(figure: Figure, table: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """The figure as PNG and SVG, its numbers as CSV, under `paths` in that order; the figure is closed."""
+    for path in paths[:2]:
+        kind = path.suffix[1:]
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, dpi=200, metadata=NO_DATE[kind])
+    plt.close(figure)
     with replacing(paths[2]) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    return paths
 
 
 def _styles(table: pd.DataFrame) -> dict[str, tuple[str, str]]:

@@ -16,8 +16,7 @@ from matplotlib.axes import Axes
 
 from analysis.naming import configuration, describe
 from analysis.parts import PARTS, blocks, find_record, level, parts_text, per_prefix, saved
-from analysis.plots import COLOURS, CURVE_COLOUR, NO_DATE, STYLE
-from freezeout.records import replacing
+from analysis.plots import COLOURS, CURVE_COLOUR, STYLE, write
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
 SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
@@ -37,14 +36,7 @@ def timeline(run: Path, out: Path) -> str:
     stem = out / f"timeline_{record['run_id']}"
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "csv")]
     with plt.rc_context(STYLE):
-        figure = drawn(record, table, found)
-        for path in paths[:2]:
-            kind = path.suffix[1:]
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format=kind, dpi=200, metadata=NO_DATE[kind])
-        plt.close(figure)
-    with replacing(paths[2]) as temporary:
-        found.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        write(drawn(record, table, found), found, paths)
     return "\n".join([*title(record, found).splitlines(), parts_text(found), *(f"wrote {path}" for path in paths)])
 
 

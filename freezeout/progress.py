@@ -15,7 +15,8 @@ from freezeout import cost, records
 from freezeout.plan import Plan
 from freezeout.provenance import device_model
 from freezeout.train import checkpoint
-from freezeout.train.loop import Evaluation, Training
+from freezeout.train.evaluation import Evaluation
+from freezeout.train.loop import Training
 
 
 @dataclass

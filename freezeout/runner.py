@@ -25,7 +25,9 @@ from freezeout.stopping import Stop
 from freezeout.train.captured import CudaGraphs
 from freezeout.train.clock import device_clock
 from freezeout.train.compiled import compile_stages
-from freezeout.train.loop import Training, evaluate, make_optimizer
+from freezeout.train.evaluation import evaluate
+from freezeout.train.loop import Training
+from freezeout.train.optimizers import make_optimizer
 from freezeout.train.pages import keep_pages
 from freezeout.words import say_once, title, warn_of_short_life
 

@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from freezeout import Chain, FreezeOut, models
 from freezeout.strategies import FreezeOut as Paper
 from freezeout.train.clock import device_clock
-from freezeout.train.loop import Training, make_optimizer
+from freezeout.train.loop import Training
+from freezeout.train.optimizers import make_optimizer
 from freezeout.train.schema import Sgd
 from freezeout.train.windows import windows
 

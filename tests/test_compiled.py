@@ -11,7 +11,7 @@ from freezeout import FreezeOut, models
 from freezeout.schedule import Schedule
 from freezeout.train import compiled, loop
 from freezeout.train.compiled import compile_stages
-from freezeout.train.loop import make_optimizer
+from freezeout.train.optimizers import make_optimizer
 from freezeout.train.schema import Sgd
 from freezeout.train.windows import windows
 

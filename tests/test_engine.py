@@ -19,7 +19,8 @@ from freezeout.cost import step_cost
 from freezeout.flops import counter, stage_costs
 from freezeout.train import captured, loop, prefix
 from freezeout.train.captured import CapturedStep
-from freezeout.train.loop import Training, make_optimizer, stream_seed
+from freezeout.train.loop import Training, stream_seed
+from freezeout.train.optimizers import make_optimizer
 from freezeout.train.prefix import Prefix
 from freezeout.train.schema import Sgd
 from freezeout.train.windows import size_for, windows

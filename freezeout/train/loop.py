@@ -1,4 +1,4 @@
-"""One epoch of training and one pass of evaluation. Nothing here writes, logs or reads configuration."""
+"""One epoch of training. Nothing here writes, logs or reads configuration."""
 
 from __future__ import annotations
 
@@ -9,43 +9,17 @@ from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from freezeout.chain import Chain
 from freezeout.data.augment import crop_flip, epoch_table, normalise
-from freezeout.data.source import Source, eval_order
+from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
 from freezeout.train.prefix import Prefix
-from freezeout.train.schema import AdamW as AdamWFields
-from freezeout.train.schema import Sgd as SgdFields
-from freezeout.train.step import Step, widened
+from freezeout.train.step import Step
 from freezeout.train.windows import windows
-
-EVALUATION_BATCH = 500
-
-
-def make_optimizer(fields: SgdFields | AdamWFields, chain: Chain, *, capture: bool = False) -> Optimizer:
-    """One kernel a group instead of several a parameter; on CUDA the one kind that reads its rate on the device."""
-    if isinstance(fields, SgdFields):
-        return SGD(
-            chain.parameters(),
-            lr=fields.lr,
-            momentum=fields.momentum,
-            nesterov=fields.nesterov,
-            weight_decay=fields.weight_decay,
-            fused=True,
-        )
-    return AdamW(
-        chain.parameters(),
-        lr=fields.lr,
-        betas=(fields.beta1, fields.beta2),
-        weight_decay=fields.weight_decay,
-        fused=True,
-        capturable=capture,
-    )
 
 
 def stream_seed(seed: int, step: int) -> int:
@@ -184,35 +158,3 @@ class Training:
         if self.chain.executable and self.freezeout.prefix > len(self.prefix):
             self.prefix.grow(self.freezeout.prefix)
             self.clock.lap("switch")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """loss: mean cross entropy. error: per cent misclassified. classes, probabilities: of each image, in order."""
-
-    loss: float
-    error: float
-    classes: Tensor
-    probabilities: Tensor
-
-
-@torch.no_grad()
-def evaluate(training: Training, split: str) -> Evaluation:
-    """The network in evaluation mode on all of `split`, without augmentation. Training mode is left to the caller."""
-    training.chain.eval()
-    loss = torch.zeros((), dtype=torch.float64, device=training.device)
-    wrong = torch.zeros((), dtype=torch.int64, device=training.device)
-    classes, probabilities = [], []
-    order = eval_order(training.source.sizes[split], EVALUATION_BATCH)
-    for images, labels in training.source.batches(split, order):
-        # Compiling for batches of other sizes, in another mode, would cost more than it gives.
-        with training.body.autocast(), torch.compiler.set_stance("force_eager"):
-            logits = training.chain(training.images(images))
-        logits = widened(logits, training.bf16)
-        predicted = logits.argmax(1)
-        loss += cross_entropy(logits, labels, reduction="sum")
-        wrong += (predicted != labels).sum()
-        classes.append(predicted)
-        probabilities.append(logits.softmax(1).gather(1, labels[:, None]).squeeze(1))
-    n = training.source.sizes[split]
-    return Evaluation(loss.item() / n, 100 * wrong.item() / n, torch.cat(classes), torch.cat(probabilities))

@@ -15,10 +15,11 @@ from replay import BATCH, RECIPE, STEPS
 from test_engine import AS_IT_IS, SingleRates, agree, free_run, made, one_step, states
 
 from freezeout import FreezeOut, models
+from freezeout.data.augment import crop_flip, normalise
 from freezeout.train import captured, loop
 from freezeout.train.captured import CapturedStep, CudaGraphs
 from freezeout.train.compiled import compile_stages
-from freezeout.train.loop import make_optimizer
+from freezeout.train.optimizers import make_optimizer
 from freezeout.train.schema import Sgd
 
 pytestmark = [
@@ -123,9 +124,15 @@ def test_a_replayed_step_waits_for_nobody(captures) -> None:
     for step in range(first - 2):
         run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
     assert captures == [0]
+    images = torch.zeros(BATCH, 3, 32, 32, dtype=torch.uint8, device=CUDA)
+    corner, flip = torch.ones(BATCH, dtype=torch.int64, device=CUDA), torch.ones(BATCH, dtype=torch.bool, device=CUDA)
+
+    def load():
+        return [(normalise(crop_flip(images, corner, corner, flip, 4), (0.5,) * 3, (0.5,) * 3), y)]
+
     torch.cuda.set_sync_debug_mode("error")
     try:
-        run.train_window(range(first - 2, first - 1), lambda: [(x, y)], lambda: False)
+        run.train_window(range(first - 2, first - 1), load, lambda: False)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
