@@ -15,7 +15,7 @@ kept = {keep} and keep_pages()
 def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(times):
-        [torch.ones(1_000_000) for _ in range(3)]  # 4 MB each
+        [torch.ones(10_000_000) for _ in range(3)]  # 40 MB each, above what glibc ever keeps
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults(20)
 print(kept, faults(10))

@@ -294,6 +294,23 @@ def test_a_signal_at_any_time_gets_one_line(tmp_path, name: str, seconds: float)
     assert "the same command goes on" in err
 
 
+EVALUATED = """
+import sys, types, freezeout
+from freezeout import __main__
+command = types.ModuleType("freezeout.command")
+command.main = lambda: exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); [0 for _ in range(10**7)]")
+sys.modules["freezeout.command"] = freezeout.command = command
+__main__.main()
+"""
+
+
+def test_a_signal_that_meets_python_evaluating_a_string_keeps_its_exit_code() -> None:
+    """As dataclasses and named tuples do while they are imported: a plain KeyboardInterrupt there ends Python by -2."""
+    done = subprocess.run([sys.executable, "-c", EVALUATED], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "the same command goes on" in done.stderr
+
+
 def test_the_bar_says_first_what_changes(freezeout, monkeypatch) -> None:
     shown = []
     real = runner.tqdm
