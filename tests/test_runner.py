@@ -304,9 +304,11 @@ __main__.main()
 """
 
 
-def test_a_signal_that_meets_python_evaluating_a_string_keeps_its_exit_code() -> None:
+def test_a_signal_that_meets_python_evaluating_a_string_keeps_its_exit_code(tmp_path) -> None:
     """As dataclasses and named tuples do while they are imported: a plain KeyboardInterrupt there ends Python by -2."""
-    done = subprocess.run([sys.executable, "-c", EVALUATED], capture_output=True, text=True, check=False)
+    (tmp_path / "probe.py").write_text(EVALUATED)
+    words = [sys.executable, "-m", "probe"]  # the way of `python -m` is the one that dies
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGTERM
     assert "the same command goes on" in done.stderr
 
