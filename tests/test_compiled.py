@@ -80,18 +80,18 @@ def test_a_run_ahead_takes_one_graph_more_of_each_stage_that_freezes() -> None:
     assert counter.graphs == 4 * len(chain) - 3
 
 
-@pytest.mark.parametrize("fold", [True, False])
-def test_in_float64_sixty_compiled_steps_are_those_of_a_plain_loop(monkeypatch, fold) -> None:
+@pytest.mark.parametrize(("network", "fold"), [("densenet", True), ("wrn", False)])
+def test_in_float64_sixty_compiled_steps_are_those_of_a_plain_loop(monkeypatch, network, fold) -> None:
     real = loop.Training.__post_init__
 
     def post_init(run) -> None:
         real(run)
-        compile_stages(run.body, replay.load("wrn").x[0].double())
+        compile_stages(run.body, replay.load(network).x[0].double())
 
     monkeypatch.setattr(loop.Training, "__post_init__", post_init)
-    ours = free_run("wrn", fold=fold)
+    ours = free_run(network, fold=fold)
     monkeypatch.setattr(loop.Training, "__post_init__", real)
-    agree(free_run("wrn", plain=True), ours)
+    agree(free_run(network, plain=True), ours)
 
 
 def test_a_frozen_stage_that_keeps_its_first_weights_is_noticed(monkeypatch) -> None:
