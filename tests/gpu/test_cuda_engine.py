@@ -42,16 +42,9 @@ def fields(path: str) -> dict:
 
 
 @pytest.fixture(autouse=True)
-def _exact(monkeypatch):
-    """No tf32, which keeps 10 bits of a float32; and captures also of prefixes that last for a few steps only."""
+def _short_lived(monkeypatch) -> None:
+    """Prefixes that last for a few steps only are captured too."""
     monkeypatch.setattr(captured, "WORTH", 2)
-    switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [switch.fp32_precision for switch in switches]
-    for switch in switches:
-        switch.fp32_precision = "ieee"
-    yield
-    for switch, precision in zip(switches, before, strict=True):
-        switch.fp32_precision = precision
 
 
 @pytest.fixture

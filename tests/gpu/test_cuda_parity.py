@@ -26,18 +26,6 @@ FIRST = 4  # steps that float32 is held to
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
-@pytest.fixture(autouse=True)
-def _full_precision():
-    """No tf32: it keeps 10 bits of a float32."""
-    switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [switch.fp32_precision for switch in switches]
-    for switch in switches:
-        switch.fp32_precision = "ieee"
-    yield
-    for switch, precision in zip(switches, before, strict=True):
-        switch.fp32_precision = precision
-
-
 @both_networks
 def test_cuda_replays_the_original_step_by_step(network) -> None:
     replay.follow(replay.load(network), device="cuda")
