@@ -39,7 +39,11 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "svg.hashsalt": "freezeout",  # fixed ids: the same data give the same bytes
 }
-NO_DATE = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
+NO_DATE = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,15 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
     return paths
 
 
-def write(figure: Figure, table: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """The figure as PNG and SVG, its numbers as CSV, under `paths` in that order; the figure is closed."""
-    for path in paths[:2]:
+def write(figure: Figure, table: pd.DataFrame, paths: Sequence[Path], dpi: int = 200) -> None:
+    """The figure in the formats of all `paths` but the last, its numbers there as CSV; the figure is closed."""
+    *pictures, numbers = paths
+    for path in pictures:
         kind = path.suffix[1:]
         with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=200, metadata=NO_DATE[kind])
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=NO_DATE[kind])
     plt.close(figure)
-    with replacing(paths[2]) as temporary:
+    with replacing(numbers) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 

@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
-from analysis.plots import NO_DATE, STYLE
-from freezeout.records import replacing
+from analysis.plots import STYLE, write
 
 WIDTH = 3.25  # inches: a column of a two-column paper
 LINE = 0.095  # inches a line of the note takes
@@ -36,7 +35,6 @@ SMALL: Any = {
     "grid.linewidth": 0.5,
     "pdf.fonttype": 42,  # letters stay letters
 }
-FORMATS = {**NO_DATE, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
 
 class Sheet:
@@ -71,13 +69,7 @@ class Sheet:
             self.figure.set_layout_engine("none")
             for axes in self.panels:  # the solver's last digits differ from run to run
                 axes.set_position(Bbox(np.round(axes.get_position().get_points(), 4)))
-            for path in paths[:3]:
-                kind = path.suffix[1:]
-                with replacing(path) as temporary:
-                    self.figure.savefig(temporary, format=kind, dpi=300, metadata=FORMATS[kind])
-            plt.close(self.figure)
-        with replacing(paths[3]) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            write(self.figure, table, paths, dpi=300)
         return paths
 
 

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD
 
 from benchmarks.setting import Frozen, with_machine
 from freezeout.chain import Chain
@@ -17,6 +16,8 @@ from freezeout.data.augment import crop_flip, epoch_table, normalise
 from freezeout.plan import Plan
 from freezeout.runner import begin, configure_torch
 from freezeout.schedule import lr_factor, progress
+from freezeout.train.optimizers import make_optimizer
+from freezeout.train.step import widened
 
 PLAIN = {"a": "plain loop", "b": "original's way", "c": "Composer's way"}
 OURS = {"d": "ours eager", "e": "ours compiled", "f": "ours captured"}
@@ -62,15 +63,7 @@ class Plain:
         self.source = plan.source.to(plan.device)
         self.chain = plan.build().to(plan.device).to(memory_format=self.format).train()
         self.stages = list(self.chain)
-        fields = plan.config.optimizer
-        self.optimizer = SGD(
-            self.chain.parameters(),
-            lr=fields.lr,
-            momentum=fields.momentum,
-            nesterov=fields.nesterov,
-            weight_decay=fields.weight_decay,
-            fused=True,
-        )
+        self.optimizer = make_optimizer(plan.config.optimizer, self.chain)
         self.step = 0
         self.freeze(prefix)
 
@@ -108,7 +101,7 @@ class Plain:
         bf16 = self.plan.config.machine.precision == "bf16"
         with torch.autocast(self.plan.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._forward(images.contiguous(memory_format=self.format))
-        loss = cross_entropy(logits.float() if bf16 else logits, labels)
+        loss = cross_entropy(widened(logits, bf16), labels)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from analysis.plots import COLOURS, MARKERS, NO_DATE, STYLE
 from benchmarks.arms import NAMES
+from freezeout.records import replacing
 
 LOOK = {key: (COLOURS[i], MARKERS[i]) for i, key in enumerate(NAMES)}
 PNG = "benchmark.png"
@@ -41,7 +42,8 @@ def draw(results: Mapping[str, Any], out: Path) -> Path | None:
         device = results["device"]["model"]
         figure.suptitle(f"{device}, {results['precision']}, batch {results['batch']}", fontsize="medium")
         out.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out / PNG, dpi=150, metadata=NO_DATE["png"])
+        with replacing(out / PNG) as path:
+            figure.savefig(path, format="png", dpi=150, metadata=NO_DATE["png"])
         plt.close(figure)
     return out / PNG
 

@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmarks.arms import Ours, synchronise
 from freezeout import cost
+from freezeout.flops import Traffic
 from freezeout.plan import Plan
 
 SIZES = {
@@ -22,25 +20,11 @@ SIZES = {
 REPEATS = 10
 
 
-class Traffic(TorchDispatchMode):
-    """Adds up the bytes that every operation reads and writes, as if none of them stayed in a cache."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        read, written = tensors((args, kwargs)), tensors(out)
-        if not func.is_view:
-            self.total += sum(t.numel() * t.element_size() for t in (*read, *written))
-        return out
-
-
-def tensors(tree: object) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
 def counted(plan: Plan, prefix: int) -> dict[str, float]:
-    """FLOPs of a training step of our eager path at `prefix`, and the bytes its operations read and write."""
+    """FLOPs of a training step of our eager path at `prefix`, and the bytes its operations read and make.
+
+    As if none of them stayed in a cache.
+    """
     ours = Ours("d", plan, prefix)
     ours.epoch(lambda: True)
     with Traffic() as traffic:

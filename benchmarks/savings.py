@@ -15,7 +15,7 @@ from benchmarks.setting import Setting, plan_of, with_machine
 from benchmarks.steps import shuffled, spread
 from freezeout import cost
 from freezeout.plan import Plan
-from freezeout.profiling import climb, median
+from freezeout.profiling import climb, median, medians
 from freezeout.runner import begin
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOut, Strategy
@@ -40,7 +40,7 @@ class Seconds:
 
 
 def as_run(blocks: Blocks, seconds: float) -> Seconds:
-    """A run as the wall clock saw it. Records of engines that do not time their switches count none."""
+    """A run as the wall clock saw it."""
     return Seconds(seconds, sum(block.get("switch", 0.0) for block in blocks))
 
 
@@ -155,8 +155,3 @@ class Savings:
             "profile": dataclasses.asdict(profile),
             "strategies": found,
         }
-
-
-def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
-    """Of each place, the median over the rounds."""
-    return [statistics.median(column) for column in zip(*rounds, strict=True)]

@@ -10,8 +10,7 @@ from freezeout.config import describe
 from freezeout.plan import Plan, make_plan
 from freezeout.predict import composed
 from freezeout.schedule import Schedule
-from freezeout.strategies import Baseline, Strategy
-from freezeout.train.schema import Machine
+from freezeout.strategies import Baseline
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)  # of the stages, frozen
 RATE = 0.01  # no arm's loss may run away on labels drawn at random: NaN has a speed of its own
@@ -104,7 +103,7 @@ def prefixes(stages: int) -> list[int]:
     return sorted({min(round(share * stages), stages - 1) for share in SHARES})
 
 
-def plan_of(setting: Setting, network: str, *, epoch: int, steps: int, strategy: Strategy | None = None) -> Plan:
+def plan_of(setting: Setting, network: str, *, epoch: int, steps: int) -> Plan:
     """A run of `steps` steps on random images, `epoch` steps an epoch. Raises ConfigError for what cannot be run."""
     words = {
         "model": network,
@@ -124,12 +123,10 @@ def plan_of(setting: Setting, network: str, *, epoch: int, steps: int, strategy:
         "machine.threads": "null" if setting.threads is None else setting.threads,
     }
     plan = make_plan(composed([f"{key}={value}" for key, value in words.items()]))
-    return dataclasses.replace(plan, strategy=strategy or Baseline(), steps=steps, full_steps=steps)
+    return dataclasses.replace(plan, strategy=Baseline(), steps=steps, full_steps=steps)
 
 
 def with_machine(plan: Plan, **fields: bool) -> Plan:
-    """`plan` on a machine with `fields`; those that this version of the engine does not have are left out."""
-    known = {f.name for f in dataclasses.fields(Machine)}
-    machine = dataclasses.replace(plan.config.machine, **{k: v for k, v in fields.items() if k in known})
-    config = dataclasses.replace(plan.config, machine=machine)
+    """`plan` on a machine with `fields`."""
+    config = dataclasses.replace(plan.config, machine=dataclasses.replace(plan.config.machine, **fields))
     return dataclasses.replace(plan, config=config, described=describe(config))

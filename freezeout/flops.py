@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from itertools import chain as joined
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,22 @@ from freezeout.chain import Chain
 from freezeout.cost import StageCost
 
 
+class Counts(NamedTuple):
+    """costs: FLOPs of every stage for one training step. bytes: of all that the hungriest stage makes of the batch in
+    its forward pass, as if nothing were freed; where only one stage's tensors live at a time it needs no more memory.
+    """
+
+    costs: list[StageCost]
+    bytes: int
+
+
 def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
-    """FLOPs (2 per multiply-add) of every stage for one training step on a batch of shape (b, 3, h, w).
+    """The FLOPs alone, see `count`."""
+    return count(chain, batch_shape).costs
+
+
+def count(chain: Chain, batch_shape: Sequence[int]) -> Counts:
+    """FLOPs (2 per multiply-add) and bytes of one training step on a batch of shape (b, 3, h, w).
 
     Convolutions, matrix products and attention are counted, the last as plain matrix products whatever the kernel;
     BatchNorm, activations, pooling, the loss and the optimizer are not: FlopCounterMode knows no formula for
@@ -40,33 +54,25 @@ def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
             return _count(chain, batch_shape, "cpu")
 
 
-def bytes_made(chain: Chain, image: tuple[int, int]) -> int:
-    """Bytes that the hungriest stage makes of one image of (height, width): all it computes, as if nothing were freed.
+class Traffic(TorchDispatchMode):
+    """Adds up the bytes that operations read and make; a view moves none."""
 
-    A bound on the memory of a forward pass without autograd, where only one stage's tensors live at a time.
-    Raises ValueError for a chain whose stages cannot be run one by one.
-    """
-    if not chain.executable:
-        raise ValueError(f"the {len(chain)} stages cannot be run one by one: their bytes cannot be counted apart")
-    x = torch.zeros((1, 3, *image), dtype=next(chain.parameters()).dtype, device="meta")
-    most = 0
-    with torch.no_grad():
-        for stage in chain:
-            with _Bytes() as made:
-                x = _twin(stage, "meta").eval()(x)
-            most = max(most, made.total)
-    return most
-
-
-class _Bytes(TorchDispatchMode):
-    """Adds up the bytes of every tensor that an operation returns."""
-
-    total = 0
+    read = made = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        self.total += sum(t.numel() * t.element_size() for t in tree_leaves(out) if isinstance(t, Tensor))
+        if not func.is_view:
+            self.read += _bytes((args, kwargs))
+            self.made += _bytes(out)
         return out
+
+    @property
+    def total(self) -> int:
+        return self.read + self.made
+
+
+def _bytes(tree: object) -> int:
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def counter() -> FlopCounterMode:
@@ -86,21 +92,23 @@ def _convolution_backward(
     return 2 * x_shape[0] * pixels * math.prod(w_shape) * (mask[0] + mask[1])
 
 
-def _count(chain: Chain, batch_shape: Sequence[int], device: str) -> list[StageCost]:
+def _count(chain: Chain, batch_shape: Sequence[int], device: str) -> Counts:
     x = torch.zeros(tuple(batch_shape), dtype=next(chain.parameters()).dtype, device=device)
     costs: list[StageCost] = []
+    most = 0
     # Attention by plain matrix products: the fused kernels differ by device, and the CPU's has no formula.
     with sdpa_kernel(SDPBackend.MATH):
         for stage in chain:
             twin = _twin(stage, device)
-            with counter() as forward:
+            with counter() as forward, Traffic() as traffic:
                 y = twin(x)
+            most = max(most, traffic.made)
             own = _backward(y)
             # Images need no gradient, so stage 0 is never asked for one.
             full = _backward(twin(x.requires_grad_())) if costs else own
             costs.append(StageCost(forward.get_total_flops(), own, full - own))
             x = y.detach()
-    return costs
+    return Counts(costs, most)
 
 
 def _backward(y: Tensor) -> int:

@@ -26,7 +26,7 @@ from freezeout.strategies import Baseline, FreezeOnly, FreezeOut, Shortened, Str
 from freezeout.train.windows import size_for
 
 _sources: dict[str, Source] = {}
-_costs: dict[str, tuple[int, list[StageCost] | None]] = {}
+_counts: dict[str, tuple[int, flops.Counts | None]] = {}
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -48,7 +48,11 @@ class Plan:
     full_steps: int  # of the plain recipe
     steps: int  # of this run
     stages: int
-    costs: list[StageCost] | None
+    counts: flops.Counts | None  # None where the stages cannot be run one by one
+
+    @property
+    def costs(self) -> list[StageCost] | None:
+        return self.counts.costs if self.counts else None
 
     @property
     def applied(self) -> Strategy:
@@ -74,12 +78,9 @@ class Plan:
     def run_ahead(self) -> int:
         """Steps whose frozen prefix runs as one batch."""
         given = self.config.machine.run_ahead
-        if given is not None or self.device.type != "cuda" or self.costs is None:
+        if given is not None or self.device.type != "cuda" or self.counts is None:
             return given or 1
-        with torch.random.fork_rng(devices=[]):
-            chain = build_model(self.config, self.described, self.source)
-        memory = torch.cuda.get_device_properties(self.device).total_memory
-        return size_for(flops.bytes_made(chain, self.source.image), self.config.batch_size, memory)
+        return size_for(self.counts.bytes, torch.cuda.get_device_properties(self.device).total_memory)
 
     @cached_property
     def setting(self) -> dict[str, Any]:
@@ -161,11 +162,10 @@ class Plan:
     @property
     def saving(self) -> dict[str, float | None]:
         """The paper's estimate, the prediction from counted FLOPs, and that from seconds per step timed here alone."""
-        predicted = profiled = None
+        predicted = None
         if self.costs:
             predicted = cost.predicted_saving(self.costs, self.schedule, self.steps, self.full_steps)
-        if self.profile and self.applied.bn == "eval":  # a prefix whose statistics still move is not what was timed
-            profiled = cost.profiled_saving(self.profile, self.schedule, self.steps, self.full_steps)
+        profiled = profiled_saving(self.profile, self.strategy, self.schedule, self.steps, self.full_steps)
         return {"estimated": estimated(self.config.model, self.strategy), "predicted": predicted, "profiled": profiled}
 
     @property
@@ -173,7 +173,7 @@ class Plan:
         """How far the expected time still is from the baseline's, as a fraction; None where it is not asked for."""
         if not (isinstance(self.strategy, FreezeOut) and self.strategy.const_time):
             return None
-        by = "profiled" if self.profile else "predicted"
+        by = "predicted" if self.saving["profiled"] is None else "profiled"
         saving = self.saving[by]
         return None if saving is None else {"by": by, "mismatch": -saving}
 
@@ -181,6 +181,15 @@ class Plan:
         """The network with initial weights drawn from the seed, on the CPU."""
         torch.manual_seed(self.config.seed)
         return build_model(self.config, self.described, self.source)
+
+
+def profiled_saving(
+    profile: cost.Profile | None, strategy: Strategy, schedule: Schedule, steps: int, full_steps: int
+) -> float | None:
+    """None without a profile, and for a prefix whose statistics still move: that is not what was timed."""
+    if profile is None or strategy.bn != "eval":
+        return None
+    return cost.profiled_saving(profile, schedule, steps, full_steps)
 
 
 def estimated(model: Any, strategy: Any) -> float | None:
@@ -224,13 +233,13 @@ def _make_plan(config: Config) -> Plan:
             "choose a smaller one"
         )
     full = config.epochs * per_epoch
-    stages, costs = stage_costs(config, described, source)
+    stages, counts = counted(config, described, source)
     strategy: Strategy = config.strategy
     steps = full
     if isinstance(strategy, Shortened):
         steps = max(1, round(strategy.budget * full))
         strategy = Baseline()
-    plan = Plan(config, described, device, threads, source, strategy, full, steps, stages, costs)
+    plan = Plan(config, described, device, threads, source, strategy, full, steps, stages, counts)
     if isinstance(strategy, FreezeOut) and strategy.const_time:
         if plan.const_time is None:
             raise ConfigError("strategy.const_time=true: this network's stages cannot be costed one by one")
@@ -246,15 +255,15 @@ def load_data(name: str, fields: Any) -> Source:
     return _sources[key]
 
 
-def stage_costs(config: Config, described: dict[str, Any], source: Source) -> tuple[int, list[StageCost] | None]:
-    """How many stages, and the FLOPs of each for one batch (None where they cannot be run one by one); counted once."""
+def counted(config: Config, described: dict[str, Any], source: Source) -> tuple[int, flops.Counts | None]:
+    """How many stages, and what a batch costs (None where they cannot be run one by one); counted once a network."""
     key = json.dumps([described["model"], source.classes, source.image, config.batch_size], sort_keys=True)
-    if key not in _costs:
+    if key not in _counts:
         with torch.random.fork_rng():
             chain = build_model(config, described, source)
         shape = (config.batch_size, 3, *source.image)
-        _costs[key] = len(chain), flops.stage_costs(chain, shape) if chain.executable else None
-    return _costs[key]
+        _counts[key] = len(chain), flops.count(chain, shape) if chain.executable else None
+    return _counts[key]
 
 
 def _source_hash(target: str) -> str | None:

@@ -67,7 +67,7 @@ def savings(
     config: Config, costs: list[cost.StageCost] | None, profile: cost.Profile | None, steps: int, n: int
 ) -> list[Row]:
     """One row for each t_0 (one row in all for a strategy that does not read it)."""
-    from freezeout.plan import estimated
+    from freezeout.plan import estimated, profiled_saving
 
     given = config.strategy
     if isinstance(given, Shortened):
@@ -81,7 +81,7 @@ def savings(
                 t_0=getattr(strategy, "t_0", None),
                 estimated=estimated(config.model, strategy),
                 predicted=cost.predicted_saving(costs, schedule, steps) if costs else None,
-                profiled=cost.profiled_saving(profile, schedule, steps) if profile else None,
+                profiled=profiled_saving(profile, strategy, schedule, steps, steps),
             )
         )
     return rows

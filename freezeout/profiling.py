@@ -24,22 +24,20 @@ from freezeout.train.captured import WORTH
 ROUNDS = 5
 STEPS = 50  # at most, of each prefix in each round
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
-PARTS = ("seconds", "switches")
 BUDGET = 90.0  # seconds that a profile may take, about
 
 
 @dataclass(kw_only=True)
 class Stairs:
-    """Not a user's strategy: one stage more is frozen every `steps` steps, from `first` stages on, `levels` times."""
+    """Not a user's strategy: one stage more is frozen every `steps` steps, until `levels` prefixes have had theirs."""
 
-    first: int
     levels: int
     steps: int
     bn: ClassVar[str] = "eval"
 
     def schedule(self, n: int) -> Schedule:
         total = self.levels * self.steps
-        times = [max(0, i + 1 - self.first) * self.steps / total for i in range(n - 1)]
+        times = [(i + 1) * self.steps / total for i in range(n - 1)]
         return Schedule(freeze=(*(min(1.0, t) for t in times), 1.0), anneal=(1.0,) * n)
 
 
@@ -54,6 +52,7 @@ def measure(
     if steps is None:
         first = climb(plan, 3, levels=1).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
+    steps = whole(plan, steps)
     climbs: list[cost.Profile] = []
     with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
         for _ in range(rounds):
@@ -77,25 +76,36 @@ def measure(
 
 def median(climbs: Sequence[cost.Profile]) -> cost.Profile:
     """Of each prefix the median over several climbs."""
-    seconds, switches = (list(zip(*(getattr(one, name) for one in climbs), strict=True)) for name in PARTS)
-    return cost.Profile([statistics.median(t) for t in seconds], [statistics.median(t) for t in switches])
+    return cost.Profile(medians([c.seconds for c in climbs]), medians([c.switches for c in climbs]))
+
+
+def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Of each place, the median over the rounds."""
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def windowed(plan: Plan, steps: int) -> int:
+    """`steps` rounded up to whole windows of a run-ahead."""
+    return -(-steps // plan.run_ahead) * plan.run_ahead
+
+
+def whole(plan: Plan, steps: int) -> int:
+    """`steps` rounded up to whole windows, and to as many as a CUDA graph is captured for."""
+    return windowed(plan, max(steps, WORTH if plan.capture else 1))
 
 
 def climb(
-    plan: Plan, steps: int, *, first: int = 0, levels: int | None = None, say: Callable[[], object] = lambda: None
+    plan: Plan, steps: int, *, levels: int | None = None, say: Callable[[], object] = lambda: None
 ) -> cost.Profile:
-    """Seconds of a training step with `first`, `first` + 1, ... stages frozen: of each the mean of `steps` steps.
+    """Seconds of a training step at the first `levels` prefixes (all unless said): of each the mean of `steps` steps.
 
     One training that freezes as it goes, so that compiling and setting up are paid once; the first WARM_UP steps of
-    each prefix are left out. Both are rounded up to whole windows of a run-ahead, and `steps` to what a CUDA graph is
-    captured for. say: called after each prefix.
+    each prefix are left out. Both are rounded up, see `whole`. say: called after each prefix.
     """
-    window = plan.run_ahead
-    warm_up = -(-WARM_UP // window) * window
-    steps = -(-max(steps, WORTH if plan.capture else 1) // window) * window
+    warm_up, steps = windowed(plan, WARM_UP), whole(plan, steps)
     each = warm_up + steps
-    levels = plan.stages - first if levels is None else levels
-    stairs = Stairs(first=first, levels=levels, steps=each)
+    levels = plan.stages if levels is None else levels
+    stairs = Stairs(levels=levels, steps=each)
     training = begin(dataclasses.replace(plan, strategy=stairs, steps=levels * each)).training
     clock = training.clock
     seconds: list[float] = []

@@ -136,23 +136,25 @@ def plain_losses(
         yield loss.item()
 
 
-def losses(
-    chain: Chain, optimizer, freezeout: FreezeOut, batches: list[tuple[Tensor, Tensor]], **engine: Any
-) -> Iterator[float]:
-    device = batches[0][0].device
-    training = Training(
+def made(chain: Chain, optimizer, freezeout: FreezeOut, **engine: Any) -> Training:
+    """The engine around these three, without a data set: its batches are handed to train_window."""
+    device = next(chain.parameters()).device
+    fields = {"seed": 0, "batch_size": BATCH, "augment": "none", "label_smoothing": 0.0, "bf16": False} | engine
+    return Training(
         chain=chain,
         optimizer=optimizer,
         freezeout=freezeout,
-        source=SimpleNamespace(sizes={"train": len(batches) * BATCH}),  # type: ignore[arg-type]
+        source=SimpleNamespace(sizes={"train": STEPS * BATCH}),  # type: ignore[arg-type]
         clock=device_clock(device),
         device=device,
-        seed=0,
-        batch_size=BATCH,
-        augment="none",
-        label_smoothing=0.0,
-        **{"bf16": False} | engine,
+        **fields,
     )
+
+
+def losses(
+    chain: Chain, optimizer, freezeout: FreezeOut, batches: list[tuple[Tensor, Tensor]], **engine: Any
+) -> Iterator[float]:
+    training = made(chain, optimizer, freezeout, **engine)
     events = [s for s in freezeout.schedule.freeze_steps(len(batches)) if s is not None]
     found: list[float] = []
 
@@ -162,7 +164,7 @@ def losses(
         return False
 
     for window in windows(0, len(batches), training.run_ahead, events):
-        training.train_window(window, lambda window=window: [batches[s] for s in window], on_step)
+        training.train_window(window, iter([batches[s] for s in window]), on_step)
         yield from found
         found.clear()
 

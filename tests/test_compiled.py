@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import replay
 import torch
-from test_engine import agree, free_run, made
+from replay import made
+from test_engine import agree, free_run
 
 from freezeout import FreezeOut, models
 from freezeout.schedule import Schedule
@@ -60,7 +61,7 @@ def test_densenet_76_is_compiled_in_118_graphs_and_none_during_training(monkeypa
     # Three a stage, but the first is never asked for an input gradient, and the head never freezes.
     assert counter.graphs == 3 * len(chain) - 2 == 118
     for step in range(len(chain)):
-        run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
+        run.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
         assert len(run.prefix) == step
         assert counter.graphs == 118, f"prefix {step} compiled {counter.graphs - 118} more"
 
@@ -76,7 +77,7 @@ def test_a_run_ahead_takes_one_graph_more_of_each_stage_that_freezes() -> None:
     assert counter.graphs == 4 * len(chain) - 3
     events = [s for s in freezeout.schedule.freeze_steps(replay.STEPS) if s is not None]
     for window in windows(0, replay.STEPS, 5, events):
-        run.train_window(window, lambda window=window: [(x, y)] * len(window), lambda: False)
+        run.train_window(window, iter([(x, y)] * len(window)), lambda: False)
     assert counter.graphs == 4 * len(chain) - 3
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 import replay
 import torch
-from replay import BATCH, RECIPE, STEPS
+from replay import BATCH, RECIPE, STEPS, made
 from tape import Tapes
 from torch.nn.functional import cross_entropy
 
@@ -109,7 +109,7 @@ def test_a_step_does_the_arithmetic_of_the_active_stages_and_no_more(network, fo
     x, y = replay.load(network).x.double(), replay.load(network).y
     for step in range(STEPS):
         with counter() as flops:
-            run.train_window(range(step, step + 1), lambda step=step: [(x[step], y[step])], lambda: False)
+            run.train_window(range(step, step + 1), iter([(x[step], y[step])]), lambda: False)
         assert flops.get_total_flops() == step_cost(costs, RECIPE.schedule(len(chain)).prefix(step, STEPS))
 
 
@@ -130,7 +130,7 @@ def test_what_is_packed_for_backward_falls_by_the_share_of_the_frozen_stages(net
     for step in range(STEPS):
         kept: dict[int, int] = {}
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            run.train_window(range(step, step + 1), lambda step=step: [(x[step], y[step])], lambda: False)
+            run.train_window(range(step, step + 1), iter([(x[step], y[step])]), lambda: False)
         held.setdefault(len(run.prefix), sum(kept.values()))
         assert not [p for p in chain.parameters() if p.grad is not None], "set to None, not to zero"
     assert sorted(held.values(), reverse=True) == [held[k] for k in sorted(held)]
@@ -158,27 +158,8 @@ def one_step(state, number: int, device: str = "cpu", **engine):
     events = [s for s in freezeout.schedule.freeze_steps(STEPS) if s is not None]
     window = next(w for w in windows(0, STEPS, training.run_ahead, events) if number in w)
     stop = number + 1
-    training.train_window(window, lambda: [(x[s], y[s]) for s in window], lambda: training.step == stop)
+    training.train_window(window, iter([(x[s], y[s]) for s in window]), lambda: training.step == stop)
     return training.loss_sum.item(), torch.cat([p.detach().flatten().cpu() for p in chain.parameters()])
-
-
-def made(chain, optimizer, freezeout, **engine) -> Training:
-    from types import SimpleNamespace
-
-    from freezeout.train.clock import device_clock
-
-    device = next(chain.parameters()).device
-    fields = {"seed": 0, "batch_size": BATCH, "augment": "none", "label_smoothing": 0.0, "bf16": False} | engine
-    source = SimpleNamespace(sizes={"train": STEPS * BATCH})
-    return Training(
-        chain=chain,
-        optimizer=optimizer,
-        freezeout=freezeout,
-        source=source,
-        clock=device_clock(device),
-        device=device,
-        **fields,
-    )
 
 
 def states(numbers: list[int]):
@@ -280,9 +261,9 @@ def test_a_batch_of_another_shape_is_refused() -> None:
     training = made(chain, optimizer, FreezeOut(chain, optimizer, RECIPE, STEPS))
     tapes(training)
     x, y = replay.load("wrn").x[0].double(), replay.load("wrn").y[0]
-    training.train_window(range(1), lambda: [(x, y)], lambda: False)
+    training.train_window(range(1), iter([(x, y)]), lambda: False)
     with pytest.raises(ValueError, match="takes batches"):
-        training.train_window(range(1, 2), lambda: [(x[:4], y[:4])], lambda: False)
+        training.train_window(range(1, 2), iter([(x[:4], y[:4])]), lambda: False)
 
 
 # Sabotage: each must be noticed
@@ -374,9 +355,9 @@ def test_every_step_is_in_one_window_of_one_prefix(size) -> None:
 
 
 def test_a_window_fits_into_its_share_of_the_memory() -> None:
-    assert size_for(1_000_000, 50, 8 * 500_000_000) == 10
-    assert size_for(1_000_000, 50, 8 * 499_000_000) == 5
-    assert size_for(1_000_000, 50, 1_000_000) == 1
+    assert size_for(50_000_000, 8 * 500_000_000) == 10
+    assert size_for(50_000_000, 8 * 499_000_000) == 5
+    assert size_for(50_000_000, 1_000_000) == 1
 
 
 def test_dropout_draws_a_function_of_seed_and_step() -> None:

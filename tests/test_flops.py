@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from freezeout.chain import Chain
 from freezeout.cost import StageCost, step_cost
-from freezeout.flops import counter, stage_costs
+from freezeout.flops import count, counter, stage_costs
 from freezeout.models import MODELS, build
 
 
@@ -139,6 +139,13 @@ def test_convolution_and_linear_layers_cost_what_a_hand_counts():
         StageCost(down, down, down),
         StageCost(linear, linear, linear),
     ]
+
+
+def test_the_bytes_are_those_of_all_that_the_hungriest_stage_makes():
+    convolution = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    chain = Chain({"one": nn.Sequential(convolution, nn.Tanh()), "two": nn.Sequential(nn.Flatten(), nn.Linear(512, 2))})
+    assert count(chain, (5, 3, 8, 8)).bytes == 2 * 5 * 8 * 8 * 8 * 4
+    assert count(chain, (10, 3, 8, 8)).bytes == 2 * count(chain, (5, 3, 8, 8)).bytes
 
 
 def test_a_grouped_convolution_costs_what_a_hand_counts():

@@ -65,8 +65,8 @@ def test_a_climb_times_whole_prefixes_one_after_another(plan, monkeypatch) -> No
     assert found.switches[0] == 0 < min(found.switches[1:])
     assert marks == [(step, step // each) for step in range(5 * each)]
     assert seen[-1].freezeout.prefix == 4
-    assert len(profiling.climb(plan, 3, first=2, levels=2).seconds) == 2
-    assert seen[-1].freezeout.prefix == 3
+    assert len(profiling.climb(plan, 3, levels=2).seconds) == 2
+    assert seen[-1].freezeout.prefix == 1
 
 
 def test_a_climb_times_its_steps_and_nothing_else(plan, monkeypatch) -> None:
@@ -122,6 +122,27 @@ def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(
     assert cost.profiled_seconds(cost.Profile(SECONDS), schedule, record["steps"]) == pytest.approx(
         56 * SECONDS[0], rel=0.02
     )
+
+
+def test_a_prefix_whose_statistics_still_move_is_not_what_was_timed(freezeout, plan, tmp_path) -> None:
+    from freezeout.records import write_json_atomic
+
+    write_json_atomic(plan.profile_path, {"seconds": SECONDS})
+    words = ["model=wrn_10_1", "t_0=0.5", "strategy.scale_lr=false", "strategy.bn=train", "strategy.const_time=true"]
+    assert freezeout(*words).code == 0
+    ((_, record),) = find_records(tmp_path / "runs")
+    assert record["saving"]["profiled"] is None
+    assert record["const_time"]["by"] == "predicted"
+
+
+def test_steps_are_whole_windows_and_worth_a_capture(plan) -> None:
+    from freezeout.train.captured import WORTH
+
+    assert profiling.whole(plan, 3) == 3
+    plan.run_ahead = 10  # as on CUDA, where there is memory for it
+    assert (profiling.whole(plan, 3), profiling.whole(plan, 11)) == (10, 20)
+    plan.config.machine.capture = True
+    assert profiling.whole(plan, 3) == WORTH == 20
 
 
 def test_a_profile_is_of_one_network_batch_precision_and_machine(plan) -> None:

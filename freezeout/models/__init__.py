@@ -16,7 +16,7 @@ from freezeout.models.schema import MODELS
 if TYPE_CHECKING:
     from freezeout.chain import Chain
 
-__all__ = ["MODELS", "build", "import_target", "raised"]
+__all__ = ["MODELS", "build", "import_target"]
 
 
 def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **fields: Any) -> Chain:

@@ -63,7 +63,7 @@ class CapturedStep:
     as the fused optimizers read them. The first WARM_UP steps of a prefix are eager ones from the same buffers, then
     the step is captured, if WORTH replays are to come. Both do the same arithmetic in the same order.
 
-    Raises ValueError when the shape, type or memory format of a batch changes within a prefix. Where torch cannot
+    Raises ValueError when the shape or type of a batch changes within a prefix. Where torch cannot
     capture the step, one warning, and the eager step goes on.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from freezeout.chain import Chain
-from freezeout.data.augment import crop_flip, epoch_table, normalise
+from freezeout.data.augment import Table, crop_flip, epoch_table, normalise
 from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.train.captured import CapturedStep, Graphs
@@ -99,19 +99,9 @@ class Training:
         # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
         to_do = [w for w in windows(first, end, self.run_ahead, events) if w.stop > first + done]
         rows = slice(to_do[0].start - first, end - first)
-        top, left, flip = (a[rows].to(self.device) for a in (table.top, table.left, table.flip))
-        batches = enumerate(self.source.batches("train", table.order[rows]))
+        batches = self._batches(Table(*(column[rows] for column in table)))
         for window in to_do:
-
-            def load(size: int = len(window)) -> list[tuple[Tensor, Tensor]]:
-                loaded = []
-                for row, (images, labels) in islice(batches, size):
-                    if self.augment != "none":
-                        images = crop_flip(images, top[row], left[row], flip[row], self.source.pad)
-                    loaded.append((self.images(images), labels))
-                return loaded
-
-            if not self.train_window(window, load, on_step):
+            if not self.train_window(window, batches, on_step):
                 self.clock.stop()
                 return None
         self.clock.stop()
@@ -119,29 +109,37 @@ class Training:
         self.loss_sum.zero_()
         return loss
 
+    def _batches(self, table: Table) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images, as the network takes them, and labels of each row of `table`."""
+        top, left, flip = (column.to(self.device) for column in (table.top, table.left, table.flip))
+        for row, (images, labels) in enumerate(self.source.batches("train", table.order)):
+            if self.augment != "none":
+                images = crop_flip(images, top[row], left[row], flip[row], self.source.pad)
+            yield self.images(images), labels
+
     def train_window(
-        self, window: range, load: Callable[[], list[tuple[Tensor, Tensor]]], on_step: Callable[[], bool]
+        self, window: range, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[], bool]
     ) -> bool:
         """The steps of `window` that are still to do; False if `on_step` stopped it in the middle of an epoch.
 
-        load: gives the images, as the network takes them, and the labels of each step of the window.
+        batches: gives the images, as the network takes them, and the labels of each step of the window, in order.
         """
-        batches: list[tuple[Tensor, Tensor]] = []
+        loaded: list[tuple[Tensor, Tensor]] = []
         ahead: Sequence[Tensor] = ()
         for row, step in enumerate(window):
             if step < self.step:
                 continue
             self.clock.mark(step, self.freezeout.schedule.prefix(step, self.freezeout.total_steps))
-            if not batches:
-                batches = load()
+            if not loaded:
+                loaded = list(islice(batches, len(window)))
                 self.clock.lap("input")
             self._begin_step()
-            x, labels = batches[row]
+            x, labels = loaded[row]
             if self.body.ahead and len(window) < self.run_ahead:
                 # By itself: every other size would be one more shape to tune and to compile for.
                 x = self.body.run_prefix(x)
             elif self.body.ahead and len(self.prefix):
-                ahead = ahead or self.body.run_prefix(torch.cat([x for x, _ in batches])).split(len(x))
+                ahead = ahead or self.body.run_prefix(torch.cat([x for x, _ in loaded])).split(len(x))
                 x = ahead[row]
             if self.captured:
                 self.captured(x, labels, step)

@@ -24,9 +24,9 @@ def windows(first: int, end: int, size: int, events: Iterable[int]) -> list[rang
     return [range(a, b) for a, b in pairwise(cuts)]
 
 
-def size_for(bytes_per_image: int, batch: int, memory: int) -> int:
-    """Steps of a window that fit into one part in SHARE of `memory` bytes.
+def size_for(batch_bytes: int, memory: int) -> int:
+    """Steps of a window that fit into one part in SHARE of `memory` bytes, at `batch_bytes` a step.
 
     A function of the network and the device model alone: a resumed run has the windows of the one that was stopped.
     """
-    return max((k for k in WINDOWS if k * batch * bytes_per_image * SHARE <= memory), default=1)
+    return max((k for k in WINDOWS if k * batch_bytes * SHARE <= memory), default=1)

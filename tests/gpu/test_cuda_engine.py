@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import replay
 import torch
-from replay import BATCH, RECIPE, STEPS
-from test_engine import AS_IT_IS, SingleRates, agree, free_run, made, one_step, states
+from replay import BATCH, RECIPE, STEPS, made
+from test_engine import AS_IT_IS, SingleRates, agree, free_run, one_step, states
 
 from freezeout import FreezeOut, models
 from freezeout.data.augment import crop_flip, normalise
@@ -97,7 +97,7 @@ def test_the_first_replays_are_the_steps_of_the_eager_run(bf16, tf32, bound, cap
     for graphs in (None, CudaGraphs(CUDA)):
         run = training(bf16=bf16, graphs=graphs)
         for step, batch in enumerate(batches):
-            run.train_window(range(step, step + 1), lambda batch=batch: [batch], lambda: False)
+            run.train_window(range(step, step + 1), iter([batch]), lambda: False)
         sums.append(run.loss_sum.item())
     assert captures == [0]
     assert abs(sums[0] - sums[1]) <= 10 * bound * sums[0]
@@ -115,17 +115,17 @@ def test_a_replayed_step_waits_for_nobody(captures) -> None:
     x, y = torch.randn(BATCH, 3, 32, 32, device=CUDA), torch.zeros(BATCH, dtype=torch.int64, device=CUDA)
     first = RECIPE.schedule(len(run.chain)).freeze_steps(STEPS)[0]
     for step in range(first - 2):
-        run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
+        run.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
     assert captures == [0]
     images = torch.zeros(BATCH, 3, 32, 32, dtype=torch.uint8, device=CUDA)
     corner, flip = torch.ones(BATCH, dtype=torch.int64, device=CUDA), torch.ones(BATCH, dtype=torch.bool, device=CUDA)
 
-    def load():
-        return [(normalise(crop_flip(images, corner, corner, flip, 4), (0.5,) * 3, (0.5,) * 3), y)]
+    def batches():
+        yield normalise(crop_flip(images, corner, corner, flip, 4), (0.5,) * 3, (0.5,) * 3), y
 
     torch.cuda.set_sync_debug_mode("error")
     try:
-        run.train_window(range(first - 2, first - 1), load, lambda: False)
+        run.train_window(range(first - 2, first - 1), batches(), lambda: False)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -136,7 +136,7 @@ def test_one_graph_is_alive_and_its_memory_comes_back(captures) -> None:
     x, y = torch.randn(64, 3, 32, 32, device=CUDA), torch.zeros(64, dtype=torch.int64, device=CUDA)
     reserved: dict[int, int] = {}
     for step in range(STEPS):
-        run.train_window(range(step, step + 1), lambda: [(x, y)], lambda: False)
+        run.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
         if captures and captures[-1] not in reserved:
             reserved[captures[-1]] = torch.cuda.memory_reserved()
     assert len(reserved) >= 3
