@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.claims import claims_text
-from analysis.figures import draw_figure
-from analysis.keep import keep
-from analysis.load import NothingToDrawError, load, write_runs
-from analysis.panels import Panel, on, panels
-from analysis.paper import FIGURES, runs_of
-from analysis.plots import AXES, draw
-from analysis.presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
-from analysis.profiles import read_profile
-from analysis.schedules import draw_schedules
-from analysis.summary import left_out_text, next_text, panel_text, status_text
-from analysis.timeline import timeline
+from .archive import keep
+from .claims import claims_text
+from .comparisons import Panel, on, panels
+from .figure1 import draw_schedules
+from .figures import draw_figure
+from .load import NothingToDrawError, load, write_runs
+from .paper import FIGURES, runs_of
+from .plots import AXES, draw
+from .presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
+from .profiles import read_profile
+from .summary import left_out_text, next_text, panel_text, status_text
+from .timeline import timeline
 
 RUNS = Path("runs")
 

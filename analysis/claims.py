@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.estimates import Estimate, estimate
-from analysis.paper import FIGURES, Figure
-from analysis.summary import WIDTH, text_table
+from .estimates import Estimate, estimate
+from .paper import FIGURES, Figure
+from .summary import WIDTH, text_table
 
 SAVED = 15.0  # per cent: "20 %" as the paper gives it, to the nearest ten
 NO_LOSS = 0.3  # points of error: as finely as the paper's Figure 4 can be read

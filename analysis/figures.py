@@ -9,11 +9,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates import CURVE
-from analysis.paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
-from analysis.plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
-from analysis.presets import Chosen
-from analysis.sheet import SMALL, Sheet, draw_nothing
+from .estimates import CURVE
+from .paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
+from .paper_layout import SMALL, Sheet, draw_nothing
+from .plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
+from .presets import Chosen
 
 STRATEGIES = [f"FreezeOut {how} {rates}" for how in ("cubic", "linear") for rates in ("scaled", "unscaled")]
 COLUMNS = (

@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.naming import configuration, describe, knob, series
-from analysis.profiles import Profile, columns, without_unfit
-from analysis.savings import with_savings, without_other_machines
+from freezeout.naming import configuration, network, series, swept
 from freezeout.records import read_lines, read_record, record_paths, replacing
+
+from .profiles import Profile, columns, without_unfit
+from .savings import with_savings, without_other_machines
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
 REPEATED_AT_MOST = (
@@ -119,7 +120,7 @@ def _row(
         **{key: value for key, value in strategy.items() if key != "name"},
         "configuration": configuration(label),
         "series": series(label),
-        "knob": knob(strategy) or "",
+        "knob": swept(strategy),
         "label": json.dumps(label, sort_keys=True),
         "epochs": label.get("epochs"),
         "steps": get("steps"),
@@ -134,7 +135,7 @@ def _row(
         "estimated_saving": get("saving", "estimated"),
         "predicted_saving": get("saving", "predicted"),
         **columns(record, profile),
-        "model": describe(get("config", "model")),
+        "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": get("data", "name") or get("config", "dataset", "name"),
         "evaluation_split": split,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.estimates import CURVE, points
+from .estimates import CURVE, points
 
 READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error; Figures 3 and 4 only
 
@@ -54,14 +54,14 @@ class Figure:
         return bool((runs["model"] == self.model).all() and (runs["dataset"] == self.dataset).all())
 
 
-DENSENET = ("densenet_bc", "densenet_bc (depth 76, growth 12)")
+DENSENET = ("densenet_bc", "densenet_bc_76_12")
 FIGURES = (
     Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), "DenseNet-BC 16/4", 3.0),
     Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), None, 3.0),
     Figure(
         4,
         "wide_resnet",
-        "wide_resnet (depth 40, widen 4)",
+        "wrn_40_4",
         "cifar100",
         "WRN-40-4, CIFAR-100",
         (SECONDS, EPOCHS),
@@ -70,7 +70,7 @@ FIGURES = (
     Figure(
         5,
         "vgg",
-        "vgg (width 1, dropout 0.5)",
+        "vgg16",
         "cifar100",
         "VGG-16, CIFAR-100",
         (PREDICTED, MEASURED),

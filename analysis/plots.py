@@ -17,12 +17,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.estimates import BOOTSTRAP_FROM, CURVE
-from analysis.labels import place
-from analysis.naming import KNOBS
-from analysis.panels import Panel
-from analysis.pareto import Front, Point, front
+from freezeout.naming import swept_fields
 from freezeout.records import replacing
+
+from .comparisons import Panel
+from .estimates import BOOTSTRAP_FROM, CURVE
+from .labels import place
+from .pareto import Front, Point, front
 
 # Okabe and Ito's palette, which colour-blind readers tell apart, with markers that print in grey does. Seven of these
 # to six of those: 42 series before a pair comes back. Squares and diamonds are the curve's.
@@ -147,7 +148,7 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
         spread["xerr"] = [x - points[f"{axis.column}_low"] * axis.factor]
         spread["xerr"].append(points[f"{axis.column}_high"] * axis.factor - x)
     axes.errorbar(x, y, **spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, alpha=0.6, zorder=3)
-    knob = KNOBS.get(points["strategy"].iloc[0])
+    knob = next(iter(swept_fields(points["strategy"].iloc[0])), None)
     by = {"t_0": ", by $t_0$", None: ""}.get(knob, f", by {str(knob).replace('_', ' ')}")
     mean: dict[str, Any] = {
         "color": colour,

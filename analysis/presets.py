@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.load import NothingToDrawError, load
-from analysis.paper import Figure
+from .load import NothingToDrawError, load
+from .paper import Figure
 
 PRESETS = ("quick", "paper", "cached")
 HOUSE = Path(__file__).parents[1]

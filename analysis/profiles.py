@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.naming import describe
-from freezeout import cost
+from freezeout.naming import network
 from freezeout.records import digest
+from freezeout.savings import cost
 
 MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
@@ -174,4 +174,4 @@ def _words(value: Any) -> str:
         return "unknown"
     if isinstance(value, list):
         return " x ".join(map(str, value))
-    return str(describe(value) if isinstance(value, dict) else value)
+    return str(network(value) if isinstance(value, dict) else value)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.estimates import binomial_error
-from analysis.panels import Panel
+from .comparisons import Panel
+from .estimates import binomial_error
 
 WIDTH = 100
 FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell close configurations apart

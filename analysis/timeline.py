@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.naming import configuration, describe
-from analysis.parts import PARTS, blocks, find_record, level, parts_text, per_prefix, saved
-from analysis.plots import COLOURS, CURVE_COLOUR, STYLE, write
+from freezeout.naming import configuration, network
+
+from .plots import COLOURS, CURVE_COLOUR, STYLE, write
+from .time_breakdown import PARTS, blocks, find_record, level, parts_text, per_prefix, saved
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
 SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
@@ -105,7 +106,7 @@ def events(axes: Axes, found: pd.DataFrame) -> None:
 
 def title(record: dict[str, Any], found: pd.DataFrame) -> str:
     config = record["config"]
-    name = f"{describe(config.get('model'))} on {(record.get('data') or {}).get('name') or config['dataset']['name']}"
+    name = f"{network(config.get('model'))} on {(record.get('data') or {}).get('name') or config['dataset']['name']}"
     steps, seconds = found["step_to"] - found["step_from"], found["seconds"]
     state = "" if record["status"] == "done" else f", {record['status']}"
     own = configuration({"strategy": config["strategy"]})

@@ -16,13 +16,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.budget import Budget, Progress
-from benchmarks.setting import SETTINGS, Setting
+from benchmarks.settings import SETTINGS, Setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, also when bounds are missed; 1 then under --strict; 2 after one line for a wrong request."""
     chosen = _parser().parse_args(arguments)
-    from freezeout.config import ConfigError, one_line
+    from freezeout.run.config import ConfigError, one_line
 
     try:
         results = run(_setting(chosen), chosen.out, ["python", "-m", "benchmarks", *(arguments or sys.argv[1:])])
@@ -76,8 +76,8 @@ def run(setting: Setting, out: Path, command: list[str]) -> dict[str, Any]:
     """Measure every network, part by part, and write after each; the results as they are in the JSON file."""
     from benchmarks import figure, report
     from benchmarks.bounds import bounds
-    from benchmarks.setting import plan_of
-    from freezeout.provenance import device_model, provenance
+    from benchmarks.settings import plan_of
+    from freezeout.run.provenance import device_model, provenance
 
     # Everything is asked for before anything is timed.
     plans = [plan_of(setting, name, epoch=setting.group, steps=setting.group) for name in setting.networks]
@@ -114,9 +114,9 @@ def measured(
     setting: Setting, network: str, parts: dict[str, Any], budget: Budget, progress: Progress
 ) -> Iterator[None]:
     """Fill `parts` with what is measured on one network; yields whenever there is something new to write."""
-    from benchmarks import arms, limits, packed, report, steps
+    from benchmarks import arms, packed, report, roofline, steps
     from benchmarks.savings import Savings
-    from benchmarks.setting import plan_of, prefixes
+    from benchmarks.settings import plan_of, prefixes
 
     plan = plan_of(setting, network, epoch=setting.group, steps=setting.group)
     chosen = prefixes(plan.stages)
@@ -159,10 +159,10 @@ def measured(
         held = packed.measure(plan, prefix, [key for key in keys if key != "e"], channels_last=channels_last)
         parts["packed"][str(prefix)] = {"share": shares[prefix], "arms": held}
     progress.say(report.packed_text(parts["packed"]))
-    counts, rates = limits.counted(plan, 0), limits.peaks(plan)
+    counts, rates = roofline.counted(plan, 0), roofline.peaks(plan)
     at_0 = parts["steps"]["0"]["seconds"]
-    parts["limits"] = {key: limits.limits(counts, rates, at_0[key]["median"]) for key in keys if key in arms.OURS}
-    progress.say(limits.text(parts["limits"], arms.NAMES))
+    parts["limits"] = {key: roofline.limits(counts, rates, at_0[key]["median"]) for key in keys if key in arms.OURS}
+    progress.say(roofline.text(parts["limits"], arms.NAMES))
     yield
     deadline = budget.take("savings")
     if not setting.run_rounds:

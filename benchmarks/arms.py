@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.setting import Frozen, with_machine
-from freezeout.chain import Chain
+from benchmarks.settings import Frozen, with_machine
 from freezeout.data.augment import crop_flip, epoch_table, normalise
-from freezeout.plan import Plan
-from freezeout.runner import begin, configure_torch
+from freezeout.run.plan import Plan
+from freezeout.run.runner import begin, configure_torch
 from freezeout.schedule import lr_factor, progress
+from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.step import widened
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from benchmarks.arms import Ours, go_on
-from freezeout.plan import Plan
+from freezeout.run.plan import Plan
 from freezeout.schedule import Schedule
 
 REPEATS = 20  # optimizer steps of one stage, whose mean is taken

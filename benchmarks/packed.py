@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.arms import OURS, PLAIN, Arm, Plain, forget, make, synchronise
-from freezeout.plan import Plan
+from freezeout.run.plan import Plan
 
 
 class Packed:

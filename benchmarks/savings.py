@@ -10,13 +10,13 @@ from typing import Any
 
 from benchmarks.arms import MACHINE, forget, synchronise
 from benchmarks.ideal import ClockedStages, ideal_saving
-from benchmarks.kernels import ProfiledStages
-from benchmarks.setting import Setting, plan_of, with_machine
+from benchmarks.ideal_gpu import ProfiledStages
+from benchmarks.settings import Setting, plan_of, with_machine
 from benchmarks.steps import shuffled, spread
-from freezeout import cost
-from freezeout.plan import Plan
-from freezeout.profiling import climb, median, medians
-from freezeout.runner import begin
+from freezeout.run.plan import Plan
+from freezeout.run.profiling import climb, median, medians
+from freezeout.run.runner import begin
+from freezeout.savings import cost
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOut, Strategy
 from freezeout.train.loop import Training

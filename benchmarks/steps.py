@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.arms import OURS, PLAIN, Arm, Plain, go_on, synchronise
-from freezeout.plan import Plan
+from freezeout.run.plan import Plan
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from freezeout.chain import Chain as Chain
-    from freezeout.chain import find_stages as find_stages
     from freezeout.freeze import FreezeOut as FreezeOut
+    from freezeout.stages.chain import Chain as Chain
+    from freezeout.stages.chain import find_stages as find_stages
 
 __version__ = "0.1.0"
 __all__ = ["Chain", "FreezeOut", "find_stages"]
@@ -20,7 +20,7 @@ def __getattr__(name: str):
 
         return FreezeOut
     if name in ("Chain", "find_stages"):
-        from freezeout import chain
+        from freezeout.stages import chain
 
         return getattr(chain, name)
     raise AttributeError(f"module 'freezeout' has no attribute {name!r}")

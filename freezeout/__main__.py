@@ -25,7 +25,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
-        from freezeout import command
+        from freezeout.cli import command
 
         code = command.main()
     except BaseException as error:

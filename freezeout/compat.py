@@ -26,14 +26,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Any
 
 from freezeout.checks import check_choice
-from freezeout.models.schema import VGG
 from freezeout.schedule import POWERS, Schedule, lr_factor
-from freezeout.strategies import Baseline, FreezeOut, Shortened, Strategy
+from freezeout.strategies import Strategy
 
 MODES = ("original",)
+KNOWN = ("baseline", "shortened", "freezeout")  # the strategies that the original has, by their names here
+STILL = ("vgg",)  # the networks whose clock its training loop never advances
 EPOCH = 1000  # iterations of an epoch by the original's clock
 
 
@@ -68,22 +68,21 @@ class OriginalSchedule(Schedule):
 
 
 @dataclass(kw_only=True)
-class Original:
+class Original(Strategy):
     """`strategy` by the original's clock. The mechanism that follows it is the same."""
 
     strategy: Strategy
     steps_per_epoch: int
     advances: bool = True
 
-    @property
-    def bn(self) -> str:
-        return self.strategy.bn
+    def __post_init__(self) -> None:
+        self.bn = self.strategy.bn
 
     def schedule(self, n: int) -> Schedule:
         ours = self.strategy.schedule(n)
         freeze, anneal = ours.freeze, ours.anneal
-        if isinstance(self.strategy, FreezeOut):
-            t_0, power = self.strategy.t_0, POWERS[self.strategy.how_scale]
+        if law := self.strategy.power_law():
+            t_0, power = law[0], POWERS[law[1]]
             # In the original's order of operations, for its float error: on a whole step `past` hangs on it.
             freeze = anneal = (*((t_0 + (1 - t_0) * i / (n - 1)) ** power for i in range(n - 1)), 1.0)
         return OriginalSchedule(
@@ -91,19 +90,26 @@ class Original:
         )
 
 
-def check_compat(compat: str | None, strategy: Any) -> None:
-    """Raise ValueError for an unknown mode, or a strategy that the original does not have."""
+def check_compat(compat: str | None, name: str, strategy: Strategy) -> None:
+    """Raise ValueError for an unknown mode, or a strategy that the original does not have; `name` is its option's."""
     if compat is None:
         return
     check_choice("compat", compat, MODES)
-    if not isinstance(strategy, Baseline | FreezeOut | Shortened):
-        raise ValueError("compat=original: the original has no such strategy; choose baseline, shortened or freezeout")
-    if isinstance(strategy, FreezeOut) and strategy.const_time:
+    if name not in KNOWN:
+        raise ValueError(f"compat=original: the original has no {name}; choose {', '.join(KNOWN)}")
+    if getattr(strategy, "const_time", False):
         raise ValueError("compat=original: the original's const_time does not run; set strategy.const_time=false")
 
 
-def applied(compat: str | None, strategy: Strategy, model: Any, steps_per_epoch: int) -> Strategy:
-    """The strategy as it is followed; model: the fields of the network, for VGG's clock stands still."""
+def applied(compat: str | None, strategy: Strategy, model: str, steps_per_epoch: int) -> Strategy:
+    """The strategy as training follows it.
+
+    Args:
+        compat: None, or "original" for the original's clock.
+        strategy: As it was configured.
+        model: The name of the network in `freezeout.models.MODELS`: the clock of some stands still in the original.
+        steps_per_epoch: Training steps of an epoch.
+    """
     if compat is None:
         return strategy
-    return Original(strategy=strategy, steps_per_epoch=steps_per_epoch, advances=not isinstance(model, VGG))
+    return Original(strategy=strategy, steps_per_epoch=steps_per_epoch, advances=model not in STILL)

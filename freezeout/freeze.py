@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from freezeout.chain import check_stages
 from freezeout.schedule import Schedule
+from freezeout.stages.chain import check_stages
 from freezeout.strategies import Strategy
 
 

@@ -19,10 +19,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from freezeout import compat, cost
-from freezeout import config as configuration
-from freezeout.config import Config, ConfigError, describe, name_of
+from freezeout import compat
 from freezeout.data.schema import Synthetic
+from freezeout.naming import folder, name_of
+from freezeout.run import config as configuration
+from freezeout.run.config import TABLES, Config, ConfigError, describe
+from freezeout.savings import cost
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOut, Shortened, Strategy
 
@@ -33,7 +35,7 @@ POINTS = 401  # of each drawn curve
 def composed(overrides: list[str]) -> Config:
     configuration.register()
     configuration.check_overrides(overrides, multirun=False)
-    with initialize_config_dir(str(configuration.folder("conf")), version_base="1.3"):
+    with initialize_config_dir(str(folder("conf")), version_base="1.3"):
         return configuration.parse(compose("config", overrides))
 
 
@@ -42,9 +44,9 @@ def outline(config: Config) -> tuple[int, tuple[int, int], int]:
     known = getattr(config.dataset, "outline", None)
     if known is not None:
         return known
-    from freezeout.plan import load_data
+    from freezeout.run.plan import load_data
 
-    source = load_data(name_of("dataset", config.dataset), config.dataset)
+    source = load_data(name_of(TABLES["dataset"], config.dataset), config.dataset)
     return source.classes, source.image, source.sizes["train"]
 
 
@@ -60,14 +62,15 @@ class Row:
 
 def scheduled(config: Config, strategy: Strategy, n: int, steps: int) -> Schedule:
     """What the strategy makes of n stages in a run of `steps` steps, by the clock that the configuration asks for."""
-    return compat.applied(config.compat, strategy, config.model, steps // config.epochs).schedule(n)
+    network = name_of(TABLES["model"], config.model)
+    return compat.applied(config.compat, strategy, network, steps // config.epochs).schedule(n)
 
 
 def savings(
     config: Config, costs: list[cost.StageCost] | None, profile: cost.Profile | None, steps: int, n: int
 ) -> list[Row]:
     """One row for each t_0 (one row in all for a strategy that does not read it)."""
-    from freezeout.plan import estimated, profiled_saving
+    from freezeout.run.plan import estimated, profiled_saving
 
     given = config.strategy
     if isinstance(given, Shortened):
@@ -92,8 +95,8 @@ def profile_of(config: Config, *, measure: bool) -> cost.Profile | None:
 
     Timed on random images of the data set's shape, so that nothing need be downloaded for it.
     """
-    from freezeout import profiling
-    from freezeout.plan import make_plan
+    from freezeout.run import profiling
+    from freezeout.run.plan import make_plan
 
     classes, (height, width), _ = outline(config)
     if height == width:
@@ -179,10 +182,11 @@ def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) 
     steps = config.epochs * (train // config.batch_size)
     if steps < 1:
         raise ConfigError(f"batch_size={config.batch_size} is larger than the training set of {train} images")
-    from freezeout import flops, models
+    from freezeout import models
+    from freezeout.savings import flops
 
     fields = {f.name: getattr(config.model, f.name) for f in dataclasses.fields(config.model)}
-    chain = models.build(name_of("model", config.model), classes, image=image, **fields)
+    chain = models.build(name_of(TABLES["model"], config.model), classes, image=image, **fields)
     t_0 = getattr(config.strategy, "t_0", None)
     schedule = scheduled(config, config.strategy, len(chain), steps)
     costs = flops.stage_costs(chain, (config.batch_size, 3, *image)) if chain.executable else None
@@ -196,7 +200,8 @@ def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) 
         print(f"  {name:<28} {count:>9,}   {'never' if step is None else f'{step} (t = {step / steps:.3f})'}")
     scale = " scaled" if isinstance(config.strategy, FreezeOut) and config.strategy.scale_lr else ""
     power = f" {config.strategy.how_scale}" if hasattr(config.strategy, "how_scale") else ""
-    title = f"{name_of('strategy', config.strategy)}{power}{scale}" + (f", t_0 = {t_0:g}" if t_0 is not None else "")
+    name = name_of(TABLES["strategy"], config.strategy)
+    title = f"{name}{power}{scale}" + (f", t_0 = {t_0:g}" if t_0 is not None else "")
     drawn = scheduled(config, config.strategy, stages, steps) if stages else schedule
     print(f"\nlearning rates: {draw(drawn, config.optimizer.lr, title, out)} (and .svg, .csv)")
 

@@ -1,42 +1,83 @@
-"""One dataclass a strategy: its fields are its configuration, `schedule(n)` what it does to n stages.
+"""One dataclass per strategy: its fields are its configuration, `schedule(n)` what it does to n stages.
 
-Each class is its own Hydra schema, so fields carry the names that people know from the original code.
-A new strategy is a class here, a line in STRATEGIES and a yaml file in conf/strategy/.
+Each class is its own Hydra schema, so fields carry the names that people know from the original code. A new strategy is
+a class here, a line in STRATEGIES and a yaml file in conf/strategy/.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from freezeout.checks import check_choice, check_share
 from freezeout.schedule import POWERS, Schedule, freeze_times
 
+NORMS = ("eval", "train")
 
-class Strategy(Protocol):
-    """What FreezeOut needs of a strategy; `bn` says how a frozen stage normalises."""
 
-    @property
-    def bn(self) -> str: ...
+class Strategy(ABC):
+    """Which stages freeze when, under which learning rates, and for how many steps a run of it trains.
 
-    def schedule(self, n: int) -> Schedule: ...
+    Attributes:
+        bn: How a frozen stage normalises: "eval" with its running statistics, which stand still, or "train" with those
+            of the batch, which keep moving its running statistics.
+        swept: Names of the fields that are varied along a curve of a plot. Configurations that differ in nothing else
+            belong to one series.
+    """
+
+    bn: str = "eval"
+    swept: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def schedule(self, n: int) -> Schedule:
+        """The freeze and annealing times of a network of n stages."""
+
+    def steps(self, full: int, saving: float | None) -> int:
+        """Training steps of a run.
+
+        Args:
+            full: Steps of the plain recipe: epochs times steps per epoch.
+            saving: Expected saving of a run of `full` steps, as a fraction of the baseline's time; None if unknown.
+
+        Raises:
+            ValueError: The number of steps depends on the saving, and that is unknown.
+        """
+        return full
+
+    def followed(self) -> Strategy:
+        """The strategy that training follows once the number of steps is known.
+
+        Strategies that differ only in how many steps they ask for follow the same one, so that equal runs are one run:
+        a shortened baseline is the baseline with fewer steps.
+        """
+        return self
+
+    def power_law(self) -> tuple[float, str] | None:
+        """(t_0, how_scale) of a strategy whose freeze times are the paper's and whose steps are the plain recipe's.
+
+        None for all others: the paper's estimate of the saving is not about them.
+        """
+        return None
 
 
 @dataclass(kw_only=True)
-class Baseline:
+class Baseline(Strategy):
     """Everything trains to the end under one cosine."""
-
-    bn: ClassVar[str] = "eval"
 
     def schedule(self, n: int) -> Schedule:
         return Schedule(freeze=(1.0,) * n, anneal=(1.0,) * n)
 
 
 @dataclass(kw_only=True)
-class FreezeOut:
-    """Brock et al. 2017: stage i anneals to zero at t_i and freezes there."""
+class FreezeOut(Strategy):
+    """Brock et al. 2017: stage i anneals to zero at t_i and freezes there.
 
+    const_time trains for more steps, as many as take the baseline's time (the original code's option of that name).
+    """
+
+    swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
     how_scale: str = "cubic"
     scale_lr: bool = True
@@ -46,21 +87,34 @@ class FreezeOut:
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
-        check_choice("strategy.bn", self.bn, ("eval", "train"))
+        check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
         times = freeze_times(n, self.t_0, POWERS[self.how_scale])
         return Schedule(freeze=times, anneal=times, scaled=self.scale_lr)
 
+    def steps(self, full: int, saving: float | None) -> int:
+        if not self.const_time:
+            return full
+        if saving is None:
+            raise ValueError("strategy.const_time=true: this network's stages cannot be costed one by one")
+        return round(full / (1 - saving))
+
+    def followed(self) -> FreezeOut:
+        return replace(self, const_time=False)
+
+    def power_law(self) -> tuple[float, str] | None:
+        return None if self.const_time else (self.t_0, self.how_scale)
+
 
 @dataclass(kw_only=True)
-class LrOnly:
+class LrOnly(Strategy):
     """Control: FreezeOut's learning rates, but nothing is frozen and no time is saved."""
 
+    swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
     how_scale: str = "cubic"
     scale_lr: bool = True
-    bn: ClassVar[str] = "eval"
 
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
@@ -72,9 +126,10 @@ class LrOnly:
 
 
 @dataclass(kw_only=True)
-class FreezeOnly:
+class FreezeOnly(Strategy):
     """Control: FreezeOut's freeze times under the baseline's learning rate."""
 
+    swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
     how_scale: str = "cubic"
     bn: str = "eval"
@@ -82,24 +137,33 @@ class FreezeOnly:
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
-        check_choice("strategy.bn", self.bn, ("eval", "train"))
+        check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
         return Schedule(freeze=freeze_times(n, self.t_0, POWERS[self.how_scale]), anneal=(1.0,) * n)
 
+    def power_law(self) -> tuple[float, str]:
+        return self.t_0, self.how_scale
+
 
 @dataclass(kw_only=True)
-class Shortened:
+class Shortened(Strategy):
     """The rival to beat: the plain recipe, its whole schedule included, in a fraction of the steps."""
 
+    swept: ClassVar[tuple[str, ...]] = ("budget",)
     budget: float = 0.8
-    bn: ClassVar[str] = "eval"
 
     def __post_init__(self) -> None:
         check_share("strategy.budget", self.budget)
 
     def schedule(self, n: int) -> Schedule:
-        return Baseline().schedule(n)
+        return self.followed().schedule(n)
+
+    def steps(self, full: int, saving: float | None) -> int:
+        return max(1, round(self.budget * full))
+
+    def followed(self) -> Baseline:
+        return Baseline()
 
 
 def once_an_epoch(n: int, epochs: int, frozen: list[int]) -> Schedule:
@@ -109,9 +173,10 @@ def once_an_epoch(n: int, epochs: int, frozen: list[int]) -> Schedule:
 
 
 @dataclass(kw_only=True)
-class LayerFreezing:
+class LayerFreezing(Strategy):
     """MosaicML Composer's layer freezing: from freeze_start on, linearly up to freeze_level of the stages."""
 
+    swept: ClassVar[tuple[str, ...]] = ("freeze_start",)
     epochs: int
     freeze_start: float = 0.5
     freeze_level: float = 1.0
@@ -120,7 +185,7 @@ class LayerFreezing:
     def __post_init__(self) -> None:
         check_share("strategy.freeze_start", self.freeze_start, zero=True, one=False)
         check_share("strategy.freeze_level", self.freeze_level, zero=True)
-        check_choice("strategy.bn", self.bn, ("eval", "train"))
+        check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
         start, level, epochs = self.freeze_start, self.freeze_level, self.epochs
@@ -130,9 +195,10 @@ class LayerFreezing:
 
 
 @dataclass(kw_only=True)
-class Geometric:
+class Geometric(Strategy):
     """From `start` on, every epoch freezes the same share of the stages that still train (rounded down)."""
 
+    swept: ClassVar[tuple[str, ...]] = ("start",)
     epochs: int
     start: float = 0.5
     share: float = 0.1
@@ -141,7 +207,7 @@ class Geometric:
     def __post_init__(self) -> None:
         check_share("strategy.start", self.start, zero=True, one=False)
         check_share("strategy.share", self.share, one=False)
-        check_choice("strategy.bn", self.bn, ("eval", "train"))
+        check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
         past = [sum(e / self.epochs >= self.start for e in range(last + 1)) for last in range(self.epochs)]
@@ -150,7 +216,7 @@ class Geometric:
         return once_an_epoch(n, self.epochs, frozen)
 
 
-STRATEGIES = {
+STRATEGIES: dict[str, type[Strategy]] = {
     "baseline": Baseline,
     "freezeout": FreezeOut,
     "shortened": Shortened,

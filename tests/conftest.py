@@ -26,8 +26,8 @@ class Said:
 @pytest.fixture
 def freezeout(monkeypatch, capsys, tmp_path):
     """Run `python -m freezeout WORDS...` inside this process, in an empty folder, with the CPU and one thread."""
-    from freezeout import words
     from freezeout.__main__ import main
+    from freezeout.run import words
 
     words.say_once.cache_clear()
     monkeypatch.chdir(tmp_path)

@@ -19,8 +19,8 @@ from freezeout.strategies import FreezeOut as Paper
 from freezeout.train.clock import device_clock
 from freezeout.train.loop import Training
 from freezeout.train.optimizers import make_optimizer
+from freezeout.train.run_ahead import windows
 from freezeout.train.schema import Sgd
-from freezeout.train.windows import windows
 
 GOLDEN = Path(__file__).parent / "golden"
 NETWORKS: dict[str, tuple[str, dict[str, int]]] = {

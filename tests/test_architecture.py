@@ -11,76 +11,29 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# module or room: what of ours it may import. Sub-modules of a room may import each other.
-MAY_IMPORT = {
+# Room or flat module: what of ours it may import, beside its own room. Listed top to bottom: nobody imports upwards.
+MAY_IMPORT: dict[str, set[str]] = {
     "schedule": set(),
     "checks": set(),
     "records": set(),
-    "stopping": set(),
-    "cost": {"schedule"},
+    "imports": {"checks"},
     "strategies": {"schedule", "checks"},
-    "tracing": set(),
-    "cutting": {"tracing"},
-    "partition": {"tracing"},
-    "chain": {"cutting", "partition", "tracing"},
-    "freeze": {"schedule", "strategies", "chain"},
-    "flops": {"chain", "cost"},
-    "models": {"chain", "checks"},
-    "data": {"checks"},
-    "train": {"freeze", "chain", "data", "checks", "records"},
-    "tracking": {"records", "checks"},
-    "provenance": set(),
+    "stages": set(),
+    "savings": {"schedule", "stages", "records"},
+    "freeze": {"schedule", "strategies", "stages"},
+    "models": {"stages", "checks", "imports"},
+    "data": {"checks", "imports"},
     "compat": {"schedule", "strategies", "checks", "models.schema"},
-    "config": {"compat", "strategies", "checks", "models.schema", "data.schema", "train.schema", "tracking"},
-    "plan": {
-        "provenance",
-        "compat",
-        "config",
-        "models",
-        "data",
-        "flops",
-        "cost",
-        "records",
-        "schedule",
-        "strategies",
-        "chain",
-        "train.windows",
-    },
-    "progress": {"provenance", "plan", "train", "records", "cost"},
-    "words": {"freeze", "plan"},
-    "runner": {
-        "words",
-        "plan",
-        "progress",
-        "provenance",
-        "stopping",
-        "train",
-        "freeze",
-        "records",
-        "tracking",
-        "config",
-    },
-    "profiling": {"cost", "provenance", "plan", "runner", "schedule", "records", "train.captured"},
-    "forecast": {"plan", "profiling", "cost"},
-    "predict": {
-        "profiling",
-        "data.schema",
-        "compat",
-        "config",
-        "models",
-        "flops",
-        "cost",
-        "schedule",
-        "strategies",
-        "plan",
-    },
-    "sweeper": {"config", "records", "plan", "tracking", "forecast"},
-    "__main__": {"command"},
-    "command": {"words", "config", "sweeper", "stopping", "runner", "plan", "tracking"},
+    "naming": {"strategies", "schedule", "models.schema"},
+    "train": {"freeze", "stages", "data", "checks", "records", "schedule", "strategies"},
 }
+MAY_IMPORT["run"] = {*MAY_IMPORT}
+MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
+MAY_IMPORT["__main__"] = {"cli", "run"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
-STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "cost", "records", "checks", "stopping"]
+STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "checks", "savings/cost", "run/signals"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
+STANDARD_LIBRARY_ONLY += ["run/__init__", "savings/__init__", "cli/__init__"]
 
 
 def imports(path: Path, *, late: bool = True) -> set[str]:
@@ -136,7 +89,7 @@ def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     names = imports(path)
     assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
     ours = {n.split(".")[1] for n in names if n.startswith("freezeout.")}
-    assert ours <= {"records", "schedule", "strategies", "cost"}
+    assert ours <= {"records", "schedule", "strategies", "naming", "savings"}
 
 
 @pytest.mark.parametrize("folder", ["freezeout", "analysis"])
@@ -158,7 +111,7 @@ def test_the_mechanism_loads_no_framework() -> None:
 
 
 def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
-    loaded = loaded_after("import freezeout.command")
+    loaded = loaded_after("import freezeout.cli.command")
     assert "hydra" in loaded
     assert not loaded & {"torch", "wandb", "pandas", "matplotlib"}
 

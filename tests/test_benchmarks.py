@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import bounds, ideal, kernels, packed, report, savings, setting, steps
+from benchmarks import bounds, ideal, ideal_gpu, packed, report, savings, settings, steps
 from benchmarks.__main__ import main
 from benchmarks.arms import Ours, Plain, make
 from benchmarks.budget import Budget
-from freezeout.cost import StageCost, predicted_saving
+from freezeout.savings.cost import StageCost, predicted_saving
 from freezeout.strategies import Baseline, FreezeOut
 
-SMALL = dataclasses.replace(setting.CPU, batch=4, image=8, group=3, run_steps=20, run_epoch=10, profile_steps=1)
+SMALL = dataclasses.replace(settings.CPU, batch=4, image=8, group=3, run_steps=20, run_epoch=10, profile_steps=1)
 ROOT = Path(__file__).parent.parent
 
 
 def plan(network: str = "wrn_10_1", **changes):
     chosen = dataclasses.replace(SMALL, **changes)
-    return setting.plan_of(chosen, network, epoch=chosen.group, steps=10 * chosen.group)
+    return settings.plan_of(chosen, network, epoch=chosen.group, steps=10 * chosen.group)
 
 
 def weights(arm) -> dict[str, torch.Tensor]:
@@ -182,7 +182,7 @@ def slow_second_stage(monkeypatch) -> None:
         return ours
 
     monkeypatch.setattr(ideal, "Ours", slowed)
-    monkeypatch.setattr(kernels, "Ours", slowed)
+    monkeypatch.setattr(ideal_gpu, "Ours", slowed)
 
 
 def test_clocked_stages_charge_a_slow_backward_to_its_stage(slow_second_stage) -> None:
@@ -195,7 +195,7 @@ def test_clocked_stages_charge_a_slow_backward_to_its_stage(slow_second_stage) -
 def test_so_do_kernels_between_markers(slow_second_stage, monkeypatch) -> None:
     # No GPU here: a clock stands in for the profiler, so that what is tested is which piece belongs to which stage.
     moments: list[float] = []
-    monkeypatch.setattr(kernels, "mark_kernels", lambda: moments.append(time.perf_counter()))
+    monkeypatch.setattr(ideal_gpu, "mark_kernels", lambda: moments.append(time.perf_counter()))
 
     def pieces(work, device):
         moments[:] = [time.perf_counter()]
@@ -203,8 +203,8 @@ def test_so_do_kernels_between_markers(slow_second_stage, monkeypatch) -> None:
         moments.append(time.perf_counter())
         return [b - a for a, b in itertools.pairwise(moments)]
 
-    monkeypatch.setattr(kernels, "kernel_pieces", pieces)
-    profiled = kernels.ProfiledStages(plan())
+    monkeypatch.setattr(ideal_gpu, "kernel_pieces", pieces)
+    profiled = ideal_gpu.ProfiledStages(plan())
     own = profiled.visit()
     assert own[1] >= 0.02
     assert sum(own) - own[1] < own[1]
@@ -296,9 +296,9 @@ def test_gpu_bounds_are_the_stricter_ones() -> None:
 
 
 def test_prefixes_are_distinct_and_leave_the_head() -> None:
-    assert setting.prefixes(40) == [0, 10, 20, 30, 38]
-    assert setting.prefixes(5) == [0, 1, 2, 4]
-    assert setting.prefixes(1) == [0]
+    assert settings.prefixes(40) == [0, 10, 20, 30, 38]
+    assert settings.prefixes(5) == [0, 1, 2, 4]
+    assert settings.prefixes(1) == [0]
 
 
 def test_rounds_are_in_orders_of_their_own_and_end_with_the_budget() -> None:
@@ -386,7 +386,7 @@ def test_strict_fails_on_a_missed_bound(tmp_path, monkeypatch) -> None:
 
 
 def test_the_traffic_of_a_step_is_what_its_operations_read_and_write() -> None:
-    from benchmarks.limits import Traffic, limits
+    from benchmarks.roofline import Traffic, limits
 
     x, y = torch.zeros(1000), torch.ones(1000)
     with Traffic() as traffic:
@@ -398,9 +398,9 @@ def test_the_traffic_of_a_step_is_what_its_operations_read_and_write() -> None:
 
 
 def test_a_prefix_moves_fewer_bytes_and_does_less_arithmetic() -> None:
-    from benchmarks.limits import counted
+    from benchmarks.roofline import counted
 
-    plan = setting.plan_of(SMALL, "wrn_10_1", epoch=3, steps=100)
+    plan = settings.plan_of(SMALL, "wrn_10_1", epoch=3, steps=100)
     whole, frozen = counted(plan, 0), counted(plan, 4)
     assert frozen["flops"] < 0.5 * whole["flops"]
     assert frozen["bytes"] < 0.5 * whole["bytes"]

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
-from freezeout.chain import Chain, check_coverage, find_stages
-from freezeout.cutting import cut, points
-from freezeout.partition import last_reads
-from freezeout.tracing import UntraceableError, trace
+from freezeout.stages.chain import Chain, check_coverage, find_stages
+from freezeout.stages.traced import cut, points
+from freezeout.stages.tracing import UntraceableError, trace
+from freezeout.stages.untraced import last_reads
 
 
 class Plain(nn.Module):

@@ -13,8 +13,8 @@ from freezeout.schedule import Schedule
 from freezeout.train import compiled, loop
 from freezeout.train.compiled import compile_stages
 from freezeout.train.optimizers import make_optimizer
+from freezeout.train.run_ahead import windows
 from freezeout.train.schema import Sgd
-from freezeout.train.windows import windows
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # the compiler warns of its own doings
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freezeout.cost import StageCost, estimated_saving, predicted_saving, run_cost, step_cost
+from freezeout.savings.cost import StageCost, estimated_saving, predicted_saving, run_cost, step_cost
 from freezeout.schedule import POWERS
 from freezeout.strategies import STRATEGIES, Baseline, FreezeOnly, FreezeOut, LrOnly, Shortened
 

@@ -15,15 +15,15 @@ from tape import Tapes
 from torch.nn.functional import cross_entropy
 
 from freezeout import FreezeOut
-from freezeout.cost import step_cost
-from freezeout.flops import counter, stage_costs
+from freezeout.savings.cost import step_cost
+from freezeout.savings.flops import counter, stage_costs
 from freezeout.train import captured, loop, prefix
 from freezeout.train.captured import CapturedStep
 from freezeout.train.loop import Training, stream_seed
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.prefix import Prefix
+from freezeout.train.run_ahead import size_for, windows
 from freezeout.train.schema import Sgd
-from freezeout.train.windows import size_for, windows
 
 BOUND = 1e-9
 AS_IT_IS = {"fold": False}

@@ -10,9 +10,9 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
 from scipy import stats
 
+from analysis.comparisons import Panel, panels
 from analysis.estimates import binomial_error, estimate, on_curve
 from analysis.load import load
-from analysis.panels import Panel, panels
 
 NAN = math.nan
 

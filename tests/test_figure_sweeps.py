@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from freezeout import cost
 from freezeout.data.source import InMemory
+from freezeout.savings import cost
 
 ROOT = Path(__file__).parent.parent
 RUNS = {"figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
@@ -38,10 +38,10 @@ def as_large_as(name, fields) -> InMemory:
 def plans(freezeout, monkeypatch):
     """The plans of a sweep's runs (with one seed unless said), without its data and without running any."""
     found = []
-    monkeypatch.setattr("freezeout.plan.load_data", as_large_as)
-    monkeypatch.setattr("freezeout.forecast.forecast", found.extend)  # is given every plan that is not done
-    monkeypatch.setattr("freezeout.sweeper.Arms.launch", lambda self, todo: None)
-    monkeypatch.setattr("freezeout.sweeper.report_failures", lambda folders: None)
+    monkeypatch.setattr("freezeout.run.plan.load_data", as_large_as)
+    monkeypatch.setattr("freezeout.cli.forecast.forecast", found.extend)  # is given every plan that is not done
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo: None)
+    monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
 
     def of(sweep: str, *, seeds: bool = False):
         one = [] if seeds else ["seed=0"]

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from analysis.__main__ import main
+from analysis.figure1 import PANELS, rates
 from analysis.figures import draw_figure
 from analysis.load import load
 from analysis.paper import FIGURES, READ_OFF, points_of, read_off, runs_of
+from analysis.paper_layout import WIDTH
 from analysis.presets import Chosen
-from analysis.schedules import PANELS, rates
-from analysis.sheet import WIDTH
 from freezeout.schedule import freeze_times
 
 GOLDEN = Path(__file__).parent / "golden" / "figures"

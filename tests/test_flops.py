@@ -8,10 +8,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from freezeout.chain import Chain
-from freezeout.cost import StageCost, step_cost
-from freezeout.flops import count, counter, stage_costs
 from freezeout.models import MODELS, build
+from freezeout.savings.cost import StageCost, step_cost
+from freezeout.savings.flops import count, counter, stage_costs
+from freezeout.stages.chain import Chain
 
 
 class Residual(nn.Module):

@@ -7,9 +7,11 @@ import json
 import pytest
 import torch
 
-from freezeout import cost, forecast, profiling
-from freezeout.plan import Plan, make_plan
+from freezeout.cli import forecast
 from freezeout.predict import composed
+from freezeout.run import profiling
+from freezeout.run.plan import Plan, make_plan
+from freezeout.savings import cost
 
 WORDS = ["machine=cpu", "machine.threads=1", "tracker=none"]
 

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from freezeout import models
-from freezeout.chain import Chain
-from freezeout.cutting import points
 from freezeout.models.densenet_bc import Transition
-from freezeout.partition import last_reads
-from freezeout.tracing import trace
+from freezeout.stages.chain import Chain
+from freezeout.stages.traced import points
+from freezeout.stages.tracing import trace
+from freezeout.stages.untraced import last_reads
 
 CONF = Path(__file__).parent.parent / "conf" / "model"
 
@@ -300,7 +300,7 @@ def test_options_are_given_as_their_option_says(own_network):
     """The plus: options are open, and Hydra adds to what is there only when told to."""
     from hydra import compose, initialize_config_dir
 
-    from freezeout import config
+    from freezeout.run import config
 
     config.register()
     for words in (CONF / "torchvision.yaml", CONF / "python.yaml"):

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from made_records import freezeout, make_run, make_sweep, write_manifest
 
+from analysis.comparisons import Panel, panels
 from analysis.load import load
-from analysis.panels import Panel, panels
 from analysis.plots import COLOURS, _styles, draw, panel_front
 
 
@@ -73,7 +73,7 @@ def test_the_axes_say_what_they_measure_on_which_device_and_how_many_seeds(figur
 
 def test_the_title_names_model_data_runs_seeds_and_intervals(figure):
     title = figure.axes[0].get_title(loc="left")
-    assert title.startswith("wide_resnet (depth 10, widen 1) on digits\n30 runs, 3 seeds; means with 95 % t intervals")
+    assert title.startswith("wrn_10_1 on digits\n30 runs, 3 seeds; means with 95 % t intervals")
 
 
 def test_every_mean_and_every_single_seed_is_drawn(figure, panel):

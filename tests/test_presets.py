@@ -12,7 +12,7 @@ from made_figures import make_figure
 from made_records import BASELINE, make_run, write_manifest
 
 from analysis.__main__ import main
-from analysis.keep import keep
+from analysis.archive import keep
 from analysis.load import load
 from analysis.paper import FIGURES
 from analysis.presets import HOUSE, RECORDS, Chosen, choose, paper_cost, to_train

@@ -14,13 +14,13 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
 
 from analysis.__main__ import main
+from analysis.comparisons import panels
 from analysis.estimates import points
 from analysis.load import load
-from analysis.panels import panels
 from analysis.plots import axis_of, draw
 from analysis.profiles import OUTLINES, differences, outline, read_profile, saving_of
-from freezeout.cost import Profile, profiled_saving
 from freezeout.data.schema import DATASETS
+from freezeout.savings.cost import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import FreezeOut
 
@@ -115,7 +115,7 @@ def test_a_profile_redraws_errors_with_its_own_seconds_and_not_the_runs(root, pr
 @pytest.mark.parametrize(
     ("change", "what", "own"),
     [
-        ({"model": MODEL | {"widen": 2}}, "model", "wide_resnet (depth 10, widen 1)"),
+        ({"model": MODEL | {"widen": 2}}, "model", "wrn_10_1"),
         ({"classes": 100}, "classes", "10"),
         ({"image": [32, 32]}, "image", "8 x 8"),
         ({"batch_size": 64}, "batch size", "50"),

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from freezeout import cost, profiling
 from freezeout.records import find_records
+from freezeout.run import profiling
+from freezeout.savings import cost
 from freezeout.strategies import Baseline, FreezeOut
 
 SECONDS = [1.0, 0.9, 0.7, 0.5, 0.4]  # of a step with 0 to 4 of 5 stages frozen
@@ -31,8 +32,8 @@ def test_a_constant_profile_saves_nothing_and_a_falling_one_what_its_steps_add_u
 @pytest.fixture
 def plan(monkeypatch, tmp_path):
     """The plan of a small run; nothing of it has been trained."""
-    from freezeout.config import TABLES, Config
-    from freezeout.plan import make_plan
+    from freezeout.run.config import TABLES, Config
+    from freezeout.run.plan import make_plan
     from freezeout.train.schema import Machine
 
     monkeypatch.chdir(tmp_path)

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from freezeout import records, runner
-from freezeout.stopping import Stop
+from freezeout import records
+from freezeout.run import runner
+from freezeout.run.signals import Stop
 
 WORDS = [
     "model=wide_resnet",
@@ -297,9 +298,9 @@ def test_a_signal_at_any_time_gets_one_line(tmp_path, name: str, seconds: float)
 EVALUATED = """
 import sys, types, freezeout
 from freezeout import __main__
-command = types.ModuleType("freezeout.command")
+command = types.ModuleType("freezeout.cli.command")
 command.main = lambda: exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); [0 for _ in range(10**7)]")
-sys.modules["freezeout.command"] = freezeout.command = command
+sys.modules["freezeout.cli.command"] = freezeout.cli.command = command
 __main__.main()
 """
 

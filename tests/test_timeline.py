@@ -14,7 +14,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run
 
 from analysis.__main__ import main
-from analysis.parts import PARTS, blocks, command, level, per_prefix, saved
+from analysis.time_breakdown import PARTS, blocks, command, level, per_prefix, saved
 from analysis.timeline import drawn
 
 ARM = freezeout(0.5)

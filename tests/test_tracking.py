@@ -14,8 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from freezeout import records, tracking
-from freezeout.tracking import NoTracker, Tracker, Wandb, open_tracker
+from freezeout import records
+from freezeout.run import tracking
+from freezeout.run.tracking import NoTracker, Tracker, Wandb, open_tracker
 
 CONFIG = {"seed": 0, "t_0": 0.8, "model": {"name": "vgg", "width": 0.1}, "strategy": {"name": "freezeout", "bn": None}}
 ABOUT = {"name": "freezeout t_0=0.8", "group": "smoke", "job_type": "freezeout", "tags": ["vgg", "digits"]}

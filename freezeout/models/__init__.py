@@ -14,7 +14,7 @@ from freezeout.checks import raised
 from freezeout.models.schema import MODELS
 
 if TYPE_CHECKING:
-    from freezeout.chain import Chain
+    from freezeout.stages.chain import Chain
 
 __all__ = ["MODELS", "build", "import_target"]
 

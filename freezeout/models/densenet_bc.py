@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freezeout.chain import Chain
 from freezeout.models.initial import conv, draw_weights
 from freezeout.models.schema import DenseNetBC
+from freezeout.stages.chain import Chain
 
 
 class Bottleneck(nn.Module):

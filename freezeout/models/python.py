@@ -7,10 +7,10 @@ import inspect
 import torch
 from torch import nn
 
-from freezeout.chain import Chain, find_stages
 from freezeout.checks import raised
 from freezeout.models import import_target
 from freezeout.models.schema import Python
+from freezeout.stages.chain import Chain, find_stages
 
 
 def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:

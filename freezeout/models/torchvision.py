@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torchvision import models
 
-from freezeout.chain import Chain, find_stages
 from freezeout.models.schema import Torchvision
+from freezeout.stages.chain import Chain, find_stages
 
 # googlenet and inception_v3 return a tuple while they train, unless told not to.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from freezeout.chain import Chain
 from freezeout.models.initial import conv, draw_weights
 from freezeout.models.schema import VGG
+from freezeout.stages.chain import Chain
 
 # Channels of the convolutions between one 2 x 2 max pooling and the next; the fifth leaves a 32 x 32 image one pixel.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freezeout.chain import Chain
 from freezeout.models.initial import conv, draw_weights
 from freezeout.models.schema import WideResNet
+from freezeout.stages.chain import Chain
 
 
 class Block(nn.Module):

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from freezeout.chain import Chain
 from freezeout.data.augment import Table, crop_flip, epoch_table, normalise
 from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
+from freezeout.stages.chain import Chain
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
 from freezeout.train.prefix import Prefix
+from freezeout.train.run_ahead import windows
 from freezeout.train.step import Step
-from freezeout.train.windows import windows
 
 
 def stream_seed(seed: int, step: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.optim import SGD, AdamW, Optimizer
 
-from freezeout.chain import Chain
+from freezeout.stages.chain import Chain
 from freezeout.train.schema import AdamW as AdamWFields
 from freezeout.train.schema import Sgd as SgdFields
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from freezeout.train.prepare import prepare
+from freezeout.train.fold import prepare
 
 
 class Prefix:

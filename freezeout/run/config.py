@@ -11,7 +11,6 @@ import re
 import textwrap
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -22,8 +21,9 @@ from freezeout.checks import check_at_least, check_share
 from freezeout.compat import check_compat
 from freezeout.data.schema import DATASETS, Augment
 from freezeout.models.schema import MODELS
+from freezeout.naming import folder, name_of, options
+from freezeout.run.tracking import TRACKERS
 from freezeout.strategies import STRATEGIES
-from freezeout.tracking import TRACKERS
 from freezeout.train.schema import MACHINES, OPTIMIZERS
 
 TABLES: dict[str, dict[str, type]] = {
@@ -96,13 +96,8 @@ class Config:
         check_at_least("epochs", self.epochs, 1)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
-        check_compat(self.compat, self.strategy)
-
-
-def folder(name: str) -> Path:
-    """`conf` or `sweeps`: inside the package when installed from a wheel, beside it in a checkout."""
-    inside = Path(__file__).parent / name
-    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+        if self.compat is not None:
+            check_compat(self.compat, name_of(STRATEGIES, self.strategy), self.strategy)
 
 
 def register() -> None:
@@ -127,11 +122,6 @@ def groups_page() -> str:
             ", ".join(options(group)), width=110, initial_indent=f"  {group:<11}", subsequent_indent=" " * 13
         )
     return "\n".join(lines)
-
-
-def options(group: str) -> list[str]:
-    where = folder("sweeps") if group == "sweeps" else folder("conf") / group
-    return sorted(path.stem for path in where.glob("*.yaml"))
 
 
 def parse(composed: DictConfig) -> Config:
@@ -199,22 +189,18 @@ def nearest(given: str, allowed: list[str]) -> str:
     return f"{guess} There are: {', '.join(allowed)}"
 
 
-def name_of(group: str, section: Any) -> str:
-    return next(name for name, schema in TABLES[group].items() if type(section) is schema)
-
-
 def describe(config: Config) -> dict[str, Any]:
     """The resolved configuration as plain data, each group with the name of its option: what the record keeps."""
     plain = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("sweeps", "sweep")}
     for group in TABLES:
-        plain[group] = {"name": name_of(group, plain[group]), **dataclasses.asdict(plain[group])}
+        plain[group] = {"name": name_of(TABLES[group], plain[group]), **dataclasses.asdict(plain[group])}
     return plain
 
 
 def unread(config: Config, overrides: list[str]) -> str | None:
     """A sentence when t_0 was given and the chosen strategy does not read it."""
     if any(o.partition("=")[0] == "t_0" for o in overrides) and not hasattr(config.strategy, "t_0"):
-        return f"t_0={config.t_0:g} has no effect: strategy {name_of('strategy', config.strategy)} does not read it"
+        return f"t_0={config.t_0:g} has no effect: strategy {name_of(STRATEGIES, config.strategy)} does not read it"
     return None
 
 

@@ -10,7 +10,7 @@ from torch.autograd import DeviceType
 
 from benchmarks.arms import Ours, go_on, synchronise
 from benchmarks.ideal import Boundaries, StagesAlone, optimizer_of
-from freezeout.plan import Plan
+from freezeout.run.plan import Plan
 
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from the next one's
 

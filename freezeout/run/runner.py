@@ -15,21 +15,22 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from freezeout import records, tracking
-from freezeout.config import ConfigError, plain_yaml
+from freezeout import records
 from freezeout.freeze import FreezeOut
-from freezeout.plan import Plan
-from freezeout.progress import Run, epoch_entry, make_record, resume, save
-from freezeout.provenance import provenance
-from freezeout.stopping import Stop
+from freezeout.run import tracking
+from freezeout.run.config import ConfigError, plain_yaml
+from freezeout.run.plan import Plan
+from freezeout.run.provenance import provenance
+from freezeout.run.signals import Stop
+from freezeout.run.state import Run, epoch_entry, make_record, resume, save
+from freezeout.run.words import say_once, title, warn_of_short_life
 from freezeout.train.captured import CudaGraphs
 from freezeout.train.clock import device_clock
 from freezeout.train.compiled import compile_stages
 from freezeout.train.evaluation import evaluate
 from freezeout.train.loop import Training
+from freezeout.train.malloc import keep_pages
 from freezeout.train.optimizers import make_optimizer
-from freezeout.train.pages import keep_pages
-from freezeout.words import say_once, title, warn_of_short_life
 
 
 class DivergedError(Exception):

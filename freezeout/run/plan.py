@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 
-from freezeout import compat, cost, data, flops, models, records
-from freezeout.chain import Chain
-from freezeout.config import Config, ConfigError, describe
-from freezeout.cost import StageCost
+from freezeout import compat, data, models, records
 from freezeout.data.source import Source
 from freezeout.models.schema import DenseNetBC
-from freezeout.provenance import device_model
+from freezeout.run.config import Config, ConfigError, describe
+from freezeout.run.provenance import device_model
+from freezeout.savings import cost, flops
+from freezeout.savings.cost import StageCost
 from freezeout.schedule import Schedule
+from freezeout.stages.chain import Chain
 from freezeout.strategies import Baseline, FreezeOnly, FreezeOut, Shortened, Strategy
-from freezeout.train.windows import size_for
+from freezeout.train.run_ahead import size_for
 
 _sources: dict[str, Source] = {}
 _counts: dict[str, tuple[int, flops.Counts | None]] = {}
@@ -58,7 +59,7 @@ class Plan:
     def applied(self) -> Strategy:
         """The strategy as it is followed: by the original's clock under compat=original."""
         per_epoch = self.source.sizes["train"] // self.config.batch_size
-        return compat.applied(self.config.compat, self.strategy, self.config.model, per_epoch)
+        return compat.applied(self.config.compat, self.strategy, self.described["model"]["name"], per_epoch)
 
     @property
     def schedule(self) -> Schedule:

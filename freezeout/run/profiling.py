@@ -10,15 +10,16 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tqdm import tqdm
 
-from freezeout import cost, records
-from freezeout.plan import Plan
-from freezeout.provenance import device_model
-from freezeout.runner import begin
+from freezeout import records
+from freezeout.run.plan import Plan
+from freezeout.run.provenance import device_model
+from freezeout.run.runner import begin
+from freezeout.savings import cost
 from freezeout.schedule import Schedule
+from freezeout.strategies import Strategy
 from freezeout.train.captured import WORTH
 
 ROUNDS = 5
@@ -28,16 +29,15 @@ BUDGET = 90.0  # seconds that a profile may take, about
 
 
 @dataclass(kw_only=True)
-class Stairs:
-    """Not a user's strategy: one stage more is frozen every `steps` steps, until `levels` prefixes have had theirs."""
+class Stairs(Strategy):
+    """Not a user's strategy: one stage more is frozen every `each` steps, until `levels` prefixes have had theirs."""
 
     levels: int
-    steps: int
-    bn: ClassVar[str] = "eval"
+    each: int
 
     def schedule(self, n: int) -> Schedule:
-        total = self.levels * self.steps
-        times = [(i + 1) * self.steps / total for i in range(n - 1)]
+        total = self.levels * self.each
+        times = [(i + 1) * self.each / total for i in range(n - 1)]
         return Schedule(freeze=(*(min(1.0, t) for t in times), 1.0), anneal=(1.0,) * n)
 
 
@@ -105,7 +105,7 @@ def climb(
     warm_up, steps = windowed(plan, WARM_UP), whole(plan, steps)
     each = warm_up + steps
     levels = plan.stages if levels is None else levels
-    stairs = Stairs(levels=levels, steps=each)
+    stairs = Stairs(levels=levels, each=each)
     training = begin(dataclasses.replace(plan, strategy=stairs, steps=levels * each)).training
     clock = training.clock
     seconds: list[float] = []

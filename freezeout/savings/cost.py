@@ -1,6 +1,6 @@
 """What a training step costs at each prefix, and what a schedule therefore saves: arithmetic on numbers given.
 
-Costs may be in any unit, as long as it is one: FLOPs (`freezeout.flops.stage_costs`) give the *predicted* saving.
+Costs may be in any unit, as long as it is one: FLOPs (`freezeout.savings.flops`) give the *predicted* saving.
 The *estimated* saving is the paper's own formula, kept apart and under its own name.
 """
 

@@ -10,7 +10,7 @@ import pytest
 
 LOOP = """
 import resource, torch
-from freezeout.train.pages import keep_pages
+from freezeout.train.malloc import keep_pages
 kept = {keep} and keep_pages()
 def faults(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

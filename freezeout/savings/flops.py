@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from freezeout.chain import Chain
-from freezeout.cost import StageCost
+from freezeout.savings.cost import StageCost
+from freezeout.stages.chain import Chain
 
 
 class Counts(NamedTuple):

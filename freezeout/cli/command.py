@@ -12,9 +12,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from freezeout import config as configuration
-from freezeout.config import ConfigError
-from freezeout.sweeper import SweepError
+from freezeout.cli.sweeper import SweepError
+from freezeout.naming import folder
+from freezeout.run import config as configuration
+from freezeout.run.config import ConfigError
 from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
@@ -47,8 +48,8 @@ def task(composed: DictConfig) -> str:
 def run(composed: DictConfig) -> tuple[str, bool]:
     """Check, train or resume one run: what it says of itself, and whether it is done."""
     config = configuration.parse(composed)
-    from freezeout import runner, tracking, words  # torch: only once the configuration has been checked
-    from freezeout.plan import make_plan
+    from freezeout.run import runner, tracking, words  # torch: only once the configuration has been checked
+    from freezeout.run.plan import make_plan
 
     plan = make_plan(config)
     if config.sweep is None:
@@ -74,7 +75,7 @@ def main() -> int:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
             configuration.check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
-        hydra.main(config_path=str(configuration.folder("conf")), config_name="config", version_base="1.3")(task)()
+        hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         if FULL:
             raise

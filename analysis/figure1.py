@@ -7,9 +7,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.sheet import SMALL, Sheet
 from freezeout.schedule import lr_factor
 from freezeout.strategies import FreezeOut
+
+from .paper_layout import SMALL, Sheet
 
 STAGES, T_0, BASE_RATE = 5, 0.5, 0.1  # the rate is that of all the paper's networks
 POINTS = 201  # of each curve

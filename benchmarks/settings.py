@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
 
-from freezeout.config import describe
-from freezeout.plan import Plan, make_plan
 from freezeout.predict import composed
+from freezeout.run.config import describe
+from freezeout.run.plan import Plan, make_plan
 from freezeout.schedule import Schedule
-from freezeout.strategies import Baseline
+from freezeout.strategies import Baseline, Strategy
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)  # of the stages, frozen
 RATE = 0.01  # no arm's loss may run away on labels drawn at random: NaN has a speed of its own
 
 
 @dataclass(kw_only=True)
-class Frozen:
+class Frozen(Strategy):
     """Not a user's strategy: the first `prefix` stages are frozen from the first step on, to be timed."""
 
     prefix: int
-    bn: ClassVar[str] = "eval"
 
     def schedule(self, n: int) -> Schedule:
         return Schedule(freeze=(0.0,) * self.prefix + (1.0,) * (n - self.prefix), anneal=(1.0,) * n)

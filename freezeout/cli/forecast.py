@@ -8,8 +8,9 @@ from itertools import groupby
 
 import torch
 
-from freezeout import cost, profiling
-from freezeout.plan import Plan
+from freezeout.run import profiling
+from freezeout.run.plan import Plan
+from freezeout.savings import cost
 
 STEPS = 5  # timed, of each network
 WORTH = 50  # a network that trains for fewer times the timed steps is done before a forecast of it would pay

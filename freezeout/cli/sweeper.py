@@ -23,9 +23,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from freezeout import config as configuration
 from freezeout import records
-from freezeout.config import Config, ConfigError
+from freezeout.run import config as configuration
+from freezeout.run.config import Config, ConfigError
 
 
 class SweepError(Exception):
@@ -67,8 +67,8 @@ class Arms(Sweeper):
         notes = [configuration.unread(job.config, arguments) for job in jobs]
         if all(notes):  # where some arm reads t_0, the others are just its company
             print(*(f"note: {note}" for note in dict.fromkeys(notes)), sep="\n", file=sys.stderr)
-        from freezeout import plan, tracking  # torch: only once every job has been checked
-        from freezeout.forecast import forecast
+        from freezeout.cli.forecast import forecast
+        from freezeout.run import plan, tracking  # torch: only once every job has been checked
 
         plans: dict[str, plan.Plan] = {}
         distinct: list[Job] = []

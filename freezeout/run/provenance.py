@@ -20,7 +20,7 @@ import freezeout
 @cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the checkout and whether it has uncommitted changes; (None, None) outside a checkout of ours."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None, None
     git = ["git", "-C", str(root)]

@@ -7,23 +7,15 @@ import sys
 from typing import Any
 
 from freezeout.freeze import FreezeOut
-from freezeout.plan import Plan
+from freezeout.naming import run_title
+from freezeout.run.plan import Plan
 
 # A scaled rate is base / t_i: on a stage that lives for few steps it is large and has no time to come down.
 SHORT_LIFE = 20
 
 
 def title(plan: Plan) -> str:
-    """A few words that tell this run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`."""
-    given = dict(plan.described["strategy"])
-    words = [given.pop("name")]
-    if "how_scale" in given:
-        words.append(given.pop("how_scale"))
-    if "scale_lr" in given:
-        words.append("scaled" if given.pop("scale_lr") else "unscaled")
-    words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
-    words += [f"compat={plan.config.compat}"] if plan.config.compat else []
-    return " ".join([*words, f"seed={plan.config.seed}"])
+    return run_title(plan.described)
 
 
 def summary(plan: Plan, record: dict[str, Any]) -> str:

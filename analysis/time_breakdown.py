@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.summary import text_table
 from freezeout.records import read_record
+
+from .summary import text_table
 
 # Each part of a block by its key, in the order in which they are stacked, with the words for it: what freezing leaves
 # lies below what it takes away.

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from benchmarks.arms import Ours, synchronise
-from freezeout import cost
-from freezeout.flops import Traffic
-from freezeout.plan import Plan
+from freezeout.run.plan import Plan
+from freezeout.savings import cost
+from freezeout.savings.flops import Traffic
 
 SIZES = {
     "cpu": (1024, 2**24),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.estimates import points
+from .estimates import points
 
 
 @dataclass(frozen=True)

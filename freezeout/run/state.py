@@ -11,9 +11,10 @@ from typing import Any
 import torch
 import torch._dynamo.callback
 
-from freezeout import cost, records
-from freezeout.plan import Plan
-from freezeout.provenance import device_model
+from freezeout import records
+from freezeout.run.plan import Plan
+from freezeout.run.provenance import device_model
+from freezeout.savings import cost
 from freezeout.train import checkpoint
 from freezeout.train.evaluation import Evaluation
 from freezeout.train.loop import Training

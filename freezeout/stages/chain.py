@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from torch import Tensor, nn
 
-from freezeout.cutting import cut
-from freezeout.partition import partition
-from freezeout.tracing import UntraceableError, trace
+from freezeout.stages.traced import cut
+from freezeout.stages.tracing import UntraceableError, trace
+from freezeout.stages.untraced import partition
 
 
 class Chain(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from torch import fx, nn
 
-from freezeout.tracing import Trace, is_norm, tensors_read, unused_name
+from freezeout.stages.tracing import Trace, is_norm, tensors_read, unused_name
 
 
 def points(traced: Trace) -> list[int]:

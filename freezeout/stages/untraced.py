@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from freezeout.tracing import is_library_module, is_norm, unused_name
+from freezeout.stages.tracing import is_library_module, is_norm, unused_name
 
 
 def partition(model: nn.Module, example: Tensor) -> dict[str, nn.Module]:

@@ -1,0 +1,132 @@
+"""How things are called: the options of the configuration groups, and a run's name in a table, a legend or a title.
+
+Names are derived: an option is a file of conf/, and what is swept in a strategy is told by its class. Standard library
+only, but for PyYAML where the files of conf/ are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from freezeout.strategies import STRATEGIES
+
+PACKAGE = Path(__file__).parent
+TITLES = {"freezeout": "FreezeOut", "shortened": "shortened baseline"}
+
+
+def folder(name: str) -> Path:
+    """The folder `conf` or `sweeps`: inside the package when installed from a wheel, beside it in a checkout."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else PACKAGE.parent / name
+
+
+def options(group: str) -> list[str]:
+    """The options of a configuration group, sorted; of "sweeps", the sweep files."""
+    where = folder("sweeps") if group == "sweeps" else folder("conf") / group
+    return sorted(path.stem for path in where.glob("*.yaml"))
+
+
+@cache
+def option_values(group: str, option: str) -> dict[str, Any]:
+    """The fields that the file of an option sets."""
+    import yaml
+
+    found = yaml.safe_load((folder("conf") / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    return {key: value for key, value in found.items() if key != "defaults"}
+
+
+@cache
+def schema_of(group: str, option: str) -> str | None:
+    """The name of the schema that an option fills in: `wide_resnet` for `wrn_10_1`."""
+    import yaml
+
+    found = yaml.safe_load((folder("conf") / group / f"{option}.yaml").read_text(encoding="utf-8"))
+    chosen = [str(entry) for entry in found.get("defaults", []) if str(entry).startswith("/schema/")]
+    return chosen[0].rpartition("/")[2].partition("@")[0] if chosen else None
+
+
+def name_of(table: dict[str, type], section: Any) -> str:
+    """The key of `table` whose class `section` is an instance of."""
+    return next(name for name, schema in table.items() if type(section) is schema)
+
+
+def network(section: dict[str, Any] | None) -> str | None:
+    """A network as users type it: `wrn_10_1`, or `wide_resnet (depth 16, widen 1)` where no option has these fields.
+
+    section: the `model` section of a run's configuration: `name` and the fields. Zeros, nulls and empty fields of a
+        network without an option of its own are left out.
+    """
+    if not section:
+        return None
+    name = str(section.get("name"))
+    given = {key: value for key, value in section.items() if key != "name"}
+    for option in options("model"):
+        values = option_values("model", option)
+        if option != name and schema_of("model", option) == name and given == values:
+            return option
+    words = ", ".join(f"{key} {_number(value)}" for key, value in given.items() if value)
+    return f"{name} ({words})" if words else name
+
+
+def swept_fields(strategy: str | None) -> tuple[str, ...]:
+    """The fields that are varied along a curve of this strategy; () for a strategy that is not known here."""
+    return STRATEGIES[strategy].swept if strategy in STRATEGIES else ()
+
+
+def swept(strategy: dict[str, Any]) -> str:
+    """`t_0=0.5`, `budget=0.4`: the swept fields of a strategy section with their values; "" where it has none."""
+    names = swept_fields(strategy.get("name"))
+    return ", ".join(f"{name}={_number(strategy[name])}" for name in names if name in strategy)
+
+
+def series(label: dict[str, Any]) -> str:
+    """The curve that a configuration lies on: its strategy and every field that is neither swept nor at its default.
+
+    label: `strategy` (a section with its `name`) and whatever else tells a sweep's configurations apart. The scale
+        and the scaling of rates are always named: they are the paper's variants.
+    """
+    strategy = label["strategy"]
+    name = str(strategy.get("name"))
+    plain = _defaults(name)
+    words = [TITLES.get(name, name)]
+    for key, value in strategy.items():
+        if key == "how_scale":
+            words.append(str(value))
+        elif key == "scale_lr":
+            words.append("scaled" if value else "unscaled")
+        elif key not in ("name", "epochs", *swept_fields(name)) and plain.get(key, MISSING) != value:
+            words.append(f"{key}={_number(value)}")
+    rest = {key: value for key, value in label.items() if key not in ("strategy", "epochs", "seed")}
+    return " ".join([*words, *(f"{key}={_number(value)}" for key, value in rest.items())])
+
+
+def configuration(label: dict[str, Any]) -> str:
+    """The whole name of a configuration but its epochs, which a table shows apart."""
+    return " ".join(filter(None, [series(label), swept(label["strategy"])]))
+
+
+def run_title(config: dict[str, Any]) -> str:
+    """A few words that tell a run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`.
+
+    config: the run's configuration as plain data, as its record keeps it.
+    """
+    given = dict(config["strategy"])
+    words = [given.pop("name")]
+    if "how_scale" in given:
+        words.append(given.pop("how_scale"))
+    if "scale_lr" in given:
+        words.append("scaled" if given.pop("scale_lr") else "unscaled")
+    words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
+    words += [f"compat={config['compat']}"] if config.get("compat") else []
+    return " ".join([*words, f"seed={config['seed']}"])
+
+
+def _defaults(name: str) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(STRATEGIES[name])} if name in STRATEGIES else {}  # type: ignore[arg-type]
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""One configuration, from words to record. Importing this imports no torch."""
