@@ -60,11 +60,11 @@ class OriginalSchedule(Schedule):
         t = step / self.iterations(total_steps) if self.advances else 0.0
         return [lr_factor(t, t_i, scaled=self.scaled) for t_i in self.anneal]
 
-    def freeze_steps(self, total_steps: int) -> list[int | None]:
-        if not self.advances:
-            return [None] * len(self.freeze)
-        after = [int(t_i * self.iterations(total_steps)) + 1 for t_i in self.freeze[:-1]]
-        return [*(step if step < total_steps else None for step in after), None]
+    def freeze_step(self, i: int, total_steps: int) -> int | None:
+        if not self.advances or i == len(self.freeze) - 1:
+            return None
+        after = int(self.freeze[i] * self.iterations(total_steps)) + 1
+        return after if after < total_steps else None
 
 
 @dataclass(kw_only=True)

@@ -14,22 +14,34 @@ from freezeout.strategies import Strategy
 
 
 class FreezeOut:
-    """Sets each stage's learning rate and freezes stages from the front, as a strategy says.
+    """Sets each stage's learning rate and freezes stages from the front, as a strategy says (Brock et al. 2017).
 
-    stages: a Chain, or any sequence of modules in running order (`find_stages(model, example)`).
-    optimizer: any torch optimizer over the stages' parameters; its groups are split by stage, and each group's
-        rate when it is handed over is the base rate. No other scheduler may change the rates.
-    strategy: see freezeout.strategies. total_steps: the length of the whole run, in training steps.
-    warmup: fraction of the run over which every rate is also multiplied by a ramp from 0 to 1 (the paper has none).
-
-    Call `step()` before each training step. A stage that is frozen (1) computes no gradient and builds no graph,
-    (2) normalises with its running statistics and moves them no more (unless the strategy's bn is "train"),
-    (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
+    Call `step()` before each training step. From the step its time has come, a stage (1) computes no gradient and
+    builds no autograd graph, (2) normalises with its running statistics and moves them no more (unless the strategy's
+    bn is "train"), (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
 
     `state_dict()` is one number. To resume, build everything as for a new run, load the model's state, then this
     one's (it freezes the stages again), and the optimizer's last.
 
-    Raises ValueError when the optimizer holds a parameter of no stage, or two stages share one.
+    Args:
+        stages: A Chain, or any sequence of modules in running order (see `find_stages`).
+        optimizer: Any torch optimizer over the stages' parameters. Its groups are split by stage, and each group's
+            rate when it is handed over is the base rate. No other scheduler may change the rates.
+        strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
+        total_steps: Length of the whole run, in training steps.
+        warmup: Fraction of the run, from its start, over which every rate is also multiplied by a ramp from 0 to 1.
+            The paper has none.
+
+    Attributes:
+        stages: The stages, as a list.
+        schedule: What the strategy makes of them.
+        total_steps: As given.
+        bn: The strategy's: "eval" or "train".
+        prefix: How many leading stages are frozen now.
+        steps_begun: Training steps that `step()` has prepared so far; the one under way, if any, included.
+
+    Raises:
+        ValueError: The optimizer holds a parameter of no stage, two stages share one, or total_steps is below 1.
     """
 
     def __init__(
@@ -47,11 +59,11 @@ class FreezeOut:
         check_stages(self.stages)
         self.schedule: Schedule = strategy.schedule(len(self.stages))
         self.total_steps = total_steps
-        self.prefix = 0
         self.bn = strategy.bn
+        self.prefix = 0
+        self.steps_begun = 0
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
-        self._steps_begun = 0
         self._split_groups()
 
     @property
@@ -61,18 +73,35 @@ class FreezeOut:
 
     @property
     def factors(self) -> list[float]:
-        """Learning rate of each stage in units of its base rate, during the step that `step()` last prepared."""
-        return self._factors(max(self._steps_begun - 1, 0))
+        """Learning rate of each stage, in units of its base rate, during the step that `step()` last prepared."""
+        return self._factors(max(self.steps_begun - 1, 0))
 
     def step(self, *, set_rates: bool = True) -> None:
-        """Prepare the next training step: apply the prefix and the rates of its t. Raises RuntimeError past the end.
+        """Prepare the next training step: freeze the stages whose time has come and set the rates of its t.
 
-        set_rates: False leaves the optimizer's rates to a caller who sets them from `rates`, as a captured step does.
+        Args:
+            set_rates: False leaves the optimizer's rates to a caller who sets them from `rates`, as a captured step
+                does.
+
+        Raises:
+            RuntimeError: All steps of the schedule are over.
         """
-        if self._steps_begun >= self.total_steps:
+        if self.steps_begun >= self.total_steps:
             raise RuntimeError(f"all {self.total_steps} steps of the schedule are over: total_steps is too small")
-        self._apply(self._steps_begun, set_rates)
-        self._steps_begun += 1
+        self._apply(self.steps_begun, set_rates)
+        self.steps_begun += 1
+
+    def prefix_at(self, step: int) -> int:
+        """How many leading stages are frozen during training step `step` (counted from 0)."""
+        return self.schedule.prefix(step, self.total_steps)
+
+    def steady_until(self, step: int) -> int:
+        """The first step after `step` at which the prefix may be another one; `total_steps` where there is none.
+
+        Whoever prepares several steps at once (a window that runs ahead, a graph and its table of rates) ends there.
+        """
+        event = self.schedule.freeze_step(self.prefix_at(step), self.total_steps)
+        return self.total_steps if event is None else max(step + 1, event)
 
     def rates(self, step: int) -> list[float]:
         """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
@@ -81,18 +110,22 @@ class FreezeOut:
 
     def state_dict(self) -> dict[str, Any]:
         """How many training steps have begun; everything else is a pure function of it."""
-        return {"step": self._steps_begun}
+        return {"step": self.steps_begun}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after `state["step"]` steps: freezes what was frozen then. Raises ValueError if that would thaw."""
+        """Continue after `state["step"]` steps: freezes what was frozen then.
+
+        Raises:
+            ValueError: The step lies outside this run, or before the present one: a frozen stage never thaws.
+        """
         step = state["step"]
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
-        if step < self._steps_begun:
-            raise ValueError(f"cannot go back from step {self._steps_begun} to {step}: a frozen stage never thaws")
+        if step < self.steps_begun:
+            raise ValueError(f"cannot go back from step {self.steps_begun} to {step}: a frozen stage never thaws")
         if step:
             self._apply(step - 1, set_rates=True)
-        self._steps_begun = step
+        self.steps_begun = step
 
     def _split_groups(self) -> None:
         """One optimizer group for each pair of a stage and a group of the user's, each with its base rate."""
@@ -115,7 +148,7 @@ class FreezeOut:
         self._optimizer.param_groups[:] = groups
 
     def _apply(self, step: int, set_rates: bool) -> None:
-        prefix = self.schedule.prefix(step, self.total_steps)
+        prefix = self.prefix_at(step)
         for i in range(self.prefix, prefix):
             self._freeze(i)
         self.prefix = max(self.prefix, prefix)

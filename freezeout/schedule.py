@@ -84,9 +84,13 @@ class Schedule:
         t = progress(step, total_steps)
         return [lr_factor(t, t_i, scaled=self.scaled) for t_i in self.anneal]
 
+    def freeze_step(self, i: int, total_steps: int) -> int | None:
+        """First step at which stage i is frozen; None for a stage that trains to the end."""
+        return first_step(self.freeze[i], total_steps)
+
     def freeze_steps(self, total_steps: int) -> list[int | None]:
-        """First step at which each stage is frozen; None for a stage that trains to the end."""
-        return [first_step(t_i, total_steps) for t_i in self.freeze]
+        """`freeze_step` of every stage."""
+        return [self.freeze_step(i, total_steps) for i in range(len(self.freeze))]
 
     def segments(self, total_steps: int) -> list[tuple[int, int, int]]:
         """The run as (prefix, first step, step after the last) pieces of constant prefix, in order."""

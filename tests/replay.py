@@ -19,7 +19,6 @@ from freezeout.strategies import FreezeOut as Paper
 from freezeout.train.clock import device_clock
 from freezeout.train.loop import Training
 from freezeout.train.optimizers import make_optimizer
-from freezeout.train.run_ahead import windows
 from freezeout.train.schema import Sgd
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -155,7 +154,6 @@ def losses(
     chain: Chain, optimizer, freezeout: FreezeOut, batches: list[tuple[Tensor, Tensor]], **engine: Any
 ) -> Iterator[float]:
     training = made(chain, optimizer, freezeout, **engine)
-    events = [s for s in freezeout.schedule.freeze_steps(len(batches)) if s is not None]
     found: list[float] = []
 
     def on_step() -> bool:
@@ -163,7 +161,8 @@ def losses(
         training.loss_sum.zero_()
         return False
 
-    for window in windows(0, len(batches), training.run_ahead, events):
+    while training.step < len(batches):
+        window = training.next_window(range(len(batches)))
         training.train_window(window, iter([batches[s] for s in window]), on_step)
         yield from found
         found.clear()

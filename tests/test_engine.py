@@ -17,12 +17,13 @@ from torch.nn.functional import cross_entropy
 from freezeout import FreezeOut
 from freezeout.savings.cost import step_cost
 from freezeout.savings.flops import counter, stage_costs
+from freezeout.schedule import Schedule
 from freezeout.train import captured, loop, prefix
 from freezeout.train.captured import CapturedStep
 from freezeout.train.loop import Training, stream_seed
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.prefix import Prefix
-from freezeout.train.run_ahead import size_for, windows
+from freezeout.train.run_ahead import size_for, window_of
 from freezeout.train.schema import Sgd
 
 BOUND = 1e-9
@@ -89,8 +90,6 @@ def test_before_the_first_freeze_it_is_the_plain_loop_bit_for_bit(network) -> No
         bn = "eval"
 
         def schedule(self, n):
-            from freezeout.schedule import Schedule
-
             # Rates that have not begun to fall at all: annealed at infinity.
             return Schedule(freeze=(1.0,) * n, anneal=(float("inf"),) * n)
 
@@ -149,14 +148,12 @@ def one_step(state, number: int, device: str = "cpu", **engine):
     freezeout = FreezeOut(chain, optimizer, RECIPE, STEPS)
     training = made(chain, optimizer, freezeout, **engine)
     training.freezeout.load_state_dict({"step": number})
-    training.step = number
     chain.train()
     x, y = trajectory.x.to(device), trajectory.y.to(device)
     if training.channels_last:
         chain.to(memory_format=torch.channels_last)
         x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
-    events = [s for s in freezeout.schedule.freeze_steps(STEPS) if s is not None]
-    window = next(w for w in windows(0, STEPS, training.run_ahead, events) if number in w)
+    window = training.next_window(range(STEPS))
     stop = number + 1
     training.train_window(window, iter([(x[s], y[s]) for s in window]), lambda: training.step == stop)
     return training.loss_sum.item(), torch.cat([p.detach().flatten().cpu() for p in chain.parameters()])
@@ -271,8 +268,8 @@ def test_a_batch_of_another_shape_is_refused() -> None:
 
 def test_stale_weights_are_noticed(monkeypatch) -> None:
     class Stale(Prefix):
-        def __init__(self, stages, **how) -> None:
-            super().__init__(stages, **how)
+        def __init__(self, stages, frozen, **how) -> None:
+            super().__init__(stages, frozen, **how)
             self._stale = copy.deepcopy(list(stages))
 
         def prepared(self, i):
@@ -309,13 +306,13 @@ def test_a_rate_held_by_the_host_is_noticed(monkeypatch, captures) -> None:
 
 
 def test_a_prefix_that_grows_a_step_early_is_noticed(monkeypatch) -> None:
-    real = Training._begin_step
+    real = Training.__post_init__
 
-    def begin_step(training) -> None:
+    def early(training) -> None:
         real(training)
-        training.prefix.grow(training.freezeout.schedule.prefix(min(training.step + 1, STEPS - 1), STEPS))
+        training.prefix._frozen = lambda: training.freezeout.prefix_at(min(training.step, STEPS - 1))
 
-    monkeypatch.setattr(Training, "_begin_step", begin_step)
+    monkeypatch.setattr(Training, "__post_init__", early)
     with pytest.raises(AssertionError):
         agree(free_run("densenet", plain=True), free_run("densenet", fold=True))
 
@@ -338,10 +335,28 @@ def test_a_graph_that_is_replayed_a_step_too_long_is_noticed(monkeypatch, captur
 # Windows
 
 
+def windows(epoch: range, size: int, events: list[int], total: int = 200) -> list[range]:
+    """All windows of an epoch of a run that freezes one more stage at each of `events`, from its start."""
+    freezes = (*(event / total for event in events), 1.0)
+    schedule = Schedule(freeze=freezes, anneal=(1.0,) * len(freezes))
+    found = []
+    step = epoch.start
+    while step < epoch.stop:
+        following = next((event for event in events if event > step), total)
+        window = window_of(step, epoch, size, lambda s: schedule.prefix(s, total), lambda s, f=following: f)
+        assert all(
+            window_of(s, epoch, size, lambda s: schedule.prefix(s, total), lambda s, f=following: f) == window
+            for s in window
+        ), "whichever of its steps a run goes on with"
+        found.append(window)
+        step = window.stop
+    return found
+
+
 def test_windows_start_at_absolute_multiples_and_end_at_freeze_events() -> None:
-    assert windows(0, 28, 10, [12]) == [range(10), range(10, 12), range(12, 20), range(20, 28)]
-    assert windows(28, 56, 10, [12, 28, 40]) == [range(28, 30), range(30, 40), range(40, 50), range(50, 56)]
-    assert windows(0, 3, 1, [1]) == [range(1), range(1, 2), range(2, 3)]
+    assert windows(range(28), 10, [12]) == [range(10), range(10, 12), range(12, 20), range(20, 28)]
+    assert windows(range(28, 56), 10, [12, 28, 40]) == [range(28, 30), range(30, 40), range(40, 50), range(50, 56)]
+    assert windows(range(3), 1, [1]) == [range(1), range(1, 2), range(2, 3)]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 10])
@@ -349,7 +364,7 @@ def test_every_step_is_in_one_window_of_one_prefix(size) -> None:
     schedule = RECIPE.schedule(10)
     events = [s for s in schedule.freeze_steps(200) if s is not None]
     for first in range(0, 200, 28):
-        made = windows(first, min(first + 28, 200), size, events)
+        made = windows(range(first, min(first + 28, 200)), size, events)
         assert [s for w in made for s in w] == list(range(first, min(first + 28, 200)))
         assert all(len(w) <= size and len({schedule.prefix(s, 200) for s in w}) == 1 for w in made)
 

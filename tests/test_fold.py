@@ -159,26 +159,28 @@ def test_stages_that_were_cut_from_a_torchvision_network() -> None:
 @pytest.mark.parametrize("fold", [True, False])
 def test_a_prefix_grows_with_the_weights_of_the_moment_and_builds_no_graph(fold) -> None:
     chain = trained("wide_resnet").eval()
-    prefix = Prefix(list(chain), pure=True, fold=fold, dtype=None)
+    frozen = 0
+    prefix = Prefix(list(chain), lambda: frozen, pure=True, fold=fold, dtype=None)
     x = torch.randn(2, 3, 16, 16)
     assert prefix(x) is x
-    prefix.grow(2)
+    frozen = 2
+    assert prefix.grow()
     with torch.no_grad():
         for p in chain[2].parameters():
             p.mul_(1.5)
-    prefix.grow(3)
+    frozen = 3
     out = prefix(x)
     assert not out.requires_grad
     for stage in list(chain)[:3]:
         x = stage(x)
     torch.testing.assert_close(out, x.detach(), rtol=1e-5, atol=1e-5)
     assert len(prefix) == 3
+    assert not prefix.grow(), "taken in already"
 
 
 def test_a_prefix_that_is_not_pure_keeps_moving_its_statistics() -> None:
     chain = trained("wide_resnet").train()
-    prefix = Prefix(list(chain), pure=False, fold=True, dtype=None)
-    prefix.grow(2)
+    prefix = Prefix(list(chain), lambda: 2, pure=False, fold=True, dtype=None)
     before = chain[1].bn1.running_mean.clone()
     assert not prefix(torch.randn(2, 3, 16, 16)).requires_grad
     assert not torch.equal(chain[1].bn1.running_mean, before)

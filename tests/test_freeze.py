@@ -136,7 +136,7 @@ class KeepsOptimizing(FreezeOut):
 
 class Thaws(FreezeOut):
     def load_state_dict(self, state):
-        self._steps_begun = state["step"]
+        self.steps_begun = state["step"]
 
 
 class FreezesOneStepLate(FreezeOut):

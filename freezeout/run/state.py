@@ -96,7 +96,6 @@ def resume(run: Run) -> None:
         records.rewrite_lines(metrics, run.epochs)
     if state is None:
         return
-    training.step = step
     training.loss_sum.copy_(state["loss_sum"])
     training.chain.load_state_dict(state["model"])
     training.freezeout.load_state_dict(state["freezeout"])

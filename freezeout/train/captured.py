@@ -73,13 +73,13 @@ class CapturedStep:
         self._optimizer = optimizer
         self._graphs = graphs
         self._lap = step.lap
-        self._prefix = -1
+        self._until = 0  # the step at which the rates that are on the device, and the graph, come to their end
         self._replay: Callable[[], None] | None = None
         self._refused = False
 
     def __call__(self, x: Tensor, labels: Tensor, number: int) -> None:
         """x, labels: as of Step. number: of this training step, counted from 0 over the whole run."""
-        if self._prefix != self._freezeout.prefix:
+        if number >= self._until:
             self._begin(x, labels, number)
         for buffer, given in ((self._x, x), (self._labels, labels)):
             if (buffer.shape, buffer.dtype) != (given.shape, given.dtype):
@@ -99,12 +99,10 @@ class CapturedStep:
             self._graphs.warm(self._body)
 
     def _begin(self, x: Tensor, labels: Tensor, number: int) -> None:
-        """Another prefix: its rates go to the device, and the graph of the one before goes."""
+        """Another prefix: its rates go to the device, and the graph of the one before is let go."""
         self._replay = None
         freezeout, device = self._freezeout, x.device
-        self._prefix, self._from = freezeout.prefix, number
-        pieces = freezeout.schedule.segments(freezeout.total_steps)
-        self._until = next(b for _, a, b in pieces if a <= number < b)
+        self._from, self._until = number, freezeout.steady_until(number)
         rows = [freezeout.rates(s) for s in range(number, self._until)]
         self._table = torch.tensor(rows, dtype=torch.float32).to(device)
         self._row = torch.zeros(1, dtype=torch.int64, device=device)

@@ -18,7 +18,7 @@ from freezeout.stages.chain import Chain
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
 from freezeout.train.prefix import Prefix
-from freezeout.train.run_ahead import windows
+from freezeout.train.run_ahead import window_of
 from freezeout.train.step import Step
 
 
@@ -29,10 +29,25 @@ def stream_seed(seed: int, step: int) -> int:
 
 @dataclass(kw_only=True)
 class Training:
-    """A run in progress. `step` counts finished training steps; the rest of its state is in the parts.
+    """A network in training: everything that `train_epoch` needs.
 
-    fold: frozen stages run from prepared weights. run_ahead: steps whose frozen prefix may run as one batch.
-    graphs: captures the step, one graph a prefix; None trains eagerly.
+    Attributes:
+        chain: The network, on `device`.
+        optimizer: Over its parameters; its groups are those that `freezeout` made.
+        freezeout: Owns the number of the step and which stages are frozen.
+        source: The images and labels, on `device`.
+        clock: Runs while an epoch trains.
+        seed: Of the order of images, their augmentation and dropout.
+        batch_size: Images of a step.
+        augment: "crop_flip" or "none".
+        label_smoothing: Of the training loss, in [0, 1).
+        bf16: Whether forward passes run under autocast to bfloat16.
+        channels_last: Whether images are handed over in that memory format.
+        fold: Whether frozen stages run from prepared weights (see `freezeout.train.fold`).
+        run_ahead: Steps whose frozen prefix may run as one batch; 1 where the prefix is no pure function.
+        graphs: What captures the step, one graph a prefix; None trains eagerly.
+        compile_seconds: What compiling took before the first step.
+        loss_sum: Of the steps of the current epoch so far; float64, on the device.
     """
 
     chain: Chain
@@ -50,7 +65,7 @@ class Training:
     fold: bool = True
     run_ahead: int = 1
     graphs: Graphs | None = None
-    step: int = 0
+    compile_seconds: float = 0.0
     loss_sum: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,8 +76,13 @@ class Training:
         self.steps_per_epoch = self.source.sizes["train"] // self.batch_size
         # A network that was not cut runs as a whole: its frozen part leaves the graph by flags alone.
         stages = list(self.chain) if self.chain.executable else [self.chain]
-        bn = self.freezeout.bn
-        self.prefix = Prefix(stages, pure=bn == "eval", fold=self.fold, dtype=torch.bfloat16 if self.bf16 else None)
+        self.prefix = Prefix(
+            stages,
+            lambda: self.freezeout.prefix if self.chain.executable else 0,
+            pure=self.freezeout.bn == "eval",
+            fold=self.fold,
+            dtype=torch.bfloat16 if self.bf16 else None,
+        )
         self.run_ahead = self.run_ahead if self.prefix.pure and self.chain.executable else 1
         self.body = Step(
             stages=stages,
@@ -76,38 +96,53 @@ class Training:
         )
         self.captured = CapturedStep(self.body, self.freezeout, self.optimizer, self.graphs) if self.graphs else None
 
+    @property
+    def step(self) -> int:
+        """Finished training steps (while one is under way, that one is counted too)."""
+        return self.freezeout.steps_begun
+
     def images(self, images: Tensor) -> Tensor:
-        """uint8 (batch, 3, height, width) as the network takes them."""
+        """uint8 (batch, 3, height, width) as the network takes them: float32, normalised."""
         x = normalise(images, self.source.mean, self.source.std)
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:
-        """Train to the end of the current epoch or of the run; the mean training loss of the epoch's steps.
+        """Train to the end of the current epoch or of the run.
 
-        on_step: called after each step; when it returns True training stops there, and the result is None.
-        The clock runs inside: drawing the table, every step, freeze switches.
+        The clock runs inside: drawing the table of the epoch, every step, freeze switches.
+
+        Args:
+            on_step: Called after each step; when it returns True, training stops there.
+
+        Returns:
+            The mean training loss of the epoch's steps; None when `on_step` stopped it before the end.
         """
-        total, per_epoch = self.freezeout.total_steps, self.steps_per_epoch
-        epoch, done = divmod(self.step, per_epoch)
-        first, end = epoch * per_epoch, min(total, (epoch + 1) * per_epoch)
+        per_epoch = self.steps_per_epoch
+        number = self.step // per_epoch
+        epoch = range(number * per_epoch, min(self.freezeout.total_steps, (number + 1) * per_epoch))
         self.chain.train()
         self.clock.start()
         table = epoch_table(
-            self.seed, epoch, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment
+            self.seed, number, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment
         )
-        events = (s for s in self.freezeout.schedule.freeze_steps(total) if s is not None)
         # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
-        to_do = [w for w in windows(first, end, self.run_ahead, events) if w.stop > first + done]
-        rows = slice(to_do[0].start - first, end - first)
+        window = self.next_window(epoch)
+        rows = slice(window.start - epoch.start, len(epoch))
         batches = self._batches(Table(*(column[rows] for column in table)))
-        for window in to_do:
-            if not self.train_window(window, batches, on_step):
+        while self.train_window(window, batches, on_step):
+            if self.step == epoch.stop:
                 self.clock.stop()
-                return None
+                loss = self.loss_sum.item() / len(epoch)
+                self.loss_sum.zero_()
+                return loss
+            window = self.next_window(epoch)
         self.clock.stop()
-        loss = self.loss_sum.item() / (end - first)
-        self.loss_sum.zero_()
-        return loss
+        return None
+
+    def next_window(self, epoch: range) -> range:
+        """The window in which the next training step lies; `epoch` are the steps of its epoch."""
+        freezeout = self.freezeout
+        return window_of(self.step, epoch, self.run_ahead, freezeout.prefix_at, freezeout.steady_until)
 
     def _batches(self, table: Table) -> Iterator[tuple[Tensor, Tensor]]:
         """Images, as the network takes them, and labels of each row of `table`."""
@@ -120,16 +155,22 @@ class Training:
     def train_window(
         self, window: range, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[], bool]
     ) -> bool:
-        """The steps of `window` that are still to do; False if `on_step` stopped it in the middle of an epoch.
+        """Train the steps of `window` that are still to do.
 
-        batches: gives the images, as the network takes them, and the labels of each step of the window, in order.
+        Args:
+            window: Steps of one epoch under one prefix.
+            batches: Gives the images, as the network takes them, and the labels of each step of the window, in order.
+            on_step: Called after each step.
+
+        Returns:
+            False if `on_step` asked to stop in the middle of an epoch.
         """
         loaded: list[tuple[Tensor, Tensor]] = []
         ahead: Sequence[Tensor] = ()
         for row, step in enumerate(window):
             if step < self.step:
                 continue
-            self.clock.mark(step, self.freezeout.schedule.prefix(step, self.freezeout.total_steps))
+            self.clock.mark(step, self.freezeout.prefix_at(step))
             if not loaded:
                 loaded = list(islice(batches, len(window)))
                 self.clock.lap("input")
@@ -145,7 +186,6 @@ class Training:
                 self.captured(x, labels, step)
             else:
                 self.body(x, labels)
-            self.step += 1
             if on_step() and self.step % self.steps_per_epoch and self.step < self.freezeout.total_steps:
                 return False
         return True
@@ -153,6 +193,5 @@ class Training:
     def _begin_step(self) -> None:
         self.generator.manual_seed(stream_seed(self.seed, self.step))
         self.freezeout.step(set_rates=self.captured is None)
-        if self.chain.executable and self.freezeout.prefix > len(self.prefix):
-            self.prefix.grow(self.freezeout.prefix)
+        if self.prefix.grow():
             self.clock.lap("switch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,33 +11,54 @@ from freezeout.train.fold import prepare
 
 
 class Prefix:
-    """The first stages of a network, for inference alone. It grows and never shrinks, as frozen stages never thaw.
+    """The frozen stages at the front of a network, for inference alone. It grows and never shrinks.
 
-    pure: whether frozen stages are functions of their input alone (the strategy's bn is "eval"). If not, they run as
-    they are, in training mode, and only build no graph.
-    fold: prepare weights once (see `prepare`). dtype: what autocast computes in, or None.
-    templates: modules made by `prepare` beforehand, one a stage; they get the weights of the step that freezes it.
+    Args:
+        stages: Of the whole network, in running order.
+        frozen: How many of them are frozen now; never fewer than before.
+        pure: Whether frozen stages are functions of their input alone (the strategy's bn is "eval"). If not, they run
+            as they are, in training mode, and only build no graph.
+        fold: Prepare weights once (see `freezeout.train.fold`).
+        dtype: What autocast computes in, or None.
+
+    Attributes:
+        templates: Modules made by `prepared` beforehand, one per stage; they get the weights of the step that freezes
+            the stage. Empty unless stages are compiled.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], *, pure: bool, fold: bool, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        frozen: Callable[[], int],
+        *,
+        pure: bool,
+        fold: bool,
+        dtype: torch.dtype | None,
+    ) -> None:
         self.pure = pure
         self.templates: list[nn.Module] = []
         self._stages = list(stages)
+        self._frozen = frozen
         self._fold = fold and pure
         self._dtype = dtype
         self._ready: list[nn.Module] = []
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return self._frozen()
 
-    def grow(self, k: int) -> None:
-        """Take in the stages before `k`, which have just been frozen, with the weights that they have now."""
-        for i in range(len(self._ready), k):
+    def grow(self) -> bool:
+        """Take in the stages that have been frozen since, with the weights that they have now; whether there are any.
+
+        Called at the freeze event, so that its seconds are those of the switch and not of the forward pass.
+        """
+        new = range(len(self._ready), len(self))
+        for i in new:
             made = self.prepared(i)
             if self.templates:
                 self.templates[i].load_state_dict(made.state_dict())
                 made = self.templates[i]
             self._ready.append(made)
+        return len(new) > 0
 
     def prepared(self, i: int) -> nn.Module:
         """Stage `i` as it runs once it is frozen, with its weights of now."""
@@ -46,6 +67,7 @@ class Prefix:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Images (batch, 3, height, width) to the input of the first active stage. Call it under autocast, if any."""
+        self.grow()
         for stage in self._ready:
             x = stage(x)
         return x

@@ -1,32 +1,46 @@
 """Which coming steps share one run of the frozen prefix: pure arithmetic.
 
 A frozen prefix is a pure function of the images, so its forward pass over several coming batches can be one large
-batch: on a GPU the launches of small batches are what is wasted. A window is a range of steps; it starts at an
-absolute multiple of `size` or at a freeze event or at the start of an epoch, and ends before the next of these. So a
-resumed run meets the same windows, and computes the one it stopped in from its start again. Only those of full size
-run as one batch.
+batch: on a GPU the launches of small batches are what is wasted. A window is a range of steps. It starts at an absolute
+multiple of its size, at a freeze event or at the start of an epoch, and ends before the next of these. So a resumed run
+meets the same windows, and computes the one it stopped in from its start again. Only those of full size run as one
+batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Callable
 
 from freezeout.train.schema import WINDOWS
 
 SHARE = 8  # a window may hold one part in so many of the device's memory
 
 
-def windows(first: int, end: int, size: int, events: Iterable[int]) -> list[range]:
-    """The windows that cover steps first..end-1 of one epoch that begins at `first`. events: steps of freeze events."""
-    starts = {first, *(s for s in events if first < s < end), *range(-(-first // size) * size, end, size)}
-    cuts = [*sorted(s for s in starts if s < end), end]
-    return [range(a, b) for a, b in pairwise(cuts)]
+def window_of(
+    step: int, epoch: range, size: int, prefix_at: Callable[[int], int], steady_until: Callable[[int], int]
+) -> range:
+    """The window in which training step `step` lies.
+
+    Args:
+        step: A step of `epoch`.
+        epoch: The steps of the epoch, counted over the whole run.
+        size: Steps of a full window.
+        prefix_at: Frozen stages during a step; asked about `step` and the steps of its window before it.
+        steady_until: The first step after a step at which the prefix may change.
+    """
+    start = max(epoch.start, step - step % size)
+    while prefix_at(start) != prefix_at(step):
+        start += 1
+    return range(start, min(epoch.stop, start - start % size + size, steady_until(step)))
 
 
 def size_for(batch_bytes: int, memory: int) -> int:
-    """Steps of a window that fit into one part in SHARE of `memory` bytes, at `batch_bytes` a step.
+    """Steps of the largest window that fits into one part in SHARE of a device's memory; 1 where none does.
 
     A function of the network and the device model alone: a resumed run has the windows of the one that was stopped.
+
+    Args:
+        batch_bytes: Bytes that one step of the window holds.
+        memory: Bytes of the device.
     """
     return max((k for k in WINDOWS if k * batch_bytes * SHARE <= memory), default=1)

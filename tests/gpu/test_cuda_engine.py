@@ -55,7 +55,7 @@ def captures(monkeypatch) -> list[int]:
 
     def capture(step) -> None:
         real(step)
-        found.append(step._prefix)
+        found.append(step._freezeout.prefix)
 
     monkeypatch.setattr(CapturedStep, "_capture", capture)
     return found
