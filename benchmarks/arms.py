@@ -17,7 +17,7 @@ from freezeout.run.runner import begin, configure_torch
 from freezeout.schedule import lr_factor, progress
 from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer
-from freezeout.train.step import widened
+from freezeout.train.step import loss_input
 
 PLAIN = {"a": "plain loop", "b": "original's way", "c": "Composer's way"}
 OURS = {"d": "ours eager", "e": "ours compiled", "f": "ours captured"}
@@ -101,7 +101,7 @@ class Plain:
         bf16 = self.plan.config.machine.precision == "bf16"
         with torch.autocast(self.plan.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._forward(images.contiguous(memory_format=self.format))
-        loss = cross_entropy(widened(logits, bf16), labels)
+        loss = cross_entropy(loss_input(logits, bf16), labels)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

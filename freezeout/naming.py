@@ -6,6 +6,9 @@ only, but for PyYAML where the files of conf/ are read.
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
@@ -30,22 +33,86 @@ def options(group: str) -> list[str]:
 
 
 @cache
-def option_values(group: str, option: str) -> dict[str, Any]:
-    """The fields that the file of an option sets."""
+def option_file(path: Path) -> tuple[str | None, dict[str, Any]]:
+    """What an option's file of conf/ says: the schema that it fills in, and the values that it sets.
+
+    Values of the file that it takes its defaults from are among them; interpolations stay as they are written.
+    """
     import yaml
 
-    found = yaml.safe_load((folder("conf") / group / f"{option}.yaml").read_text(encoding="utf-8"))
-    return {key: value for key, value in found.items() if key != "defaults"}
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    schema: str | None = None
+    values: dict[str, Any] = {}
+    for entry in found.pop("defaults", []):
+        if not isinstance(entry, str) or entry == "_self_":
+            continue
+        if entry.startswith("/schema/"):
+            schema = entry.rpartition("/")[2].partition("@")[0]
+        elif (source := path.with_name(f"{entry}.yaml")).exists():
+            schema, values = option_file(source)
+    return schema, values | found
 
 
-@cache
-def schema_of(group: str, option: str) -> str | None:
-    """The name of the schema that an option fills in: `wide_resnet` for `wrn_10_1`."""
-    import yaml
+def option_of(group: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The option that a section of a configuration came from, and the fields that differ from it.
 
-    found = yaml.safe_load((folder("conf") / group / f"{option}.yaml").read_text(encoding="utf-8"))
-    chosen = [str(entry) for entry in found.get("defaults", []) if str(entry).startswith("/schema/")]
-    return chosen[0].rpartition("/")[2].partition("@")[0] if chosen else None
+    section: its `name` (that of its schema) and its fields. Where several options fit, the one with the fewest
+        differences; a name without an option of ours, with all fields, where none does.
+    """
+    name = str(section["name"])
+    given = {key: value for key, value in section.items() if key != "name"}
+    best = (name, given)
+    for option in options(group):
+        schema, values = option_file(folder("conf") / group / f"{option}.yaml")
+        if schema == name:
+            other = {k: v for k, v in given.items() if k not in values or not _same(v, values[k])}
+            if len(other) < len(best[1]) or (len(other) == len(best[1]) and best[0] == name):
+                best = (option, other)
+    return best
+
+
+def _same(value: Any, written: Any) -> bool:
+    """Whether a value is what a file says; an interpolation stands for a value that is named elsewhere."""
+    if isinstance(written, str) and written.startswith("${"):
+        return True
+    if isinstance(value, float):
+        try:
+            return value == float(written)  # YAML reads 1e-4 as text
+        except (TypeError, ValueError):
+            return False
+    return value == written
+
+
+def command(config: Mapping[str, Any]) -> str:
+    """The command that makes a run again, in a folder of the caller's: what differs from the defaults.
+
+    config: The run's configuration as plain data, as its record keeps it.
+    """
+    _, defaults = option_file(folder("conf") / "config.yaml")
+    words = []
+    for group, section in config.items():
+        if isinstance(section, Mapping) and "name" in section and group != "tracker":
+            option, other = option_of(group, section)
+            words.append(f"{group}={option}")
+            words += [f"{group}.{key}={_word(value)}" for key, value in other.items() if value not in (None, {}, [])]
+    for key, value in config.items():
+        if key != "out" and key in defaults and not isinstance(value, Mapping) and not _same(value, defaults[key]):
+            words.append(f"{key}={_word(value)}")
+    return shlex.join(["python", "-m", "freezeout", *words])
+
+
+def _word(value: Any) -> str:
+    """A value as Hydra's grammar takes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_word, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_word(item)}' for key, item in value.items())}}}"
+    text = str(value)
+    return text if re.fullmatch(r"[\w./:+-]+", text) else "'" + text.replace("'", "\\'") + "'"
 
 
 def name_of(table: dict[str, type], section: Any) -> str:
@@ -62,12 +129,10 @@ def network(section: dict[str, Any] | None) -> str | None:
     if not section:
         return None
     name = str(section.get("name"))
-    given = {key: value for key, value in section.items() if key != "name"}
-    for option in options("model"):
-        values = option_values("model", option)
-        if option != name and schema_of("model", option) == name and given == values:
-            return option
-    words = ", ".join(f"{key} {_number(value)}" for key, value in given.items() if value)
+    option, other = option_of("model", section)
+    if option != name and not other:
+        return option
+    words = ", ".join(f"{key} {_number(value)}" for key, value in section.items() if key != "name" and value)
     return f"{name} ({words})" if words else name
 
 

@@ -27,9 +27,9 @@ class Said:
 def freezeout(monkeypatch, capsys, tmp_path):
     """Run `python -m freezeout WORDS...` inside this process, in an empty folder, with the CPU and one thread."""
     from freezeout.__main__ import main
-    from freezeout.run import words
+    from freezeout.run import notes
 
-    words.say_once.cache_clear()
+    notes.say_once.cache_clear()
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str, quick: bool = True) -> Said:

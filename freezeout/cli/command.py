@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -48,17 +49,21 @@ def task(composed: DictConfig) -> str:
 def run(composed: DictConfig) -> tuple[str, bool]:
     """Check, train or resume one run: what it says of itself, and whether it is done."""
     config = configuration.parse(composed)
-    from freezeout.run import runner, tracking, words  # torch: only once the configuration has been checked
-    from freezeout.run.plan import make_plan
+    from freezeout.run import identity, record, runner, tracking  # torch: only once the configuration has been checked
+    from freezeout.run.resolve import make_plan
 
     plan = make_plan(config)
     if config.sweep is None:
         if note := configuration.unread(config, sys.argv[1:]):
             print(f"note: {note}", file=sys.stderr)
-        print(tracking.destination(config.tracker, plan.folder.parent.parent), file=sys.stderr)
-    record = runner.run(plan, config.sweep)
-    where = f", {plan.folder / 'record.json'}" if config.sweep is None and record["status"] == "done" else ""
-    return words.summary(plan, record) + where, record["status"] == "done"
+        print(tracking.destination(config.tracker, Path(config.out)), file=sys.stderr)
+    outcome = runner.run(plan, config.sweep)
+    line, done = record.summary(plan, outcome.record), outcome.record["status"] == "done"
+    if outcome.before:
+        line = f"done before: {line}" if done else f"before: {line}"
+    if config.sweep is None and done:
+        line += f", {identity.folder(plan) / 'record.json'}"
+    return line, done
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import torch
 
-from freezeout.run import profiling
+from freezeout.run import expected, identity, profiling
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 
@@ -43,8 +43,8 @@ def steps_of(plan: Plan) -> float:
 
     By counted FLOPs; where they cannot be counted a frozen stage saves nothing and evaluation is a third of a step.
     """
-    sizes = plan.source.sizes
-    epochs = plan.steps / (plan.full_steps / plan.config.epochs)
+    sizes = plan.outline.sizes
+    epochs = plan.steps / plan.steps_per_epoch
     images = epochs * sizes[plan.split] + sum(sizes.values())
     if not plan.costs:
         return plan.steps + images / plan.config.batch_size / 3
@@ -54,12 +54,12 @@ def steps_of(plan: Plan) -> float:
 
 
 def _key(plan: Plan) -> str:
-    return json.dumps(plan.conditions, sort_keys=True)
+    return json.dumps(identity.conditions(plan), sort_keys=True)
 
 
 def _step(plan: Plan) -> float:
     """Seconds of a training step with nothing frozen: from the stored profile where there is one, else timed now."""
-    return (plan.profile or profiling.climb(plan, STEPS, levels=1)).seconds[0]
+    return (expected.stored_profile(plan) or profiling.time_prefixes(plan, STEPS, levels=1)).seconds[0]
 
 
 def duration(seconds: float) -> str:

@@ -68,22 +68,23 @@ class Arms(Sweeper):
         if all(notes):  # where some arm reads t_0, the others are just its company
             print(*(f"note: {note}" for note in dict.fromkeys(notes)), sep="\n", file=sys.stderr)
         from freezeout.cli.forecast import forecast
-        from freezeout.run import plan, tracking  # torch: only once every job has been checked
+        from freezeout.run import identity, plan, resolve, tracking  # torch: only once every job has been checked
 
         plans: dict[str, plan.Plan] = {}
         distinct: list[Job] = []
         labels = []
         for job in jobs:
-            planned = plan.make_plan(job.config)
-            if planned.run_id in plans:
+            planned = resolve.make_plan(job.config)
+            run_id = identity.run_id(planned)
+            if run_id in plans:
                 continue
-            plans[planned.run_id] = planned
-            job.folder = planned.folder
+            plans[run_id] = planned
+            job.folder = identity.folder(planned)
             job.overrides.append(f"sweep={name}")
             distinct.append(job)
-            described = planned.described
+            described = planned.config_dict
             known_as = {"strategy": described["strategy"], "epochs": described["epochs"]}
-            labels.append({"run_id": planned.run_id, "seed": job.config.seed, "label": known_as})
+            labels.append({"run_id": run_id, "seed": job.config.seed, "label": known_as})
         tell_apart(distinct)
         root = distinct[0].folder.parent.parent
         try:
@@ -102,7 +103,7 @@ class Arms(Sweeper):
         )
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
-            if expected := forecast([p for p in plans.values() if p.folder in {job.folder for job in todo}]):
+            if expected := forecast([p for p in plans.values() if identity.folder(p) in {job.folder for job in todo}]):
                 print(expected, file=sys.stderr, flush=True)
             self.launch(todo)
         report_failures(distinct)

@@ -1,8 +1,4 @@
-"""A profile: seconds of a training step at each prefix, alone on this device. A minute or two times every schedule.
-
-A step's time depends on network, batch, precision, engine, device and prefix, and on neither strategy, t_0 nor seed; so
-one profile gives the seconds of any run of that network here. It is stored under a name made of just those.
-"""
+"""Times a training step at each prefix, alone on this device, and keeps the profile where every run finds it."""
 
 from __future__ import annotations
 
@@ -13,23 +9,24 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from freezeout import records
+from freezeout.run import identity
+from freezeout.run.assemble import assemble
 from freezeout.run.plan import Plan
 from freezeout.run.provenance import device_model
-from freezeout.run.runner import begin
-from freezeout.savings import cost
+from freezeout.savings import profile as profiles
+from freezeout.savings.profile import Profile
 from freezeout.schedule import Schedule
 from freezeout.strategies import Strategy
 from freezeout.train.captured import WORTH
 
 ROUNDS = 5
-STEPS = 50  # at most, of each prefix in each round
+STEPS = 50  # timed steps of each prefix in each round, at most
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
 BUDGET = 90.0  # seconds that a profile may take, about
 
 
 @dataclass(kw_only=True)
-class Stairs(Strategy):
+class EachPrefix(Strategy):
     """Not a user's strategy: one stage more is frozen every `each` steps, until `levels` prefixes have had theirs."""
 
     levels: int
@@ -43,40 +40,37 @@ class Stairs(Strategy):
 
 def measure(
     plan: Plan, *, rounds: int = ROUNDS, steps: int | None = None, say: Callable[[str], None] = print
-) -> cost.Profile:
-    """Time training steps at every prefix, all prefixes in each of `rounds` rounds, and store the medians.
+) -> Profile:
+    """Time training steps at every prefix, in each of several rounds, and keep the medians in the profile's file.
 
-    Interleaving keeps a drift of the machine's speed out of the ratios. steps: timed steps of each visit; by default
-    as many as fit into BUDGET, at least 3.
+    All prefixes are visited in every round, so that a drift of the machine's speed stays out of the ratios.
+
+    Args:
+        plan: Of any run of the network.
+        rounds: How often each prefix is timed.
+        steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
+        say: Told, in one line, where the profile lies.
     """
     if steps is None:
-        first = climb(plan, 3, levels=1).seconds[0]
+        first = time_prefixes(plan, 3, levels=1).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
-    steps = whole(plan, steps)
-    climbs: list[cost.Profile] = []
+    steps = whole_windows(plan, steps)
+    found: list[Profile] = []
     with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
         for _ in range(rounds):
-            climbs.append(climb(plan, steps, say=bar.update))
-    profile = median(climbs)
-    times = zip(*(one.seconds for one in climbs), strict=True)
-    document = {
-        "conditions": plan.conditions,
-        "device": {"type": plan.device.type, "model": device_model(plan.device)},
-        "stages": plan.stages,
-        "rounds": rounds,
-        "steps": steps,
-        "seconds": profile.seconds,
-        "switches": profile.switches,
-        "spread": [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)],
-    }
-    records.write_json_atomic(plan.profile_path, document)
-    say(f"profile: {plan.profile_path} ({rounds} rounds of {steps} steps at each of {plan.stages} prefixes)")
+            found.append(time_prefixes(plan, steps, on_prefix=bar.update))
+    profile = dataclasses.replace(median(found), device=device_model(plan.device), conditions=identity.conditions(plan))
+    times = zip(*(one.seconds for one in found), strict=True)
+    spread = [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)]
+    path = identity.profile_path(plan)
+    profiles.write(path, profile, rounds=rounds, steps=steps, spread=spread)
+    say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} prefixes)")
     return profile
 
 
-def median(climbs: Sequence[cost.Profile]) -> cost.Profile:
-    """Of each prefix the median over several climbs."""
-    return cost.Profile(medians([c.seconds for c in climbs]), medians([c.switches for c in climbs]))
+def median(found: Sequence[Profile]) -> Profile:
+    """Of each prefix the median over several profiles."""
+    return Profile(medians([one.seconds for one in found]), medians([one.switches for one in found]))
 
 
 def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
@@ -84,29 +78,31 @@ def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
-def windowed(plan: Plan, steps: int) -> int:
-    """`steps` rounded up to whole windows of a run-ahead."""
+def whole_windows(plan: Plan, steps: int) -> int:
+    """`steps` rounded up to whole windows of a run-ahead, and to as many as a CUDA graph is captured for."""
+    steps = max(steps, WORTH if plan.capture else 1)
     return -(-steps // plan.run_ahead) * plan.run_ahead
 
 
-def whole(plan: Plan, steps: int) -> int:
-    """`steps` rounded up to whole windows, and to as many as a CUDA graph is captured for."""
-    return windowed(plan, max(steps, WORTH if plan.capture else 1))
+def time_prefixes(
+    plan: Plan, steps: int, *, levels: int | None = None, on_prefix: Callable[[], object] = lambda: None
+) -> Profile:
+    """Seconds of a training step at each prefix, of each the mean of `steps` steps.
 
+    One training that freezes as it goes, so that compiling and setting up are paid once. The first WARM_UP steps of
+    each prefix are left out. Both numbers of steps are rounded up to whole windows.
 
-def climb(
-    plan: Plan, steps: int, *, levels: int | None = None, say: Callable[[], object] = lambda: None
-) -> cost.Profile:
-    """Seconds of a training step at the first `levels` prefixes (all unless said): of each the mean of `steps` steps.
-
-    One training that freezes as it goes, so that compiling and setting up are paid once; the first WARM_UP steps of
-    each prefix are left out. Both are rounded up, see `whole`. say: called after each prefix.
+    Args:
+        plan: Of any run of the network.
+        steps: Timed steps of each prefix.
+        levels: How many prefixes are timed, from 0 on; all unless given.
+        on_prefix: Called after each prefix.
     """
-    warm_up, steps = windowed(plan, WARM_UP), whole(plan, steps)
+    warm_up = -(-WARM_UP // plan.run_ahead) * plan.run_ahead
+    steps = whole_windows(plan, steps)
     each = warm_up + steps
     levels = plan.stages if levels is None else levels
-    stairs = Stairs(levels=levels, each=each)
-    training = begin(dataclasses.replace(plan, strategy=stairs, steps=levels * each)).training
+    training = assemble(dataclasses.replace(plan, strategy=EachPrefix(levels=levels, each=each), steps=levels * each))
     clock = training.clock
     seconds: list[float] = []
     switches: list[float] = []
@@ -121,9 +117,9 @@ def climb(
             clock.stop()
             seconds.append(clock.seconds / steps)
             clock.blocks.clear()
-            say()
+            on_prefix()
         return False
 
     while training.step < levels * each:
         training.train_epoch(on_step)
-    return cost.Profile(seconds, switches)
+    return Profile(seconds, switches)

@@ -56,39 +56,6 @@ def predicted_saving(
     return 1.0 - run_cost(costs, schedule, total_steps) / (steps * step_cost(costs, 0))
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What training takes on one device, alone on it.
-
-    seconds[k]: of a training step with k stages frozen. switches[k]: once, of freezing stage k - 1; () if not timed.
-    """
-
-    seconds: Sequence[float]
-    switches: Sequence[float] = ()
-
-    def switched(self, prefix: int) -> float:
-        """Seconds of all switches on the way to `prefix` frozen stages."""
-        return sum(self.switches[1 : prefix + 1])
-
-
-def profiled_seconds(profile: Profile, schedule: Schedule, total_steps: int) -> float:
-    """A run's training seconds from a profile.
-
-    Raises ValueError when the profile is of a network with another number of stages than the schedule's.
-    """
-    n, segments = len(profile.seconds), schedule.segments(total_steps)
-    if n != len(schedule.freeze):
-        raise ValueError(f"a profile of {n} prefixes and a schedule for {len(schedule.freeze)} stages")
-    stepping = sum((end - start) * profile.seconds[prefix] for prefix, start, end in segments)
-    return stepping + profile.switched(segments[-1][0])
-
-
-def profiled_saving(profile: Profile, schedule: Schedule, total_steps: int, baseline_steps: int | None = None) -> float:
-    """1 - profiled seconds / those of a baseline of `baseline_steps` steps (as many as the run unless said)."""
-    steps = total_steps if baseline_steps is None else baseline_steps
-    return 1.0 - profiled_seconds(profile, schedule, total_steps) / (steps * profile.seconds[0])
-
-
 def estimated_saving(growth: int, layers_per_block: int, t_0: float, how_scale: str) -> float:
     """The paper's estimate for a DenseNet-BC, as its released code computes it: a fraction, not a measurement.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,22 @@ from freezeout.records import replacing
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
+    """Replace the file at `path` by `state`. Raises OSError where it cannot be written; the old file then stays."""
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:
+            # torch's writer reports every failure of the disk as a broken assertion of its own archive format.
+            if "inline_container" in str(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+            raise
 
 
 def load(path: Path, run_id: str, device: torch.device) -> dict[str, Any] | None:
-    """The state saved at `path`, or None when there is none.
+    """The state saved at `path`, its tensors on `device`; None when there is none.
 
-    Raises ValueError when it is unreadable or belongs to another run.
+    Raises:
+        ValueError: It is unreadable or belongs to another run.
     """
     if not path.exists():
         return None

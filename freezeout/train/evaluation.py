@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from freezeout.data.source import eval_order
 from freezeout.train.loop import Training
-from freezeout.train.step import widened
+from freezeout.train.step import loss_input
 
 BATCH = 500
 
@@ -37,7 +37,7 @@ def evaluate(training: Training, split: str) -> Evaluation:
         # Compiling for batches of other sizes, in another mode, would cost more than it gives.
         with training.body.autocast(), torch.compiler.set_stance("force_eager"):
             logits = training.chain(training.images(images))
-        logits = widened(logits, training.bf16)
+        logits = loss_input(logits, training.bf16)
         predicted = logits.argmax(1)
         loss += cross_entropy(logits, labels, reduction="sum")
         wrong += (predicted != labels).sum()

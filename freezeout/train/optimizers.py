@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from torch.optim import SGD, AdamW, Optimizer
+from typing import Any
+
+from torch import optim
 
 from freezeout.stages.chain import Chain
-from freezeout.train.schema import AdamW as AdamWFields
-from freezeout.train.schema import Sgd as SgdFields
+from freezeout.train.schema import AdamW, Sgd
 
 
-def make_optimizer(fields: SgdFields | AdamWFields, chain: Chain, *, capture: bool = False) -> Optimizer:
-    """One kernel a group instead of several a parameter; on CUDA the one kind that reads its rate on the device."""
-    if isinstance(fields, SgdFields):
-        return SGD(
-            chain.parameters(),
+def make_optimizer(fields: Any, chain: Chain, *, capture: bool = False) -> optim.Optimizer:
+    """The optimizer of a network: one fused kernel per group instead of several per parameter.
+
+    Args:
+        fields: An instance of one of `freezeout.train.schema.OPTIMIZERS`.
+        chain: The network, on its device.
+        capture: Whether steps are captured in CUDA graphs, so that all of the optimizer's state lies on the device.
+
+    Raises:
+        ValueError: The fields are of no optimizer that is known here.
+    """
+    parameters = chain.parameters()
+    if isinstance(fields, Sgd):
+        return optim.SGD(
+            parameters,
             lr=fields.lr,
             momentum=fields.momentum,
             nesterov=fields.nesterov,
             weight_decay=fields.weight_decay,
             fused=True,
         )
-    return AdamW(
-        chain.parameters(),
-        lr=fields.lr,
-        betas=(fields.beta1, fields.beta2),
-        weight_decay=fields.weight_decay,
-        fused=True,
-        capturable=capture,
-    )
+    if isinstance(fields, AdamW):
+        return optim.AdamW(
+            parameters,
+            lr=fields.lr,
+            betas=(fields.beta1, fields.beta2),
+            weight_decay=fields.weight_decay,
+            fused=True,
+            capturable=capture,
+        )
+    raise ValueError(f"optimizer={type(fields).__name__}: there is no such optimizer; there are sgd and adamw")

@@ -49,7 +49,7 @@ class Step:
         with self.autocast():
             for stage in self.stages[len(self.prefix) :]:
                 x = stage(x)
-        loss = cross_entropy(widened(x, self.bf16), labels, label_smoothing=self.label_smoothing)
+        loss = cross_entropy(loss_input(x, self.bf16), labels, label_smoothing=self.label_smoothing)
         self.lap("forward")
         loss.backward()
         self.lap("backward")
@@ -59,6 +59,6 @@ class Step:
         self.lap("optimizer")
 
 
-def widened(logits: Tensor, bf16: bool) -> Tensor:
+def loss_input(logits: Tensor, bf16: bool) -> Tensor:
     """Losses are sums that bfloat16 is too short for; float64 stays what it is."""
     return logits.float() if bf16 else logits

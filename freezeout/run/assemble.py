@@ -1,0 +1,76 @@
+"""From a plan to what trains: torch's settings, network, optimizer, FreezeOut and Training, put together."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from freezeout.freeze import FreezeOut
+from freezeout.run.config import ConfigError
+from freezeout.run.plan import Plan
+from freezeout.train.captured import CudaGraphs
+from freezeout.train.clock import device_clock
+from freezeout.train.compiled import compile_stages
+from freezeout.train.loop import Training
+from freezeout.train.malloc import keep_pages
+from freezeout.train.optimizers import make_optimizer
+
+
+def assemble(plan: Plan) -> Training:
+    """A run before its first step, its stages compiled where the configuration asks for that.
+
+    Raises:
+        ConfigError: The network does not fit into memory or cannot be built.
+    """
+    try:
+        return _assemble(plan)
+    except (RuntimeError, MemoryError) as error:
+        raise ConfigError(f"model: {next(iter(str(error).splitlines()), type(error).__name__)}") from error
+
+
+def _assemble(plan: Plan) -> Training:
+    config, machine = plan.config, plan.config.machine
+    configure_torch(plan)
+    chain = plan.build().to(plan.device)
+    if machine.channels_last:
+        chain = chain.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(config.optimizer, chain, capture=plan.capture)
+    training = Training(
+        chain=chain,
+        optimizer=optimizer,
+        freezeout=FreezeOut(chain, optimizer, plan.applied, plan.steps, warmup=config.optimizer.warmup),
+        source=plan.source.to(plan.device),
+        clock=device_clock(plan.device),
+        device=plan.device,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        augment=config.augment.kind,
+        label_smoothing=config.label_smoothing,
+        bf16=machine.precision == "bf16",
+        channels_last=machine.channels_last,
+        fold=machine.fold,
+        run_ahead=plan.run_ahead,
+        graphs=CudaGraphs(plan.device) if plan.capture else None,
+    )
+    if machine.compile:
+        began = time.perf_counter()
+        images = torch.zeros(config.batch_size, 3, *plan.outline.image, dtype=torch.uint8, device=plan.device)
+        compile_stages(training.body, training.images(images), ahead=training.run_ahead)
+        training.compile_seconds = time.perf_counter() - began
+    return training
+
+
+def configure_torch(plan: Plan) -> None:
+    """Torch's settings of the whole process, as the machine's configuration says."""
+    machine = plan.config.machine
+    torch.set_num_threads(plan.threads)
+    if plan.device.type == "cpu":
+        keep_pages()
+    else:
+        precision = "tf32" if machine.precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = precision
+        torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = not machine.deterministic
+        torch.cuda.reset_peak_memory_stats(plan.device)
+    torch.use_deterministic_algorithms(machine.deterministic)

@@ -1,0 +1,114 @@
+"""What names a run: everything that changes its result or its seconds, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freezeout import models, records
+from freezeout.naming import name_of
+from freezeout.run.plan import Plan
+from freezeout.run.provenance import device_model
+from freezeout.strategies import STRATEGIES
+
+# Fields of a configuration that do not enter a run's name by themselves, each with the reason. Every other field does.
+EXEMPT = {
+    "dataset": "the fingerprint of its pixels, labels and split stands for it",
+    "strategy": "named as it is followed",
+    "t_0": "in the fields of the strategies that read it",
+    "epochs": "in the number of steps",
+    "seed": "a replicate lies beside the others, under the same name",
+    "tracker": "a window on the run",
+    "out": "where the record lies",
+    "data_dir": "where data lie",
+    "sweep": "who asked for the run",
+    "sweeps": "who asked for the run",
+    "machine.device": "the device's model stands for it",
+    "machine.threads": "counts on a CPU only, where float32 sums depend on it",
+    "machine.deterministic": "counts on CUDA only: a CPU run is repeatable anyway",
+}
+
+
+def machine(plan: Plan) -> dict[str, Any]:
+    """Where and how the steps are executed, with what was left to the program (null) resolved."""
+    found = dataclasses.asdict(plan.config.machine)
+    found |= {"device": device_model(plan.device), "run_ahead": plan.run_ahead, "capture": plan.capture}
+    if plan.device.type == "cpu":
+        found["threads"] = plan.threads
+        del found["deterministic"]
+    else:
+        del found["threads"]
+    return found
+
+
+def setting(plan: Plan) -> dict[str, Any]:
+    """What runs must have in common to be compared: everything that names them but strategy, steps and seed."""
+    found = {k: v for k, v in plan.config_dict.items() if k not in EXEMPT}
+    model = dict(found["model"])
+    if model["name"] == "python":
+        model["source"] = source_hash(model["target"])
+    augment = {k: v for k, v in found["augment"].items() if k not in ("name", "kind")}
+    return {
+        **found,
+        "model": model,
+        "data": plan.source.fingerprint,
+        "augment": plan.config.augment.kind,
+        **{f"augment_{k}": v for k, v in augment.items()},
+        "machine": machine(plan),
+    }
+
+
+def effective(plan: Plan) -> dict[str, Any]:
+    """The effective configuration of a run: what its name is the hash of."""
+    strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
+    return {**setting(plan), "strategy": strategy, "steps": plan.steps}
+
+
+def conditions(plan: Plan) -> dict[str, Any]:
+    """Everything that the seconds of a training step depend on, but for the prefix: what names a profile."""
+    return {
+        "model": plan.config_dict["model"],
+        "classes": plan.outline.classes,
+        "image": list(plan.outline.image),
+        "batch_size": plan.config.batch_size,
+        "augment": plan.config.augment.kind,
+        "optimizer": plan.config_dict["optimizer"]["name"],
+        "machine": machine(plan) | {"threads": plan.threads},
+        "torch": torch.__version__,
+    }
+
+
+def profile_path(plan: Plan) -> Path:
+    """Where the profile of this network on this machine lies, if it has been measured."""
+    return Path(plan.config.out) / "profiles" / f"{records.digest(conditions(plan))}.json"
+
+
+def name(plan: Plan) -> str:
+    """Twelve hex digits: the name that all replicates of the run share."""
+    return records.digest(effective(plan))
+
+
+def setting_id(plan: Plan) -> str:
+    """Twelve hex digits of the setting: runs with the same ones may be compared."""
+    return records.digest(setting(plan))
+
+
+def run_id(plan: Plan) -> str:
+    return records.run_id(name(plan), plan.config.seed)
+
+
+def folder(plan: Plan) -> Path:
+    """The run's own folder."""
+    return records.run_folder(Path(plan.config.out), name(plan), plan.config.seed)
+
+
+def source_hash(target: str) -> str | None:
+    """A hash of the file that holds a network of the user's own: editing it makes other runs."""
+    module = models.import_target("model.target", target)
+    file = inspect.getsourcefile(module)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None

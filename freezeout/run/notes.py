@@ -1,0 +1,38 @@
+"""What a run warns of before its first step, each line once in a process: the runs of a sweep share most of them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+from freezeout.naming import network
+from freezeout.run.plan import Plan
+from freezeout.train.loop import Training
+
+# A scaled rate is base / t_i: on a stage that trains for few steps it is large and has no time to come down.
+FEW_STEPS = 20
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Print a line on stderr, unless this process has printed it before."""
+    print(line, file=sys.stderr)
+
+
+def notes(plan: Plan, training: Training) -> list[str]:
+    """What the user should know of a run before it starts, one line each."""
+    found = []
+    freezeout, base = training.freezeout, plan.config.optimizer.lr
+    steps = freezeout.schedule.freeze_step(0, freezeout.total_steps)
+    if freezeout.schedule.scaled and steps is not None and steps < FEW_STEPS:
+        rate = base * freezeout.schedule.factors(0, freezeout.total_steps)[0]
+        found.append(
+            f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
+            f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
+        )
+    if not training.chain.executable:
+        found.append(
+            f"note: {network(plan.config_dict['model'])} could not be traced: its {len(training.chain)} stages are an "
+            "ordered partition of its parameters, frozen by flags alone, without a predicted saving"
+        )
+    return found

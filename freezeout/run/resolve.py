@@ -1,0 +1,93 @@
+"""A configuration resolved on this machine: device, data's outline, network's costs and number of steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import torch
+
+from freezeout.data.schema import Outline
+from freezeout.run import expected
+from freezeout.run.config import Config, ConfigError, describe
+from freezeout.run.plan import Plan, build_model, load_data
+from freezeout.savings import flops
+
+_counts: dict[str, tuple[int, flops.Counts | None]] = {}
+
+
+def make_plan(config: Config) -> Plan:
+    """Resolve a checked configuration.
+
+    Data whose outline the configuration tells are not read yet.
+
+    Raises:
+        ConfigError: In one line, for what cannot be run here.
+    """
+    try:
+        return _make_plan(config)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    except (RuntimeError, MemoryError, OverflowError) as error:  # sizes that torch cannot make
+        raise ConfigError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
+
+
+def _make_plan(config: Config) -> Plan:
+    device = choose_device(config.machine.device)
+    if config.machine.precision == "tf32" and device.type == "cpu":
+        raise ConfigError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+    if config.machine.capture and device.type == "cpu":
+        raise ConfigError("machine.capture=true: a CPU has no CUDA graphs; leave it null or false")
+    config_dict = describe(config)
+    outline = outline_of(config_dict["dataset"]["name"], config.dataset)
+    train = outline.sizes["train"]
+    if train < config.batch_size:
+        raise ConfigError(
+            f"batch_size={config.batch_size} is larger than the training set of {train} images: choose a smaller one"
+        )
+    stages, counts = counted(config_dict["model"]["name"], config.model, outline, config.batch_size)
+    plan = Plan(
+        config=config,
+        config_dict=config_dict,
+        device=device,
+        threads=config.machine.threads or len(os.sched_getaffinity(0)),
+        outline=outline,
+        strategy=config.strategy.followed(),
+        steps=0,
+        stages=stages,
+        counts=counts,
+    )
+    plan.steps = full = plan.full_steps
+    plan.steps = config.strategy.steps(full, expected.best_saving(expected.saving(plan, full)))
+    return plan
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of machine.device=auto, cpu or cuda. Raises ConfigError for cuda where there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("machine=cuda: torch sees no CUDA device here; choose machine=auto or machine=cpu")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def outline_of(name: str, fields: Any) -> Outline:
+    """Classes, image size and split sizes of a data set; it is read only where its fields do not tell."""
+    if (known := getattr(fields, "outline", None)) is not None:
+        return known
+    source = load_data(name, fields)
+    return Outline(source.classes, source.image, source.sizes)
+
+
+def counted(name: str, fields: Any, outline: Outline, batch_size: int) -> tuple[int, flops.Counts | None]:
+    """How many stages the network has, and what a batch costs (None where the stages cannot be run one by one).
+
+    Counted once for each network, size and batch.
+    """
+    key = json.dumps([name, dataclasses.asdict(fields), outline.classes, outline.image, batch_size], sort_keys=True)
+    if key not in _counts:
+        with torch.random.fork_rng():
+            chain = build_model(name, fields, outline)
+        shape = (batch_size, 3, *outline.image)
+        _counts[key] = len(chain), flops.count(chain, shape) if chain.executable else None
+    return _counts[key]

@@ -1,0 +1,94 @@
+"""A profile: seconds of a training step at each prefix, timed alone on one device; what a schedule then saves there.
+
+A step's time depends on network, batch, precision, engine, device and prefix, and on neither strategy, t_0 nor seed: so
+one profile times every schedule of that network. Its file is written by `freezeout.run.profiling` and read here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freezeout.records import write_json_atomic
+from freezeout.schedule import Schedule
+
+MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What training takes on one device, alone on it.
+
+    Attributes:
+        seconds: seconds[k] of a training step with k stages frozen; one entry per stage, as the last never freezes.
+        switches: switches[k] seconds, once, of freezing stage k - 1; () if they were not timed.
+        device: Model of the device, as records name it.
+        conditions: What else the seconds depend on: network, classes, image size, batch, augmentation, optimizer, ...
+    """
+
+    seconds: Sequence[float]
+    switches: Sequence[float] = ()
+    device: str = ""
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+
+    def switched(self, prefix: int) -> float:
+        """Seconds of all switches on the way to `prefix` frozen stages."""
+        return sum(self.switches[1 : prefix + 1])
+
+
+def write(path: Path, profile: Profile, **how: Any) -> None:
+    """Write a profile to its file; how: whatever else is worth knowing of its making (rounds, steps, spread)."""
+    document = {
+        "conditions": dict(profile.conditions),
+        "device": {"model": profile.device},
+        "stages": len(profile.seconds),
+        "seconds": list(profile.seconds),
+        "switches": list(profile.switches),
+        **how,
+    }
+    write_json_atomic(path, document)
+
+
+def read(path: Path) -> Profile:
+    """The profile in a file.
+
+    Raises:
+        ValueError: In one line that begins with the path: there is no such file, or it holds no profile.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: there is no such file; {MADE_BY}") from error
+    except (ValueError, OSError) as error:
+        said = getattr(error, "strerror", None) or "it is no JSON"
+        raise ValueError(f"{path}: cannot be read ({said}); {MADE_BY}") from error
+    try:
+        seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
+        profile = Profile(seconds, switches, found["device"]["model"], dict(found["conditions"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: is no profile (no {error}); {MADE_BY}") from error
+    if not seconds or not all(0 < s < float("inf") for s in seconds):
+        raise ValueError(f"{path}: has no seconds above 0 at every prefix; {MADE_BY}")
+    return profile
+
+
+def profiled_seconds(profile: Profile, schedule: Schedule, total_steps: int) -> float:
+    """Training seconds of a run of `total_steps` steps, from a profile.
+
+    Raises:
+        ValueError: The profile is of a network with another number of stages than the schedule's.
+    """
+    n, segments = len(profile.seconds), schedule.segments(total_steps)
+    if n != len(schedule.freeze):
+        raise ValueError(f"a profile of {n} prefixes and a schedule for {len(schedule.freeze)} stages")
+    stepping = sum((end - start) * profile.seconds[prefix] for prefix, start, end in segments)
+    return stepping + profile.switched(segments[-1][0])
+
+
+def profiled_saving(profile: Profile, schedule: Schedule, total_steps: int, baseline_steps: int | None = None) -> float:
+    """1 - profiled seconds / those of a baseline of `baseline_steps` steps (as many as the run's unless given)."""
+    steps = total_steps if baseline_steps is None else baseline_steps
+    return 1.0 - profiled_seconds(profile, schedule, total_steps) / (steps * profile.seconds[0])
