@@ -10,14 +10,13 @@ import dataclasses
 import re
 import textwrap
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from freezeout.checks import check_at_least, check_share
+from freezeout.checks import check_at_least, check_share, nearest
 from freezeout.compat import check_compat
 from freezeout.data.schema import DATASETS, Augment
 from freezeout.models.schema import MODELS
@@ -181,12 +180,6 @@ def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = 
             for choice in choices:
                 if choice in ("", "null") or (choice not in options(key) and not searchpath):
                     raise ConfigError(f"{key}={choice}: unknown{nearest(choice, options(key))}")
-
-
-def nearest(given: str, allowed: list[str]) -> str:
-    close = get_close_matches(given, allowed, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]}?" if close else "."
-    return f"{guess} There are: {', '.join(allowed)}"
 
 
 def describe(config: Config) -> dict[str, Any]:
