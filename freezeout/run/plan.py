@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from freezeout import compat, data, models, records
+from freezeout import compat, data, imports, models, records
 from freezeout.data.source import Source
 from freezeout.models.schema import DenseNetBC
 from freezeout.run.config import Config, ConfigError, describe
@@ -269,6 +269,6 @@ def counted(config: Config, described: dict[str, Any], source: Source) -> tuple[
 
 def _source_hash(target: str) -> str | None:
     """A hash of the file that holds a network of the user's own: editing it makes other runs."""
-    module = models.import_target("model.target", target)
+    module = imports.find_module("model.target", target)
     file = inspect.getsourcefile(module)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None
