@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -105,10 +104,3 @@ def lookup(key: str, table: Mapping[str, T], name: str) -> T:
     if name not in table:
         raise ValueError(f"{key}={name}: unknown{nearest(name, table)}")
     return table[name]
-
-
-def raised(error: BaseException, module: str) -> str:
-    """What code of the user's own raised, in one line: its type, its first line and the last line run in `module`."""
-    lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
-    what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-    return f"{what} (in its line {lines[-1]})" if lines else what

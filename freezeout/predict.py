@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from freezeout import compat
-from freezeout.data.schema import Synthetic
+from freezeout.data.schema import Outline, Synthetic
 from freezeout.naming import folder, name_of
 from freezeout.run import config as configuration
 from freezeout.run.config import TABLES, Config, ConfigError, describe
@@ -39,15 +39,13 @@ def composed(overrides: list[str]) -> Config:
         return configuration.parse(compose("config", overrides))
 
 
-def outline(config: Config) -> tuple[int, tuple[int, int], int]:
-    """Classes, (height, width) and number of training images; read from the data only where its fields do not say."""
-    known = getattr(config.dataset, "outline", None)
-    if known is not None:
-        return known
+def outline(config: Config) -> Outline:
+    """Classes, image size and number of images; read from the data only where its fields do not say."""
+    if config.dataset.outline is not None:
+        return config.dataset.outline
     from freezeout.run.plan import load_data
 
-    source = load_data(name_of(TABLES["dataset"], config.dataset), config.dataset)
-    return source.classes, source.image, source.sizes["train"]
+    return load_data(name_of(TABLES["dataset"], config.dataset), config.dataset).outline
 
 
 @dataclasses.dataclass
@@ -178,7 +176,8 @@ def draw(schedule: Schedule, base: float, title: str, out: Path) -> Path:
 
 def predict(overrides: list[str], stages: int | None, out: Path, measure: bool) -> None:
     config = composed(overrides)
-    classes, image, train = outline(config)
+    classes, image, sizes = outline(config)
+    train = sizes["train"]
     steps = config.epochs * (train // config.batch_size)
     if steps < 1:
         raise ConfigError(f"batch_size={config.batch_size} is larger than the training set of {train} images")
