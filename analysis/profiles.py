@@ -17,7 +17,7 @@ import pandas as pd
 
 from freezeout.naming import network
 from freezeout.records import digest
-from freezeout.savings import cost
+from freezeout.savings import profile as timed
 
 MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
@@ -35,7 +35,7 @@ class Profile:
     """What training steps took, alone on `device`, under `conditions`."""
 
     device: str
-    times: cost.Profile
+    times: timed.Profile
     conditions: dict[str, Any]
 
 
@@ -63,7 +63,7 @@ def read_profile(path: Path) -> Profile:
     try:
         conditions = {key: found["conditions"][key] for key in CONDITIONS}
         seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
-        profile = Profile(found["device"]["model"], cost.Profile(seconds, switches), conditions)
+        profile = Profile(found["device"]["model"], timed.Profile(seconds, switches), conditions)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"--profile {path}: is no profile (no {error}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):

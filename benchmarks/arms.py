@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.settings import Frozen, with_machine
 from freezeout.data.augment import crop_flip, epoch_table, normalise
+from freezeout.run.assemble import assemble, configure_torch
 from freezeout.run.plan import Plan
-from freezeout.run.runner import begin, configure_torch
 from freezeout.schedule import lr_factor, progress
 from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer
@@ -123,7 +123,7 @@ class Ours:
     def __init__(self, key: str, plan: Plan, prefix: int) -> None:
         plan = with_machine(plan, **MACHINE[key])
         plan.strategy = Frozen(prefix=prefix)  # `with_machine` made a copy
-        self.training = begin(plan).training
+        self.training = assemble(plan)
         self.chain = self.training.chain
 
     def freeze(self, prefix: int) -> None:

@@ -13,10 +13,10 @@ from benchmarks.ideal import ClockedStages, ideal_saving
 from benchmarks.ideal_gpu import ProfiledStages
 from benchmarks.settings import Setting, plan_of, with_machine
 from benchmarks.steps import shuffled, spread
+from freezeout.run.assemble import assemble
 from freezeout.run.plan import Plan
-from freezeout.run.profiling import climb, median, medians
-from freezeout.run.runner import begin
-from freezeout.savings import cost
+from freezeout.run.profiling import median, medians, time_prefixes
+from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOut, Strategy
 from freezeout.train.loop import Training
@@ -69,7 +69,7 @@ def whole_runs(plan: Plan, each: int) -> dict[str, Seconds]:
     Side by side, so that a drift of the machine's speed falls on all alike. On a GPU: extrapolated to 100 epochs.
     """
     forget(plan.device)
-    runs = {name: begin(dataclasses.replace(plan, strategy=s)).training for name, s in STRATEGIES.items()}
+    runs = {name: assemble(dataclasses.replace(plan, strategy=s)) for name, s in STRATEGIES.items()}
     seconds = dict.fromkeys(runs, 0.0)
     turn = 0
     while any(training.step < plan.steps for training in runs.values()):
@@ -107,7 +107,7 @@ class Savings:
         self._runs: dict[str, list[Seconds]] = {name: [] for name in STRATEGIES}
         self._shares: list[list[float]] = []
         self._handed_on: list[list[float]] = []
-        self._profile: list[cost.Profile] = []
+        self._profile: list[Profile] = []
 
     def round(self) -> None:
         """Each strategy once, each stage by itself, and a step at each prefix."""
@@ -120,7 +120,7 @@ class Savings:
         self._shares.append([seconds / step for seconds in own])
         self._handed_on.append([seconds / step for seconds in self._stages.handed_on()])
         forget(self._plan.device)
-        self._profile.append(climb(self._plan, self._setting.profile_steps))
+        self._profile.append(time_prefixes(self._plan, self._setting.profile_steps))
 
     def summary(self) -> dict[str, Any]:
         """Shares of the baseline's seconds, each a spread over the rounds; `profiled` is one number, of medians."""
@@ -141,7 +141,7 @@ class Savings:
                 "ideal_rounds": spread([ideal_saving(s, schedule, steps) for s in self._shares]),
                 "realised": realised,
                 "of_ideal": realised["median"] / ideal if ideal else None,
-                "profiled": cost.profiled_saving(profile, schedule, steps),
+                "profiled": profiled_saving(profile, schedule, steps),
                 "switches": spread([run.switches / run.total for run in self._runs[name]]),
                 "seconds": spread([run.total for run in self._runs[name]]),
             }

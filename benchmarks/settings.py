@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from freezeout.predict import composed
-from freezeout.run.config import describe
-from freezeout.run.plan import Plan, make_plan
+from freezeout.run.config import compose_all, describe
+from freezeout.run.plan import Plan
+from freezeout.run.resolve import make_plan
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, Strategy
 
@@ -120,11 +120,11 @@ def plan_of(setting: Setting, network: str, *, epoch: int, steps: int) -> Plan:
         "machine.precision": setting.precision,
         "machine.threads": "null" if setting.threads is None else setting.threads,
     }
-    plan = make_plan(composed([f"{key}={value}" for key, value in words.items()]))
-    return dataclasses.replace(plan, strategy=Baseline(), steps=steps, full_steps=steps)
+    (config,) = compose_all([f"{key}={value}" for key, value in words.items()])
+    return dataclasses.replace(make_plan(config), strategy=Baseline(), steps=steps)
 
 
 def with_machine(plan: Plan, **fields: bool) -> Plan:
     """`plan` on a machine with `fields`."""
     config = dataclasses.replace(plan.config, machine=dataclasses.replace(plan.config.machine, **fields))
-    return dataclasses.replace(plan, config=config, described=describe(config))
+    return dataclasses.replace(plan, config=config, config_dict=describe(config))

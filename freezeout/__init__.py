@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from freezeout.freeze import FreezeOut as FreezeOut
+    from freezeout.run.trained import load_run as load_run
     from freezeout.stages.chain import Chain as Chain
     from freezeout.stages.chain import find_stages as find_stages
 
 __version__ = "0.1.0"
-__all__ = ["Chain", "FreezeOut", "find_stages"]
+__all__ = ["Chain", "FreezeOut", "find_stages", "load_run"]
 
 
 def __getattr__(name: str):
@@ -23,4 +24,8 @@ def __getattr__(name: str):
         from freezeout.stages import chain
 
         return getattr(chain, name)
+    if name == "load_run":
+        from freezeout.run.trained import load_run
+
+        return load_run
     raise AttributeError(f"module 'freezeout' has no attribute {name!r}")

@@ -3,27 +3,104 @@
 from __future__ import annotations
 
 import math
-import traceback
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of a few.
+
+    Args:
+        name: Configuration key, as users type it: "strategy.bn".
+        value: The word given.
+        choices: The words allowed.
+
+    Raises:
+        ValueError: `value` is not one of `choices`.
+    """
     if value not in choices:
         raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
 
 
 def check_share(name: str, value: float, *, zero: bool = False, one: bool = True) -> None:
-    """A number between 0 and 1; `zero` and `one` say whether the ends belong. NaN fails every comparison."""
+    """Refuse a number that does not lie between 0 and 1; NaN does not.
+
+    Args:
+        name: Configuration key, as users type it.
+        value: The number given.
+        zero: Whether 0 itself is allowed.
+        one: Whether 1 itself is allowed.
+
+    Raises:
+        ValueError: `value` lies outside.
+    """
     if not ((value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)):
         raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, 1{']' if one else ')'}")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
+    """Refuse a number below `least`, and infinity and NaN.
+
+    Args:
+        name: Configuration key, as users type it.
+        value: The number given.
+        least: The smallest number allowed.
+
+    Raises:
+        ValueError: `value` is smaller, infinite or not a number.
+    """
     if not (value >= least and math.isfinite(value)):
         raise ValueError(f"{name}={value}: must be at least {least}")
 
 
-def raised(error: BaseException, module: str) -> str:
-    """What code of the user's own raised, in one line: its type, its first line and the last line run in `module`."""
-    lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
-    what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
-    return f"{what} (in its line {lines[-1]})" if lines else what
+def check_target(name: str, target: str) -> None:
+    """Refuse what does not have the form `package.module:function`. Nothing is imported.
+
+    Args:
+        name: Configuration key, as users type it.
+        target: The text given.
+
+    Raises:
+        ValueError: The module or the function is missing.
+    """
+    module, _, function = target.partition(":")
+    if not module or not function:
+        raise ValueError(f"{name}={target}: must be package.module:function")
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """How an error about an unknown name ends: with the most similar known name, if any is similar, and with all.
+
+    Args:
+        given: The unknown name.
+        allowed: The known names.
+
+    Returns:
+        "; did you mean vgg? There are: vgg, wide_resnet", or ". There are: vgg, wide_resnet".
+    """
+    known = list(allowed)
+    close = get_close_matches(given, known, n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]}?" if close else "."
+    return f"{guess} There are: {', '.join(known) or 'none'}"
+
+
+def lookup(key: str, table: Mapping[str, T], name: str) -> T:
+    """The entry of a table of options.
+
+    Args:
+        key: Configuration key whose value is looked up, as users type it: "model".
+        table: The options by name.
+        name: The option asked for.
+
+    Returns:
+        `table[name]`.
+
+    Raises:
+        ValueError: There is no such option. One line, with the most similar option and all of them.
+    """
+    if name not in table:
+        raise ValueError(f"{key}={name}: unknown{nearest(name, table)}")
+    return table[name]

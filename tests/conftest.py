@@ -49,3 +49,16 @@ def freezeout(monkeypatch, capsys, tmp_path):
         return Said(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def own_networks(tmp_path, monkeypatch) -> None:
+    """Two networks of the user's own, from files that differ."""
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from torch import nn\n\ndef build(classes, width={}):\n"
+        "    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, classes))\n"
+    )
+    for name, width in (("its_network", 4), ("my_network", 5)):
+        (tmp_path / f"{name}.py").write_text(code.format(width))
+    monkeypatch.syspath_prepend(tmp_path)

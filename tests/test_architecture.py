@@ -31,9 +31,9 @@ MAY_IMPORT["run"] = {*MAY_IMPORT}
 MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli", "run"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
-STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "checks", "savings/cost", "run/signals"]
+STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "checks", "imports", "savings/cost"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
-STANDARD_LIBRARY_ONLY += ["run/__init__", "savings/__init__", "cli/__init__"]
+STANDARD_LIBRARY_ONLY += ["run/__init__", "run/signals", "savings/__init__", "cli/__init__"]
 
 
 def imports(path: Path, *, late: bool = True) -> set[str]:

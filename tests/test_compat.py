@@ -107,7 +107,7 @@ def test_a_run_under_it_records_what_it_did(freezeout) -> None:
         key=lambda r: str(r["config"]["compat"]),
     )
     assert (ours["config"]["compat"], original["config"]["compat"]) == (None, "original")
-    assert ours["group"] != original["group"], "they are not each other's rivals"
+    assert ours["setting_id"] != original["setting_id"], "they are not each other's rivals"
     # 28 steps an epoch count as 1,000: of 2,000 iterations stage 0 has 0.1 ** 3, and the next more than there are.
     assert original["freeze_steps"] == [3, None, None, None, None]
     assert [s["freeze_step"] for s in original["stages"]] == original["freeze_steps"]
@@ -121,7 +121,7 @@ def test_predict_counts_by_the_same_clock(tmp_path, capsys, monkeypatch) -> None
 
     monkeypatch.chdir(tmp_path)
     words = ["compat=original", "t_0=0.1", "strategy.scale_lr=false", "epochs=2", "machine=cpu"]
-    predict(words, None, tmp_path, False)
+    predict(words, measure=False)
     said = capsys.readouterr().out
     assert "compat=original" in said
     assert "3 (t = 0.054)" in said

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from freezeout.data.source import InMemory
+from freezeout.run import identity
 from freezeout.savings import cost
 
 ROOT = Path(__file__).parent.parent
@@ -20,13 +21,13 @@ RUNS = {"figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
 
 def as_large_as(name, fields) -> InMemory:
     """A data set with the sizes that CIFAR has, and no images."""
-    classes, image, train = fields.outline
+    classes, image, sizes = fields.outline
     nothing = (torch.empty(0, 3, *image, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
     return InMemory(
         name=name,
         classes=classes,
         image=image,
-        sizes={"train": train, "validation": max(0, 50_000 - train), "test": 10_000},
+        sizes=sizes,
         fingerprint=name,
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
@@ -83,12 +84,12 @@ def test_the_number_of_runs_in_a_header_is_that_of_its_arms(sweep: str) -> None:
 
 def test_quick_is_36_runs_of_three_small_networks_on_digits_mostly_with_three_seeds(plans) -> None:
     found = plans("quick", seeds=True)
-    assert len({plan.run_id for plan in found}) == len(found) == 36
+    assert len({identity.run_id(plan) for plan in found}) == len(found) == 36
     assert {plan.config.seed for plan in found} == {0, 1, 2}
     assert {plan.source.name for plan in found} == {"digits"}
-    by_network = Counter(plan.described["model"]["name"] for plan in found)
+    by_network = Counter(plan.config_dict["model"]["name"] for plan in found)
     assert by_network == {"densenet_bc": 14, "wide_resnet": 13, "vgg": 9}
-    of_a_configuration = Counter(plan.name for plan in found)
+    of_a_configuration = Counter(identity.name(plan) for plan in found)
     assert Counter(of_a_configuration.values()) == {3: 11, 1: 3}
 
 

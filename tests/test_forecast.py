@@ -8,16 +8,20 @@ import pytest
 import torch
 
 from freezeout.cli import forecast
-from freezeout.predict import composed
-from freezeout.run import profiling
-from freezeout.run.plan import Plan, make_plan
+from freezeout.run import expected, identity, profiling
+from freezeout.run.config import compose_all
+from freezeout.run.plan import Plan
+from freezeout.run.resolve import make_plan
 from freezeout.savings import cost
+from freezeout.savings import profile as profiles
+from freezeout.savings.profile import Profile
 
 WORDS = ["machine=cpu", "machine.threads=1", "tracker=none"]
 
 
 def plan(*words: str) -> Plan:
-    return make_plan(composed([*WORDS, *words]))
+    (config,) = compose_all([*WORDS, *words])
+    return make_plan(config)
 
 
 @pytest.fixture
@@ -25,12 +29,12 @@ def timed(monkeypatch) -> list[Plan]:
     """Every step takes 0.1 s; the plans that were timed."""
     seen: list[Plan] = []
 
-    def climb(plan: Plan, steps: int, *, levels: int) -> cost.Profile:
+    def time_prefixes(plan: Plan, steps: int, *, levels: int) -> Profile:
         assert (steps, levels) == (forecast.STEPS, 1)
         seen.append(plan)
-        return cost.Profile([0.1])
+        return Profile([0.1])
 
-    monkeypatch.setattr(profiling, "climb", climb)
+    monkeypatch.setattr(profiling, "time_prefixes", time_prefixes)
     return seen
 
 
@@ -39,7 +43,7 @@ def test_a_run_costs_its_steps_by_flops_and_its_evaluations() -> None:
     forward = sum(c.forward for c in baseline.costs) / cost.step_cost(baseline.costs, 0)
     images = 10 * 360 + 360 + 1437  # of each epoch, and of the end: test and training set
     assert forecast.steps_of(baseline) == pytest.approx(280 + forward * images / 50)
-    saved = frozen.saving["predicted"] * 280
+    saved = expected.saving(frozen, frozen.full_steps)["predicted"] * 280
     assert forecast.steps_of(frozen) == pytest.approx(forecast.steps_of(baseline) - saved)
     short = plan("strategy=shortened", "strategy.budget=0.5", "epochs=10")
     assert forecast.steps_of(short) == pytest.approx(140 + forward * (5 * 360 + 360 + 1437) / 50)
@@ -58,8 +62,7 @@ def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_pa
 
 def test_a_stored_profile_is_taken_instead(timed, tmp_path) -> None:
     known = plan(f"out={tmp_path}", "strategy=baseline", "epochs=20")
-    known.profile_path.parent.mkdir(parents=True)
-    known.profile_path.write_text(json.dumps({"seconds": [0.01] * known.stages}))
+    profiles.write(identity.profile_path(known), Profile([0.01] * known.stages))
     assert forecast.forecast([known]).startswith(f"about {0.01 * forecast.steps_of(known):.0f} s for 1 run, ")
     assert timed == []
 
@@ -70,10 +73,10 @@ def test_runs_of_seconds_are_not_forecast(timed) -> None:
 
 
 def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -> None:
-    def climb(*_, **how) -> cost.Profile:
+    def time_prefixes(*_, **how) -> Profile:
         raise torch.OutOfMemoryError("out of memory\nmany details")
 
-    monkeypatch.setattr(profiling, "climb", climb)
+    monkeypatch.setattr(profiling, "time_prefixes", time_prefixes)
     assert forecast.forecast([plan("epochs=20")]) == "no forecast: out of memory"
 
 

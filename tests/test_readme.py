@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from freezeout import strategies
@@ -66,6 +68,18 @@ def test_a_dataset_takes_a_function(freezeout, tmp_path) -> None:
     assert said.code == 0, said.err
     ((_, record),) = find_records(tmp_path / "runs")
     assert record["data"]["train"] == 500
+
+
+def test_a_dataset_takes_arrays_in_files(freezeout, tmp_path) -> None:
+    made: dict[str, Any] = {}
+    exec(compile(block("# my_data.py"), "my_data.py", "exec"), made)
+    for split, (x, y) in made["load"]().items():
+        np.savez(tmp_path / f"{split}.npz", x=x, y=y)
+    (line,) = re.findall(r"^`(dataset=npz .*)`$", README, re.MULTILINE)
+    said = freezeout(*shlex.split(line), "strategy=baseline")
+    assert said.code == 0, said.err
+    ((_, record),) = find_records(tmp_path / "runs")
+    assert [record["data"][split] for split in ("train", "validation", "test")] == [450, 50, 100]
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,32 @@
-"""Images and labels for training. `load` makes any data set of the table; importing this imports no torch."""
+"""Data sets by name. Importing this imports no torch: `load` does."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from freezeout.data.schema import DATASETS as DATASETS
+from freezeout.checks import lookup
+from freezeout.data.schema import DATASETS
 
 if TYPE_CHECKING:
     from freezeout.data.source import Source
 
-# The module of this package whose `load(config) -> Source` reads each set.
-READERS = {
-    "digits": "digits",
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-    "npz": "arrays",
-    "image_folder": "image_folder",
-    "synthetic": "synthetic",
-    "python": "arrays",
-}
+__all__ = ["DATASETS", "load"]
 
 
 def load(name: str, config: Any) -> Source:
-    """The data set `name`, read as `config` (an instance of DATASETS[name]) says.
+    """Loads a data set, downloading it where it is missing and published.
 
-    Raises ValueError, in one line, for anything that is missing, damaged or contradicts itself.
+    Args:
+        name: A key of DATASETS; the module of this package that has this name, or this name without the number at its
+            end (`cifar` reads cifar10 and cifar100), loads it.
+        config: An instance of `DATASETS[name]`.
+
+    Returns:
+        The data set, on the CPU.
+
+    Raises:
+        ValueError: The name is unknown, or something is missing, damaged or contradicts itself. One line.
     """
-    if name not in DATASETS:
-        raise ValueError(f"dataset={name}: must be one of {', '.join(DATASETS)}")
-    return import_module(f"freezeout.data.{READERS[name]}").load(config)
+    lookup("dataset", DATASETS, name)
+    return import_module(f"{__name__}.{name.rstrip('0123456789')}").load(config)

@@ -1,6 +1,7 @@
-"""Pad-and-crop and flip as pure functions of a batch and a table drawn beforehand.
+"""Pad-and-crop and flip as pure functions of a batch and of a table that is drawn beforehand.
 
-Nothing is drawn on the device or in a worker, so a step sees the same images on every device, captured or resumed.
+No random number is drawn on the device or in a worker process: a step sees the same images on every device, in a CUDA
+graph and after a resume.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from freezeout.data.schema import AUGMENTS
 
 
 class Table(NamedTuple):
-    """An epoch: row s says which images step s sees and how each is cropped and flipped. All (steps, batch).
+    """An epoch. Row s says which images step s sees and how each is cropped and flipped; all tensors (steps, batch).
 
-    order, top, left int64; flip bool. A crop starts at (top, left) of the padded image: (pad, pad) is the image itself.
+    Attributes:
+        order: int64, indices of training images.
+        top: int64, first row of the crop in the padded image; `pad` leaves the image where it was.
+        left: int64, first column, likewise.
+        flip: bool, whether the crop is mirrored left to right.
     """
 
     order: Tensor
@@ -28,14 +33,28 @@ class Table(NamedTuple):
     flip: Tensor
 
     def to(self, device: torch.device | str) -> Table:
+        """A copy of the table on `device`; itself where it is there."""
         return Table(*(column.to(device) for column in self))
 
 
 def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str) -> Table:
-    """Order and augmentation of one epoch over n images, a function of its arguments alone, on the CPU.
+    """Draws the order and the augmentation of one epoch: a function of its arguments alone.
 
-    kind "none" neither crops nor flips, and sees the images in the same order as "crop_flip". The remainder of the
-    epoch, n modulo batch images, is dropped. Raises ValueError when a batch is larger than the training set.
+    The remainder of the epoch, n modulo batch images, is dropped.
+
+    Args:
+        seed: The run's seed.
+        epoch: Number of the epoch, from 0.
+        n: Number of training images.
+        batch: Images a step.
+        pad: Pixels of padding on each side of an image.
+        kind: "crop_flip", or "none" for the same order of images without crops and flips.
+
+    Returns:
+        The table, on the CPU, of n // batch rows.
+
+    Raises:
+        ValueError: `kind` is unknown, or a batch is larger than the training set.
     """
     check_choice("augment.kind", kind, AUGMENTS)
     if batch > n:
@@ -53,10 +72,19 @@ def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str) 
 
 
 def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int) -> Tensor:
-    """Each image of uint8 (b, 3, h, w) padded by `pad` pixels, cut to h x w from its (top, left), mirrored if `flip`.
+    """Pads each image, cuts a window of the image's own size out of it and mirrors some of the windows.
 
-    top, left int64 and flip bool, each (b,). The padding is 0 in raw pixels, black, as torchvision's RandomCrop pads
-    an image; after normalisation it is not 0.
+    The padding is 0 in raw pixels, black, as torchvision's RandomCrop pads an image; after normalisation it is not 0.
+
+    Args:
+        images: uint8 (b, 3, h, w).
+        top: int64 (b,), first row of each window in the padded image.
+        left: int64 (b,), first column, likewise.
+        flip: bool (b,), whether a window is mirrored left to right.
+        pad: Pixels of padding on each side.
+
+    Returns:
+        uint8 (b, 3, h, w); `images` is left as it was.
     """
     b, channels, height, width = images.shape
     padded = functional.pad(images, (pad, pad, pad, pad))
@@ -70,9 +98,18 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int)
 
 
 def normalise(images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
-    """uint8 (b, 3, h, w) to float32 of about zero mean and unit deviation; mean and std with pixels in [0, 1]."""
+    """Subtracts each channel's mean and divides by its standard deviation.
+
+    Args:
+        images: uint8 (b, 3, h, w).
+        mean: Mean of each channel, with pixels in [0, 1].
+        std: Standard deviation of each channel, likewise.
+
+    Returns:
+        float32 (b, 3, h, w).
+    """
     out = images.to(torch.float32)
-    # Plain numbers, not tensors made on the spot: copying those to a GPU waits for it, and cannot be captured.
+    # Python numbers instead of new tensors: copying a tensor to a GPU waits for it, and no CUDA graph can hold that.
     for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
         out[:, channel].mul_(1 / (255 * s)).sub_(m / s)
     return out

@@ -15,32 +15,51 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from freezeout.data.schema import Cifar10, Cifar100
 from freezeout.data.source import InMemory, hold, hold_out
 
-STALL = 20.0  # seconds without an answer after which a download is given up
+STALL = 20.0  # seconds without an answer after which a download is abandoned
 
 
-def load(config: Cifar10) -> InMemory:
-    """50,000 training images, the last `validation` of them held out unless split is "test"; 10,000 test images.
+def load(config: Cifar10 | Cifar100) -> InMemory:
+    """Reads CIFAR-10 or CIFAR-100, downloading it first where it is not in `config.root`.
 
-    Raises ValueError when the archive is neither there nor to be had, or is not the published one.
+    Args:
+        config: The folder, and how the set is split and resized.
+
+    Returns:
+        50,000 training images, the last of them held out for validation unless `config.split` is "test", and 10,000
+        test images; on the CPU.
+
+    Raises:
+        ValueError: The archive is neither there nor can be downloaded, or is not the published one. One line.
     """
     name, reader, classes = ("cifar100", CIFAR100, 100) if isinstance(config, Cifar100) else ("cifar10", CIFAR10, 10)
     train, test = obtain(name, reader, Path(config.root).expanduser())
-    images, labels = np.asarray(train.data), np.asarray(train.targets)
-    splits = {"train": (images, labels)} if config.split == "test" else hold_out(images, labels, config.validation)
+    splits = hold_out(np.asarray(train.data), np.asarray(train.targets), config.held_out(len(train.data)))
     splits["test"] = (np.asarray(test.data), np.asarray(test.targets))
     return hold(name, splits, classes, size=config.size)
 
 
 def obtain(name: str, reader: type[CIFAR10], root: Path) -> tuple[CIFAR10, CIFAR10]:
-    """Training and test set from `root`, downloaded there once however many processes ask at the same time."""
+    """Reads the training and the test set; downloads them once, however many processes ask at the same time.
+
+    Args:
+        name: What the set is called in error messages and in the name of the lock file.
+        reader: torchvision's class for it.
+        root: The folder that holds the archive, or shall hold it.
+
+    Returns:
+        Training set and test set.
+
+    Raises:
+        ValueError: They are not there and cannot be downloaded. One line: what is wrong and what to do.
+    """
 
     def read() -> tuple[CIFAR10, CIFAR10]:
         return reader(root, train=True), reader(root, train=False)
 
-    with suppress(RuntimeError):  # torchvision's word for absent, half there or damaged
+    with suppress(RuntimeError):  # raised by torchvision where files are absent, incomplete or damaged
         return read()
     try:
-        with locked(root, name), patience(STALL):
+        with locked(root, name), timeout(STALL):
             reader(root, download=True)
             return read()
     except Exception as error:  # a network, a disk, an archive: any of them fails in many ways
@@ -48,7 +67,17 @@ def obtain(name: str, reader: type[CIFAR10], root: Path) -> tuple[CIFAR10, CIFAR
 
 
 def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> str:
-    """One line: what is wrong, what to fetch and where to put it."""
+    """What to do about a set that cannot be obtained.
+
+    Args:
+        name: What the set is called.
+        reader: torchvision's class for it.
+        root: The folder that it was looked for in.
+        error: Why it could not be downloaded or read.
+
+    Returns:
+        One line: what is wrong, what to fetch and where to put it.
+    """
     reason = " ".join(str(error).split()) or type(error).__name__
     archive, folder = root / reader.filename, root / reader.base_folder
     found = next((path for path in (archive, folder) if path.exists()), None)
@@ -62,9 +91,13 @@ def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> st
 
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
-    """Hold the download of `name` into `root` alone; others wait here, then find it done.
+    """Lets one process at a time download a set into a folder; the others wait, then find it there.
 
-    A folder made for a download that failed, and still empty, is removed.
+    A folder that was made for a download that failed, and is still empty, is removed.
+
+    Args:
+        root: The folder, made where it does not exist.
+        name: The set, which names the lock file.
     """
     path, made = root / f".{name}.lock", False
     while True:
@@ -73,7 +106,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
         with open(path, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.fstat(lock.fileno()).st_nlink:
-                continue  # the one waited for failed, and took lock and folder with it
+                continue  # the process waited for failed, and removed lock and folder
             try:
                 yield
             except BaseException:
@@ -85,8 +118,8 @@ def locked(root: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """Connections opened inside fail after `seconds` of silence; torchvision's own would wait for ever."""
+def timeout(seconds: float) -> Iterator[None]:
+    """Makes connections that are opened inside fail after `seconds` without an answer; torchvision sets no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

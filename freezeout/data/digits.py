@@ -1,4 +1,5 @@
-"""scikit-learn's handwritten digits: real images that need no download. Smoke data, too few to settle anything."""
+"""scikit-learn's handwritten digits: real images without a download. For trying things out: too few to settle
+anything."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ TEST = 360
 
 
 def load(config: Digits) -> InMemory:
-    """1,437 training and 360 test images of 8 x 8; the grey channel three times. No validation split."""
+    """Reads the digits from scikit-learn's own files; the grey channel becomes all three.
+
+    Args:
+        config: The size that images are resized to.
+
+    Returns:
+        1,437 training and 360 test images of 8 x 8 pixels, no validation split; on the CPU.
+    """
     from sklearn.datasets import load_digits  # half a second, for this set only
 
     grey, labels = load_digits(return_X_y=True)
@@ -24,7 +32,15 @@ def load(config: Digits) -> InMemory:
 
 
 def stratified(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sorted indices of `count` images, drawn at random with every class in proportion, always the same ones."""
+    """Draws images at random with every class in proportion, always the same ones.
+
+    Args:
+        labels: Integers (n,).
+        count: How many to draw.
+
+    Returns:
+        Sorted indices (count,).
+    """
     # numpy promises RandomState's stream for ever, unlike that of its generators; scikit-learn promises no split.
     shuffled = np.random.RandomState(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]

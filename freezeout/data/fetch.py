@@ -1,4 +1,4 @@
-"""Fetch and check data sets once, before a hundred jobs want them: python -m freezeout.data.fetch cifar10 cifar100."""
+"""Downloads and checks data sets before many jobs need them: python -m freezeout.data.fetch cifar10 cifar100."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from freezeout.data import DATASETS, load
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Downloads each named set and prints its sizes, its fingerprint and where it lies.
+
+    Args:
+        arguments: Words of the command line; None takes those of this process.
+
+    Returns:
+        Exit code: 0, or 2 where a set cannot be obtained, which a line on stderr explains.
+    """
     parser = argparse.ArgumentParser(prog="python -m freezeout.data.fetch", description=__doc__)
     parser.add_argument("names", nargs="+", choices=("cifar10", "cifar100"), metavar="cifar10|cifar100")
     parser.add_argument(

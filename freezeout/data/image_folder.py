@@ -1,6 +1,6 @@
 """A folder of image files, root/train/CLASS/* and root/val or root/test, for sets that do not fit in memory.
 
-Worker processes read, resize and cut out the centre; nothing random happens there. Crops and flips are for the device.
+Worker processes read, resize and cut out the centre, and draw no random number; crops and flips happen on the device.
 """
 
 from __future__ import annotations
@@ -38,9 +38,17 @@ CHECKED = 64 * 2**20
 
 
 def load(config: ImageFolder) -> Folder:
-    """Raises ValueError naming a folder or class without images, classes that disagree, or a damaged image.
+    """Lists the files of each split and decodes those of a small set once, to find damage before training does.
 
-    Images of a set beyond 64 MiB are decoded only as training meets them; a damaged one is named then.
+    Args:
+        config: The folder, the size that images are resized to, and the number of worker processes.
+
+    Returns:
+        The data set, which reads from the folder when it is asked for batches.
+
+    Raises:
+        ValueError: A folder or a class has no images, the splits have different classes, or (where all files together
+            have at most 64 MiB) an image is damaged. One line, which names the folder or the file.
     """
     root = Path(config.root).expanduser()
     layouts = {split: find(root / sub) for split, sub in FOLDERS.items() if (root / sub).is_dir()}
@@ -73,44 +81,74 @@ def load(config: ImageFolder) -> Folder:
 
 
 def find(folder: Path) -> Layout:
+    """The classes and files of one split.
+
+    Args:
+        folder: The folder of the split, which holds one folder for each class.
+
+    Returns:
+        Classes and samples as torchvision sorts them.
+
+    Raises:
+        ValueError: There are no class folders in it, or one of them has no images.
+    """
     try:
         return Layout(folder)
-    except FileNotFoundError as error:  # torchvision's word for no class folders, and for a class without images
+    except FileNotFoundError as error:  # no class folders, or a class without images
         empty = next((sub.name for sub in sorted(folder.iterdir()) if sub.is_dir() and not has_image(sub)), None)
         what = "there are no class folders in it" if empty is None else f"class {empty} has no images"
         raise ValueError(f"{folder}: {what}; it must hold CLASS/IMAGE files") from error
 
 
 def has_image(folder: Path) -> bool:
+    """Whether a folder, or one inside it, holds a file that is named as an image."""
     return any(is_image_file(str(path)) for path in folder.rglob("*"))
 
 
 def check_images(files: list[str]) -> None:
-    """Decode every file. Raises ValueError naming the first, in order, that is damaged."""
+    """Decodes every file, several at a time.
+
+    Raises:
+        ValueError: One is damaged; the first of them, in the order given, is named.
+    """
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(decode, files):
             pass
 
 
 def decode(path: str) -> Image.Image:
-    """The image in RGB. Raises ValueError naming the file."""
+    """The image of a file in RGB.
+
+    Raises:
+        ValueError: It cannot be read, for whatever reason. One line, which begins with `path`.
+    """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except Exception as error:  # decoders report damage with whatever comes to hand
+    except Exception as error:  # decoders report damage by errors of many types
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: a corrupt image ({reason}): replace or remove it") from error
 
 
 class Files(Dataset):
-    """Batches of the files of all splits, one after another, by index."""
+    """The files of all splits, those of one split after those of another; a batch is a list of indices.
+
+    Args:
+        files: Paths.
+        labels: The class of each.
+        size: Pixels a side of the images served.
+    """
 
     def __init__(self, files: list[str], labels: list[int], size: int) -> None:
         self.files, self.labels, self.size = files, labels, size
 
     def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor] | str:
-        """Images uint8 (b, 3, size, size) and labels, or what is wrong, as text: an error would come out of a worker
-        wrapped in its traceback."""
+        """Reads one batch.
+
+        Returns:
+            Images uint8 (b, 3, size, size) and labels int64 (b,). Where a file is damaged, the message of the error:
+            an exception would leave a worker process with its traceback as text.
+        """
         try:
             images = torch.stack([self.image(self.files[i]) for i in indices])
         except ValueError as error:
@@ -118,19 +156,21 @@ class Files(Dataset):
         return images, torch.tensor([self.labels[i] for i in indices])
 
     def image(self, path: str) -> Tensor:
-        """The middle square of the image, its shorter side resized to `size` (bilinear, antialiased)."""
+        """The middle square of an image whose shorter side is resized to `size` pixels (bilinear, antialiased)."""
         image = functional.resize(decode(path), [self.size], antialias=True)
         return functional.pil_to_tensor(functional.center_crop(image, [self.size, self.size]))
 
 
 def as_is(batch: Any) -> Any:
+    """The batch unchanged: the data set makes whole batches already. A lambda could not be sent to worker processes."""
     return batch
 
 
 def end_with_parent(_: int) -> None:
-    """End this worker as soon as the process that reads from it is gone, and with the last of them their server.
+    """Ends this worker process as soon as the training process is gone, killed or not.
 
-    torch's workers watch their parent; that is the server, which lives as long as a worker does.
+    torch's workers watch only the process that forked them. Here that is the fork server, which itself lives for as
+    long as one of its workers does, so that neither would ever end.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -143,13 +183,14 @@ def end_with_parent(_: int) -> None:
 
 
 class Rows:
-    """The batches of the present iteration: a sampler for workers that outlive an epoch.
+    """The batches of the iteration that is going on, as the sampler of a loader that is kept from epoch to epoch.
 
-    Apart from the folder, which would else refer to itself and leave its workers to the garbage collector.
+    An object of its own, because a loader that referred to its Folder would make a reference cycle, and the workers
+    would end only when the garbage collector finds it.
     """
 
     def __init__(self) -> None:
-        self.rows: list[list[int]] = []  # replaced, never changed: another list is another iteration
+        self.rows: list[list[int]] = []  # replaced, never changed in place: each iteration has its own list
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.rows)
@@ -157,7 +198,15 @@ class Rows:
 
 @dataclass(kw_only=True)
 class Folder(Source):
-    """A data set read from disk by `workers` processes (0: by this one) that live as long as it."""
+    """A data set that is read from disk by worker processes, which live for as long as it does.
+
+    Attributes:
+        files: The files of all splits.
+        workers: Number of worker processes; with 0 this process reads.
+        device: Where batches are delivered.
+        current: The batches of the iteration that is going on.
+        loader: Started with the first iteration; None before it and after a damaged image.
+    """
 
     files: Files = field(repr=False)
     workers: int
@@ -171,9 +220,11 @@ class Folder(Source):
         return self
 
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches as they come from the workers, which serve one iteration at a time: a new one ends the last.
+        """See Source.batches. The workers serve one iteration at a time: starting another ends the one before.
 
-        Raises ValueError naming a damaged file, RuntimeError when an ended iteration is continued.
+        Raises:
+            ValueError: A file is damaged. One line, which names it.
+            RuntimeError: An iteration is continued after another was started.
         """
         first = sum(self.sizes[s] for s in SPLITS[: SPLITS.index(split)])
         rows = self.current.rows = [(row + first).tolist() for row in order]
@@ -185,7 +236,7 @@ class Folder(Source):
                 raise RuntimeError(f"the workers have begun another iteration: read all batches of {split} first")
             batch = next(served)
             if isinstance(batch, str):
-                # The workers end now; held by the traceback, they would go on until that is collected.
+                # Dropped here, so that the workers end now: the error's traceback would keep them alive.
                 del served
                 self.loader = None
                 raise ValueError(batch)
@@ -193,9 +244,11 @@ class Folder(Source):
             yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
     def start(self) -> DataLoader:
+        """A loader that reads the batches of `current`, with its worker processes."""
         context = None
         if self.workers:
-            # From a clean server process, which imports this module once: a fork of this one would copy held locks.
+            # Forked from a server process that only imports this module: a fork of this process would copy locks
+            # that its other threads hold at the moment.
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload([__name__])
         return DataLoader(

@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from freezeout.checks import check_at_least, check_choice
+from freezeout.checks import check_at_least, check_choice, check_target
 
 SPLITS = ("validation", "test")
 AUGMENTS = ("crop_flip", "none")
 
-# Classes, (height, width) and number of training images, of a set whose fields say them before it is read.
-Outline = tuple[int, tuple[int, int], int]
+# Images held out for validation where no number is given: a tenth of the training images, at most CIFAR's 5,000.
+TENTH, AT_MOST = 10, 5000
 
+CIFAR_IMAGES = 50_000  # of either set, to train and to validate on
 
 # The largest side in pixels: a hundred images of it take 5 GB. Of one pixel no image is left to crop or to resize.
 LARGEST = 4096
 
 
+class Outline(NamedTuple):
+    """What of a data set decides a run's network, number of steps and cost, without its pixels.
+
+    Attributes:
+        classes: Number of classes.
+        image: Height and width of the images in pixels, after resizing.
+        sizes: Number of images in "train", "validation" and "test"; 0 for a split that the set does not have.
+    """
+
+    classes: int
+    image: tuple[int, int]
+    sizes: dict[str, int]
+
+
 def check_size(size: int | None) -> None:
+    """Refuse a side length that images cannot be resized to.
+
+    Args:
+        size: Pixels a side; None leaves images as they are.
+
+    Raises:
+        ValueError: It is less than 2 or more than LARGEST.
+    """
     if size is None:
         return
     check_at_least("dataset.size", size, 2)
@@ -27,13 +50,74 @@ def check_size(size: int | None) -> None:
 
 
 def check_files(split: str, files: Any) -> None:
+    """Refuse anything but a list of file names.
+
+    Args:
+        split: "train" or "test", the field that was given.
+        files: Its value.
+
+    Raises:
+        ValueError: It is no list, or not all of it is text.
+    """
     if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
         raise ValueError(f"dataset.{split}={files}: must be a list of files, as in dataset.{split}=[{split}.npz]")
 
 
 @dataclass(kw_only=True)
+class HeldOut:
+    """Fields of a set without a validation split of its own: the last training images are held out for it.
+
+    Attributes:
+        split: "validation": each epoch's error is that of held-out training images, and the test set is evaluated
+            once, at the end. "test": no image is held out, and each epoch's error is that of the test set.
+        validation: Number of images to hold out; None: a tenth of the training images, at least 1 and at most 5,000.
+        size: Images are resized to so many pixels a side; None leaves them as they are.
+        images: Number of images that the set has to train and to validate on, where it is always the same.
+    """
+
+    images: ClassVar[int | None] = None
+    split: str = "validation"
+    validation: int | None = 5000
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("dataset.split", self.split, SPLITS)
+        if self.validation is not None:
+            check_at_least("dataset.validation", self.validation, 1)
+        check_size(self.size)
+        if self.images is not None:
+            self.held_out(self.images)
+
+    def held_out(self, images: int) -> int:
+        """How many of so many training images become the validation split.
+
+        Args:
+            images: Number of training images before any is held out.
+
+        Returns:
+            Number of images; 0 where split is "test".
+
+        Raises:
+            ValueError: No training image would be left.
+        """
+        if self.split == "test":
+            return 0
+        count = max(1, min(images // TENTH, AT_MOST)) if self.validation is None else self.validation
+        if count >= images:
+            raise ValueError(
+                f"dataset.validation={count} leaves nothing of {images} training images: lower it, or give test"
+                " images and dataset.split=test"
+            )
+        return count
+
+
+@dataclass(kw_only=True)
 class Digits:
-    """scikit-learn's handwritten digits: 1,797 images of 8 x 8, a stratified fifth of them (360) for testing."""
+    """scikit-learn's handwritten digits: 1,797 images of 8 x 8, a stratified fifth of them (360) for testing.
+
+    Attributes:
+        size: Images are resized to so many pixels a side; None leaves them as they are.
+    """
 
     size: int | None = None
 
@@ -43,56 +127,72 @@ class Digits:
     @property
     def outline(self) -> Outline:
         side = self.size or 8
-        return 10, (side, side), 1437
+        return Outline(10, (side, side), {"train": 1437, "validation": 0, "test": 360})
 
 
 @dataclass(kw_only=True)
-class Cifar10:
-    """CIFAR-10 through torchvision, downloaded and checksummed on first use into `root`."""
+class Cifar10(HeldOut):
+    """CIFAR-10 through torchvision, downloaded and checksummed on first use.
 
-    classes: ClassVar[int] = 10
+    Attributes:
+        root: The folder that holds the archive or shall hold it.
+    """
+
+    images: ClassVar[int | None] = CIFAR_IMAGES
     root: str
-    split: str = "validation"
-    validation: int = 5000
-    size: int | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("dataset.split", self.split, SPLITS)
-        check_at_least("dataset.validation", self.validation, 1)
-        check_size(self.size)
 
     @property
     def outline(self) -> Outline:
-        side = self.size or 32
-        return self.classes, (side, side), 50_000 - (self.validation if self.split == "validation" else 0)
+        return cifar_outline(self, classes=10)
 
 
 @dataclass(kw_only=True)
-class Cifar100(Cifar10):
-    """CIFAR-100 through torchvision, downloaded and checksummed on first use into `root`."""
+class Cifar100(HeldOut):
+    """CIFAR-100 through torchvision, downloaded and checksummed on first use.
 
-    classes: ClassVar[int] = 100
-
-
-@dataclass(kw_only=True)
-class Npz:
-    """numpy archives with x uint8 (n, h, w, 3) and y (n,); several files of a split are joined in order.
-
-    The last `validation` training images are held out, unless split is "test". Paths are relative to the working
-    directory.
+    Attributes:
+        root: The folder that holds the archive or shall hold it.
     """
 
-    # Lists of str. Typed so, OmegaConf would refuse a lone name before this does, in words about its own classes.
+    images: ClassVar[int | None] = CIFAR_IMAGES
+    root: str
+
+    @property
+    def outline(self) -> Outline:
+        return cifar_outline(self, classes=100)
+
+
+def cifar_outline(fields: Cifar10 | Cifar100, classes: int) -> Outline:
+    """The outline of either CIFAR, whose images are of 32 x 32 pixels, 10,000 of them for testing.
+
+    Args:
+        fields: How the set is split and resized.
+        classes: Number of classes.
+
+    Returns:
+        What the set will be when it is loaded.
+    """
+    side, held_out = fields.size or 32, fields.held_out(CIFAR_IMAGES)
+    return Outline(classes, (side, side), {"train": CIFAR_IMAGES - held_out, "validation": held_out, "test": 10_000})
+
+
+@dataclass(kw_only=True)
+class Npz(HeldOut):
+    """numpy archives with images x uint8 (n, height, width, 3) and labels y, integers (n,).
+
+    Attributes:
+        train: Files of the training set, joined in order; absolute or relative to the working directory.
+        test: Files of the test set, likewise; may be empty where split is "validation".
+    """
+
+    # Lists of str, not typed so: OmegaConf would refuse a lone file name itself, and speak of its own classes.
     train: Any
     test: Any = field(default_factory=list)
-    split: str = "validation"
-    validation: int = 5000
-    size: int | None = None
+    validation: int | None = None
+    outline: ClassVar[Outline | None] = None  # only the files can tell
 
     def __post_init__(self) -> None:
-        check_choice("dataset.split", self.split, SPLITS)
-        check_at_least("dataset.validation", self.validation, 1)
-        check_size(self.size)
+        super().__post_init__()
         check_files("train", self.train)
         check_files("test", self.test)
         if not self.train:
@@ -103,11 +203,18 @@ class Npz:
 
 @dataclass(kw_only=True)
 class ImageFolder:
-    """A folder with train/CLASS/image and val/CLASS/image or test/CLASS/image, read by worker processes, resized."""
+    """A folder with train/CLASS/IMAGE, and val/CLASS/IMAGE or test/CLASS/IMAGE or both.
+
+    Attributes:
+        root: The folder.
+        size: The shorter side of each image is resized to so many pixels, and the middle square is kept.
+        workers: Number of processes that read; 0 reads in the training process.
+    """
 
     root: str
     size: int = 224
     workers: int = 4
+    outline: ClassVar[Outline | None] = None  # only the folder can tell
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -116,7 +223,14 @@ class ImageFolder:
 
 @dataclass(kw_only=True)
 class Synthetic:
-    """Random images and labels: for timing only; its results say so and never enter an error plot."""
+    """Random images and labels, for timing only: results are marked as such and never enter an error plot.
+
+    Attributes:
+        size: Pixels a side.
+        classes: Number of classes.
+        train: Number of training images.
+        test: Number of test images.
+    """
 
     size: int = 32
     classes: int = 10
@@ -130,28 +244,31 @@ class Synthetic:
 
     @property
     def outline(self) -> Outline:
-        return self.classes, (self.size, self.size), self.train
+        return Outline(self.classes, (self.size, self.size), {"train": self.train, "validation": 0, "test": self.test})
 
 
 @dataclass(kw_only=True)
 class Python:
-    """Images of the user's own: target = package.module:function, called with the options.
+    """Images from a function of the user's own.
 
-    It returns {"train": (x, y), "test": (x, y)}, and "validation" or not, as numpy arrays like those of an npz file.
+    Attributes:
+        target: `package.module:function`. The function returns {"train": (x, y), "test": (x, y)}, with "validation"
+            too or in place of "test", numpy arrays like those of an npz file.
+        options: Its keyword arguments.
+        size: Images are resized to so many pixels a side; None leaves them as they are.
     """
 
     target: str
     options: dict[str, Any] = field(default_factory=dict)
     size: int | None = None
+    outline: ClassVar[Outline | None] = None  # only the function can tell
 
     def __post_init__(self) -> None:
         check_size(self.size)
-        module, _, function = self.target.partition(":")
-        if not module or not function:
-            raise ValueError(f"dataset.target={self.target}: must be package.module:function")
+        check_target("dataset.target", self.target)
 
 
-DATASETS = {
+DATASETS: dict[str, type] = {
     "digits": Digits,
     "cifar10": Cifar10,
     "cifar100": Cifar100,
@@ -164,7 +281,11 @@ DATASETS = {
 
 @dataclass(kw_only=True)
 class Augment:
-    """What is drawn for each training image: crop_flip (zero-padded crop, horizontal flip) or none."""
+    """The random changes to each training image.
+
+    Attributes:
+        kind: "crop_flip" (a crop of the zero-padded image, mirrored or not) or "none".
+    """
 
     kind: str = "crop_flip"
 

@@ -1,4 +1,4 @@
-"""What training needs of a data set: its sizes, its fingerprint and batches of uint8 images on a device."""
+"""A loaded data set: its sizes, its fingerprint and batches of uint8 images on a device."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from freezeout.data.schema import Outline
+
 SPLITS = ("train", "validation", "test")
-Arrays = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, np.ndarray]  # x uint8 (n, height, width, 3) and y integers (n,)
 Triple = tuple[float, float, float]
 
 
 @dataclass(kw_only=True)
 class Source(ABC):
-    """A data set of `classes` kinds of RGB images, all of `image` (height, width) pixels.
+    """A loaded data set of RGB images, all of one size.
 
-    sizes: images in each of "train", "validation" and "test"; 0 for a split that there is not.
-    fingerprint: hex digest of what is learned from; the same on every machine and in every process.
-    synthetic: random data, for timing only.
-    mean, std: of each channel, with pixels in [0, 1]. pad: pixels of zero padding around an image to be cropped.
+    Attributes:
+        name: The key of DATASETS that it was loaded under.
+        classes: Number of classes.
+        image: Height and width in pixels.
+        sizes: Number of images in "train", "validation" and "test"; 0 for a split that the set does not have.
+        fingerprint: Hex digest of what is learned from; the same on every machine and in every process.
+        mean: Mean of each channel over the training images, with pixels in [0, 1].
+        std: Standard deviation of each channel, likewise.
+        synthetic: Whether images and labels are random, for timing only.
+        pad: Pixels of zero padding around an image that is to be cropped.
     """
 
     name: str
@@ -44,22 +52,39 @@ class Source(ABC):
         self.pad = max(1, min(self.image) // 8)
 
     @property
+    def outline(self) -> Outline:
+        """What the fields of the set's schema say of it, where they can say it before it is loaded."""
+        return Outline(self.classes, self.image, self.sizes)
+
+    @property
     def evaluation_split(self) -> str:
-        """The split of each epoch's error: validation where there is one, else the test set."""
+        """The split of each epoch's error: "validation" where there is one, else "test"."""
         return "validation" if self.sizes["validation"] else "test"
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:
-        """Deliver batches on `device` from now on."""
+        """Delivers batches on `device` from now on. Returns the data set itself."""
 
     @abstractmethod
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images uint8 (b, 3, h, w) and labels int64 (b,) for each row of `order`: int64 indices into the split."""
+        """The batches that an order names, one after another.
+
+        Args:
+            split: "train", "validation" or "test".
+            order: Rows of int64 indices (b,) into the split; each is a batch.
+
+        Yields:
+            Images uint8 (b, 3, h, w) and labels int64 (b,), on the device.
+        """
 
 
 @dataclass(kw_only=True)
 class InMemory(Source):
-    """A data set that lives on the device as uint8: `tensors` holds images (n, 3, h, w) and labels of each split."""
+    """A data set that lives on the device.
+
+    Attributes:
+        tensors: Images uint8 (n, 3, h, w) and labels int64 (n,) of each split.
+    """
 
     tensors: dict[str, tuple[Tensor, Tensor]] = field(repr=False)
 
@@ -69,7 +94,7 @@ class InMemory(Source):
 
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.tensors[split]
-        # A table moves to the device once, not a row at a time.
+        # A tensor of all rows moves to the device once, not a row at a time.
         for row in order.to(images.device) if isinstance(order, Tensor) else order:
             index = row.to(images.device)
             yield images[index], labels[index]
@@ -78,7 +103,18 @@ class InMemory(Source):
 def hold(
     name: str, splits: Mapping[str, Arrays], classes: int, *, size: int | None = None, synthetic: bool = False
 ) -> InMemory:
-    """Arrays x uint8 (n, h, w, 3) and y (n,) of each split as a Source, resized to size x size pixels if given."""
+    """Makes a data set of arrays.
+
+    Args:
+        name: What the set is called.
+        splits: x uint8 (n, h, w, 3) and y integers (n,) of "train" and of any other split.
+        classes: Number of classes.
+        size: Pixels a side to which images are resized; None leaves them as they are.
+        synthetic: Whether images and labels are random, for timing only.
+
+    Returns:
+        The data set, on the CPU.
+    """
     tensors = {}
     for split, (x, y) in splits.items():
         images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
@@ -99,31 +135,50 @@ def hold(
     )
 
 
-def hold_out(x: np.ndarray, y: np.ndarray, validation: int) -> dict[str, Arrays]:
-    """The last `validation` images apart from the training ones. Raises ValueError when none would be left."""
-    if validation >= len(x):
-        raise ValueError(
-            f"dataset.validation={validation} leaves nothing of {len(x)} training images: lower it, or give test"
-            " images and dataset.split=test"
-        )
-    cut = len(x) - validation
-    return {"train": (x[:cut], y[:cut]), "validation": (x[cut:], y[cut:])}
+def hold_out(x: np.ndarray, y: np.ndarray, count: int) -> dict[str, Arrays]:
+    """Splits the last images off for validation.
+
+    Args:
+        x: Images (n, ...).
+        y: Their labels (n,).
+        count: How many to hold out, less than n; 0 for none.
+
+    Returns:
+        "train" and, unless `count` is 0, "validation".
+    """
+    if not count:
+        return {"train": (x, y)}
+    return {"train": (x[:-count], y[:-count]), "validation": (x[-count:], y[-count:])}
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Images uint8 (n, 3, h, w) at size x size pixels: bilinear, antialiased, rounded to uint8."""
+    """Resizes images, whatever their proportions, to a square: bilinear, antialiased, rounded to uint8.
+
+    Args:
+        images: uint8 (n, 3, h, w).
+        size: Pixels a side.
+
+    Returns:
+        uint8 (n, 3, size, size).
+    """
     resized = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
-    # In pieces, because the interpolation works on larger numbers than the images.
+    # In pieces, because the interpolation needs several times the memory of its images.
     for piece, out in zip(images.split(1000), resized.split(1000), strict=True):
         out.copy_(functional.resize(piece, [size, size], antialias=True))
     return resized
 
 
 def channel_statistics(images: Tensor) -> tuple[Triple, Triple]:
-    """Mean and standard deviation of each channel of uint8 (n, 3, h, w), pixels in [0, 1].
+    """Mean and standard deviation of each channel.
 
     Exact, from counts of the 256 values: independent of processor, threads and the order of sums.
-    A constant channel gets the deviation 1, so that it normalises to 0.
+
+    Args:
+        images: uint8 (n, 3, h, w).
+
+    Returns:
+        The means and the deviations, with pixels in [0, 1]. The deviation of a constant channel is given as 1, so
+        that it normalises to 0.
     """
     means, deviations = [], []
     for channel in range(3):
@@ -137,7 +192,15 @@ def channel_statistics(images: Tensor) -> tuple[Triple, Triple]:
 
 
 def fingerprint(splits: Mapping[str, Arrays], image: tuple[int, int]) -> str:
-    """SHA-256, in hex, of the pixels, labels and shapes of every split and of the size that they are resized to."""
+    """A name for what is learned from: equal for equal pixels and labels, however they lie in memory.
+
+    Args:
+        splits: x uint8 (n, h, w, 3) and y integers (n,) of each split, before resizing.
+        image: Height and width in pixels after resizing.
+
+    Returns:
+        SHA-256, in hex, of the pixels, labels and shapes of every split and of `image`.
+    """
     digest = hashlib.sha256(f"{image}".encode())
     for split in SPLITS:
         if split in splits:
@@ -149,5 +212,13 @@ def fingerprint(splits: Mapping[str, Arrays], image: tuple[int, int]) -> str:
 
 
 def eval_order(n: int, batch: int) -> list[Tensor]:
-    """All n indices in order, in batches of `batch`; the last may be short."""
+    """The order in which an evaluation sees a split: every image once.
+
+    Args:
+        n: Number of images.
+        batch: Images a batch.
+
+    Returns:
+        Indices int64 in order, `batch` in each tensor; fewer in the last where n is no multiple.
+    """
     return list(torch.arange(n).split(batch))

@@ -9,7 +9,14 @@ from freezeout.data.source import InMemory, hold
 
 
 def load(config: Synthetic) -> InMemory:
-    """Uniform pixels and labels, always the same; no validation split. Its `synthetic` is True."""
+    """Draws uniform pixels and labels, the same ones each time.
+
+    Args:
+        config: Number of images and classes, and the size of the images.
+
+    Returns:
+        A data set that is marked as synthetic, without a validation split; on the CPU.
+    """
     random = np.random.RandomState(0)
 
     def draw(n: int) -> tuple[np.ndarray, np.ndarray]:

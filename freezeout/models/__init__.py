@@ -1,62 +1,44 @@
-"""Networks as chains, by name. Standard library only until one is built."""
+"""Networks as chains, by name. Importing this imports no torch: `build` does."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
-import os
-import sys
-from types import ModuleType
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from freezeout.checks import raised
+from freezeout.checks import lookup
 from freezeout.models.schema import MODELS
 
 if TYPE_CHECKING:
     from freezeout.stages.chain import Chain
 
-__all__ = ["MODELS", "build", "import_target"]
+__all__ = ["MODELS", "build"]
 
 
 def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **fields: Any) -> Chain:
-    """The network `name`, its weights drawn anew, for images of 3 channels and (height, width) `image` pixels.
+    """Builds a network with newly drawn weights.
 
-    fields: those of MODELS[name]. Raises ValueError for an unknown name or field, and for images below the network's
-    smallest.
+    Args:
+        name: A key of MODELS; the module of this package that has this name builds it.
+        classes: Number of classes, the size of the logits.
+        image: Height and width of the images in pixels; they have 3 channels.
+        **fields: Fields of `MODELS[name]`; those left out keep their defaults.
+
+    Returns:
+        The network as a chain of stages, on torch's default device.
+
+    Raises:
+        ValueError: The name, a field or its value is unknown or not allowed, or the images are too small for the
+            network. One line.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(MODELS)}"
-        raise ValueError(f"model={name}: there is no such network; {hint}")
+    schema = lookup("model", MODELS, name)
     try:
-        config = MODELS[name](**fields)
+        config = schema(**fields)
     except TypeError as error:
-        known = ", ".join(f.name for f in dataclasses.fields(MODELS[name]))
+        known = ", ".join(f.name for f in dataclasses.fields(schema))
         raise ValueError(f"model={name} has the fields {known}, and was given {', '.join(fields)}") from error
-    chain = importlib.import_module(f"freezeout.models.{name}").build(config, classes, image)
+    chain: Chain = import_module(f"{__name__}.{name}").build(config, classes, image)
     if min(image) < chain.smallest:
         least, got = chain.smallest, f"{image[0]} x {image[1]}"
         raise ValueError(f"{name} needs images of at least {least} x {least} and got {got}: set dataset.size={least}")
     return chain
-
-
-def import_target(key: str, target: str) -> ModuleType:
-    """The module of `target` (package.module:function). The working directory counts as importable, after all else.
-
-    Raises ValueError, naming the configuration key `key`, when it cannot be imported, for whatever reason, or has no
-    such function.
-    """
-    name, _, function = target.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        module = importlib.import_module(name)
-    except ImportError as error:
-        raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run where it lies") from error
-    except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
-        raise ValueError(f"{key}={target}: importing {name} raised {raised(error, name)}") from error
-    if not callable(getattr(module, function, None)):
-        found = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-        raise ValueError(f"{key}={target}: {name} has no function {function}, it has {', '.join(found) or 'none'}")
-    return module

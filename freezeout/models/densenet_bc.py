@@ -1,4 +1,4 @@
-"""DenseNet-BC for small images (Huang et al. 2017, arXiv 1608.06993), with the habits of FreezeOut's original code."""
+"""DenseNet-BC for small images (Huang et al. 2017, arXiv 1608.06993), detailed as FreezeOut's original code has it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from freezeout.stages.chain import Chain
 
 
 class Bottleneck(nn.Module):
-    """One dense layer: x (batch, c, h, w) -> x and `growth` new channels behind it."""
+    """One dense layer: x (batch, c, h, w) -> (batch, c + growth, h, w), x and the new channels behind it.
+
+    Args:
+        channels: c, the channels that come in.
+        growth: Number of new channels.
+        dropout: Share of the new values that is set to 0 in training.
+    """
 
     def __init__(self, channels: int, growth: int, dropout: float) -> None:
         super().__init__()
@@ -31,7 +37,11 @@ class Bottleneck(nn.Module):
 
 
 class Transition(nn.Module):
-    """Halves the channels and the height and width. ReLU comes before BatchNorm here, as in the original."""
+    """Halves the channels and the height and width. ReLU comes before BatchNorm here, as in the original code.
+
+    Args:
+        channels: The channels that come in.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,7 +53,16 @@ class Transition(nn.Module):
 
 
 def build(config: DenseNetBC, classes: int, image: tuple[int, int]) -> Chain:
-    """Stem, 3 blocks of (depth - 4) / 6 bottlenecks, a transition after the first two, head: 40 stages at depth 76."""
+    """A stem, three blocks of (depth - 4) / 6 bottlenecks with a transition after the first two, and the head.
+
+    Args:
+        config: Depth, growth and dropout.
+        classes: Number of classes.
+        image: Not used: the network accepts images of any height and width from 8 pixels on.
+
+    Returns:
+        40 stages at depth 76, with newly drawn weights.
+    """
     channels = 2 * config.growth
     stages: dict[str, nn.Module] = {"stem": conv(3, channels, 3)}
     for block in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""How the original draws its first weights, and its one kind of convolution."""
+"""Initial weights as FreezeOut's original code draws them, and the one kind of convolution that it uses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ from torch import nn
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps height and width (at stride 1)."""
+    """A convolution without bias whose output has the height and width of its input divided by `stride`.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Pixels a side, an odd number.
+        stride: Pixels from one output to the next.
+
+    Returns:
+        The layer, its weights drawn as torch does.
+    """
     return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
 
 
 def draw_weights(model: nn.Module) -> None:
-    """Convolutions from N(0, 2 / (k * k * outputs)), classifier biases 0, as in the original; the rest as in torch."""
+    """Draws the weights of all convolutions anew and sets the biases of all linear layers to 0, as in the original.
+
+    A weight of a convolution with k x k pixels is drawn from a normal distribution of mean 0 and variance
+    2 / (k * k * outputs) (He et al. 2015, equation 14). Everything else keeps the values that torch gave it.
+
+    Args:
+        model: The network, changed in place.
+    """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=math.sqrt(2 / (math.prod(module.kernel_size) * module.out_channels)))

@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import nn
 
-from freezeout.checks import raised
-from freezeout.models import import_target
+from freezeout import imports
 from freezeout.models.schema import Python
 from freezeout.stages.chain import Chain, find_stages
 
+KEY = "model.target"
+
 
 def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
-    """What `function(classes=classes, **options)` returns: a Chain as it is, a module cut into stages by tracing.
+    """Calls the user's function with `classes` and the options, and finds the stages of the network it returns.
 
-    Raises ValueError when module or function is missing, takes other arguments, raises anything, or returns anything
-    but a network that runs on such images.
+    Args:
+        config: Names the function and its options.
+        classes: Number of classes, handed to the function.
+        image: Height and width in pixels of the images that the network is traced with.
+
+    Returns:
+        What the function returns where that is a Chain, else the network cut into stages by tracing.
+
+    Raises:
+        ValueError: Module or function is missing, takes other arguments, raises anything, or returns anything but a
+            network that runs on such images.
     """
-    target = f"model.target={config.target}"
-    module, _, name = config.target.partition(":")
-    function = getattr(import_target("model.target", config.target), name)
-    try:
-        inspect.signature(function).bind(classes=classes, **config.options)
-    except (TypeError, ValueError) as error:  # ValueError: a function in C that does not tell its arguments
-        arguments = ", ".join(["classes", *config.options])
-        raise ValueError(f"{target}: cannot be called with {arguments}: {error}") from error
-    try:
-        network = function(classes=classes, **config.options)
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{target}: raised {raised(error, module)}") from error
+    network = imports.call(KEY, config.target, {"classes": classes, **config.options})
     if isinstance(network, Chain):
         return network
+    where = f"{KEY}={config.target}"
     if not isinstance(network, nn.Module):
-        raise ValueError(f"{target}: returned {type(network).__name__}, must be a torch.nn.Module or a freezeout.Chain")
+        raise ValueError(f"{where}: returned {type(network).__name__}, must be a torch.nn.Module or a freezeout.Chain")
     try:
         return find_stages(network, torch.zeros(1, 3, *image))
-    except (Exception, SystemExit) as error:
-        size = f"{image[0]} x {image[1]}"
-        raise ValueError(f"{target}: its network raised {raised(error, module)} for images of {size}") from error
+    except (Exception, SystemExit) as error:  # its forward runs here, which may raise anything
+        reason = imports.blame(error, config.target.partition(":")[0])
+        raise ValueError(f"{where}: its network raised {reason} for images of {image[0]} x {image[1]}") from error

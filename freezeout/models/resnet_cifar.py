@@ -1,4 +1,4 @@
-"""ResNet for small images (He et al. 2016, section 4.2), with projection shortcuts, as in Composer's results."""
+"""ResNet for small images (He et al. 2016, arXiv 1512.03385, section 4.2), with projection shortcuts as in Composer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from freezeout.stages.chain import Chain
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions with BatchNorm, added to x; a 1 x 1 convolution with BatchNorm where channels change."""
+    """A residual block: (batch, inputs, h, w) -> (batch, outputs, h / stride, w / stride).
+
+    Two 3 x 3 convolutions with BatchNorm. The shortcut is a 1 x 1 convolution with BatchNorm where the number of
+    channels changes, else the input itself.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        stride: Stride of the first convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -31,7 +40,16 @@ class Block(nn.Module):
 
 
 def build(config: ResNetCifar, classes: int, image: tuple[int, int]) -> Chain:
-    """Stem, 3 groups of (depth - 2) / 6 blocks, head: 29 stages at depth 56."""
+    """A stem, three groups of (depth - 2) / 6 blocks, and the head.
+
+    Args:
+        config: Depth and width.
+        classes: Number of classes.
+        image: Not used: the network accepts images of any height and width from 8 pixels on.
+
+    Returns:
+        29 stages at depth 56, with newly drawn weights.
+    """
     inputs = config.width
     stem = OrderedDict(conv=conv(3, inputs, 3), bn=nn.BatchNorm2d(inputs), relu=nn.ReLU())
     stages: dict[str, nn.Module] = {"stem": nn.Sequential(stem)}

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from freezeout.checks import check_at_least, check_share
+from freezeout.checks import check_at_least, check_share, check_target
 
 
 @dataclass(kw_only=True)
 class DenseNetBC:
-    """DenseNet-BC for small images (Huang et al. 2017); 76/12 in the paper. depth = 3 blocks x 2 convs x layers + 4."""
+    """DenseNet-BC for small images (Huang et al. 2017).
+
+    Attributes:
+        depth: Number of layers, 3 blocks x 2 convolutions x n + 4; 76 in the paper.
+        growth: Channels that each dense layer adds; 12 in the paper.
+        dropout: Share of a dense layer's new values that is set to 0 in training.
+    """
 
     depth: int = 76
     growth: int = 12
@@ -25,7 +31,13 @@ class DenseNetBC:
 
 @dataclass(kw_only=True)
 class WideResNet:
-    """Wide ResNet (Zagoruyko and Komodakis 2016); 40-4 in the paper. depth = 3 groups x 2 convs x blocks + 4."""
+    """Wide ResNet (Zagoruyko and Komodakis 2016).
+
+    Attributes:
+        depth: Number of layers, 3 groups x 2 convolutions x n + 4; 40 in the paper.
+        widen: The groups have 16, 32 and 64 channels times this; 4 in the paper.
+        dropout: Share of the values between a block's convolutions that is set to 0 in training.
+    """
 
     depth: int = 40
     widen: int = 4
@@ -40,7 +52,12 @@ class WideResNet:
 
 @dataclass(kw_only=True)
 class VGG:
-    """VGG-16 with BatchNorm for 32 x 32 images, as in the paper; `width` multiplies every channel count."""
+    """VGG-16 with BatchNorm for 32 x 32 images, as in the paper.
+
+    Attributes:
+        width: Multiplies every number of channels, in (0, 1].
+        dropout: Share of the values before each of the last two linear layers that is set to 0 in training.
+    """
 
     width: float = 1.0
     dropout: float = 0.5
@@ -52,7 +69,12 @@ class VGG:
 
 @dataclass(kw_only=True)
 class ResNetCifar:
-    """ResNet for small images (He et al. 2016, section 4.2), projection shortcuts; depth = 6 x blocks + 2."""
+    """ResNet for small images (He et al. 2016, section 4.2), with projection shortcuts.
+
+    Attributes:
+        depth: Number of layers, 3 groups x 2 convolutions x n + 2.
+        width: The groups have this many channels, twice and four times as many.
+    """
 
     depth: int = 56
     width: int = 16
@@ -67,7 +89,12 @@ class ResNetCifar:
 
 @dataclass(kw_only=True)
 class Torchvision:
-    """Any classification network of torchvision by its name there, untrained; stages are found by tracing."""
+    """Any classification network of torchvision, untrained; its stages are found by tracing.
+
+    Attributes:
+        network: Its name in torchvision.models.
+        options: Keyword arguments of torchvision's function, beside the number of classes.
+    """
 
     network: str = "resnet50"
     options: dict[str, Any] = field(default_factory=dict)
@@ -75,18 +102,25 @@ class Torchvision:
 
 @dataclass(kw_only=True)
 class Python:
-    """A network of the user's own: target = package.module:function, called with classes and the options."""
+    """A network of the user's own.
+
+    Attributes:
+        target: `package.module:function`. The function is called with `classes` and the options, and returns a
+            torch.nn.Module or a freezeout.Chain.
+        options: Its keyword arguments, beside `classes`.
+    """
 
     target: str
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        module, _, function = self.target.partition(":")
-        if not module or not function:
-            raise ValueError(f"model.target={self.target}: must be package.module:function")
+        check_target("model.target", self.target)
+        if "classes" in self.options:
+            given = self.options["classes"]
+            raise ValueError(f"model.options.classes={given}: leave it out; the data set says how many classes it has")
 
 
-MODELS = {
+MODELS: dict[str, type] = {
     "densenet_bc": DenseNetBC,
     "wide_resnet": WideResNet,
     "vgg": VGG,

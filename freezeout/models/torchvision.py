@@ -11,15 +11,24 @@ from torchvision import models
 from freezeout.models.schema import Torchvision
 from freezeout.stages.chain import Chain, find_stages
 
-# googlenet and inception_v3 return a tuple while they train, unless told not to.
+# These return several tensors in training, unless they are built without their auxiliary heads.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
 def build(config: Torchvision, classes: int, image: tuple[int, int]) -> Chain:
-    """`config.network` with `classes` outputs, traced at the size `image` (height, width) in pixels.
+    """Builds one of torchvision's networks and finds its stages by tracing.
 
-    Raises ValueError for a name that torchvision lacks, options that the network does not take, or an image size
-    that it cannot use.
+    Args:
+        config: Its name in torchvision and its options.
+        classes: Number of classes.
+        image: Height and width in pixels of the images that the network is traced with.
+
+    Returns:
+        The network cut into stages, with newly drawn weights.
+
+    Raises:
+        ValueError: torchvision has no network of this name, or the network does not take these options or images of
+            this size. One line.
     """
     name, known = config.network, models.list_models(module=models)
     if name not in known:
@@ -46,5 +55,5 @@ def _defaults(name: str, image: tuple[int, int]) -> dict[str, Any]:
         return {"image_size": image[0]}
     if name.startswith("maxvit"):
         return {"input_size": image}
-    # init_weights is given because torchvision warns that its default will change.
+    # init_weights is set because torchvision warns of a coming change of its default where it is not.
     return {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY_HEADS else {}

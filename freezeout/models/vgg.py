@@ -1,4 +1,4 @@
-"""VGG-16 with BatchNorm for 32 x 32 images (Simonyan and Zisserman 2015), its head that of FreezeOut's own code."""
+"""VGG-16 with BatchNorm for 32 x 32 images (Simonyan and Zisserman 2015), with the head of FreezeOut's own code."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from freezeout.models.initial import conv, draw_weights
 from freezeout.models.schema import VGG
 from freezeout.stages.chain import Chain
 
-# Channels of the convolutions between one 2 x 2 max pooling and the next; the fifth leaves a 32 x 32 image one pixel.
+# Channels of the convolutions in each group. A 2 x 2 max pooling ends a group, so five leave one pixel of 32 x 32.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 SMALLEST = 32
 
 
 def build(config: VGG, classes: int, image: tuple[int, int]) -> Chain:
-    """13 stages of convolution, BatchNorm, ReLU (and pooling), then the head of three linear layers: 14 stages.
+    """Thirteen stages of convolution, BatchNorm, ReLU and, at the end of a group, pooling; then three linear layers.
 
-    A larger image is averaged to one pixel before the head.
+    Args:
+        config: Width and dropout.
+        classes: Number of classes.
+        image: Not used: of images larger than 32 x 32, the head takes the mean over the pixels that are left.
+
+    Returns:
+        14 stages, with newly drawn weights.
     """
     stages: dict[str, nn.Module] = {}
     inputs = 3

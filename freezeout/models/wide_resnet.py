@@ -1,4 +1,4 @@
-"""Wide ResNet (Zagoruyko and Komodakis 2016, arXiv 1605.07146): pre-activation blocks, wide instead of deep."""
+"""Wide ResNet (Zagoruyko and Komodakis 2016, arXiv 1605.07146): pre-activation blocks of many channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from freezeout.stages.chain import Chain
 
 
 class Block(nn.Module):
-    """Two pre-activated 3 x 3 convolutions. Where channels change, the shortcut too starts from the activated input."""
+    """A pre-activation residual block: (batch, inputs, h, w) -> (batch, outputs, h / stride, w / stride).
+
+    BatchNorm and ReLU come before each of the two 3 x 3 convolutions. Where the number of channels changes, the
+    shortcut is a 1 x 1 convolution of the activated input, else it is the input itself.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        stride: Stride of the first convolution.
+        dropout: Share of the values between the convolutions that is set to 0 in training.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
         super().__init__()
@@ -32,7 +42,16 @@ class Block(nn.Module):
 
 
 def build(config: WideResNet, classes: int, image: tuple[int, int]) -> Chain:
-    """Stem, 3 groups of (depth - 4) / 6 blocks, head: 20 stages at depth 40."""
+    """A stem, three groups of (depth - 4) / 6 blocks, and the head.
+
+    Args:
+        config: Depth, width and dropout.
+        classes: Number of classes.
+        image: Not used: the network accepts images of any height and width from 8 pixels on.
+
+    Returns:
+        20 stages at depth 40, with newly drawn weights.
+    """
     stages: dict[str, nn.Module] = {"stem": conv(3, 16, 3)}
     inputs = 16
     for group, (outputs, first_stride) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):

@@ -10,14 +10,16 @@ import dataclasses
 import re
 import textwrap
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from freezeout.checks import check_at_least, check_share
+from freezeout.checks import check_at_least, check_share, nearest
 from freezeout.compat import check_compat
 from freezeout.data.schema import DATASETS, Augment
 from freezeout.models.schema import MODELS
@@ -114,6 +116,20 @@ def register() -> None:
     OmegaConf.register_new_resolver("groups", groups_page, replace=True)
 
 
+def compose_all(overrides: list[str]) -> list[Config]:
+    """The checked configurations that overrides amount to, one for each combination of the values that they list.
+
+    Raises:
+        ConfigError: In one line, for the user's mistake.
+    """
+    register()
+    check_overrides(overrides, multirun=False)
+    with initialize_config_dir(str(folder("conf")), version_base="1.3"):
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        (combinations,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        return [parse(compose("config", list(words))) for words in combinations]
+
+
 def groups_page() -> str:
     """The groups and their options as --help shows them; Hydra's own list has the schemas in it too."""
     lines = []
@@ -181,12 +197,6 @@ def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = 
             for choice in choices:
                 if choice in ("", "null") or (choice not in options(key) and not searchpath):
                     raise ConfigError(f"{key}={choice}: unknown{nearest(choice, options(key))}")
-
-
-def nearest(given: str, allowed: list[str]) -> str:
-    close = get_close_matches(given, allowed, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]}?" if close else "."
-    return f"{guess} There are: {', '.join(allowed)}"
 
 
 def describe(config: Config) -> dict[str, Any]:

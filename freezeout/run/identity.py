@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from freezeout import models, records
+from freezeout import records
+from freezeout.imports import find_module
 from freezeout.naming import name_of
 from freezeout.run.plan import Plan
 from freezeout.run.provenance import device_model
@@ -109,6 +110,6 @@ def folder(plan: Plan) -> Path:
 
 def source_hash(target: str) -> str | None:
     """A hash of the file that holds a network of the user's own: editing it makes other runs."""
-    module = models.import_target("model.target", target)
+    module = find_module("model.target", target)
     file = inspect.getsourcefile(module)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None

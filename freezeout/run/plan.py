@@ -1,4 +1,4 @@
-"""What one run is: a checked configuration, resolved on this machine. What names it: identity; what it saves: expected."""
+"""What one run is: a checked configuration, resolved on this machine (named by `identity`, costed by `expected`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written of a run: an entry per epoch, its record, and one line to print. The keys: `freezeout.records.KEYS`."""
+"""What is written of a run: an entry per epoch, its record (the keys of `freezeout.records.KEYS`), a line to print."""
 
 from __future__ import annotations
 

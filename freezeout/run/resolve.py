@@ -75,8 +75,7 @@ def outline_of(name: str, fields: Any) -> Outline:
     """Classes, image size and split sizes of a data set; it is read only where its fields do not tell."""
     if (known := getattr(fields, "outline", None)) is not None:
         return known
-    source = load_data(name, fields)
-    return Outline(source.classes, source.image, source.sizes)
+    return load_data(name, fields).outline
 
 
 def counted(name: str, fields: Any, outline: Outline, batch_size: int) -> tuple[int, flops.Counts | None]:

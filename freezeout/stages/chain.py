@@ -1,10 +1,10 @@
-"""A network as an ordered list of stages."""
+"""A network as an ordered list of stages, written down as such or found in any network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from freezeout.stages.traced import cut
 from freezeout.stages.tracing import UntraceableError, trace
@@ -14,12 +14,20 @@ from freezeout.stages.untraced import partition
 class Chain(nn.Module):
     """Stages that run one after another, stage 0 nearest the input: a network that can freeze from the front.
 
-    `stages` maps a name to each stage in running order; `chain(x)` gives the logits (batch, classes).
-    `forward`, when given, is the whole network: then the stages are only an ordered partition of its parameters
-    (a network that could not be traced), frozen by flags alone, and `executable` is False.
-    `smallest` is the least height and width, in pixels, of an image that the network accepts.
+    `chain(x)` gives the logits (batch, classes) of images x (batch, channels, height, width), `chain[i]` is a stage,
+    `len(chain)` their number, and `for stage in chain` goes through them in running order.
 
-    Raises ValueError when a parameter belongs to two stages, or a stage of an executable chain has none.
+    Args:
+        stages: Each stage by its name, in running order.
+        smallest: The least height and width, in pixels, of an image that the network accepts.
+        forward: The whole network, where it cannot be run stage by stage because it could not be traced. The stages
+            are then only a partition of its parameters, ordered by when they are read.
+
+    Attributes:
+        smallest: As given.
+
+    Raises:
+        ValueError: There is no stage, a stage has no parameters, or a parameter belongs to two stages.
     """
 
     def __init__(
@@ -36,11 +44,16 @@ class Chain(nn.Module):
 
     @property
     def names(self) -> list[str]:
+        """The names of the stages in running order."""
         return list(self.stages)
 
     @property
     def executable(self) -> bool:
-        """Whether the stages can be run one by one, so that costs and clocks can be taken a stage at a time."""
+        """Whether each stage can be run alone, so that its cost can be counted and its time be measured.
+
+        Where it is False, a frozen stage still computes no gradients and normalises with its running statistics, but
+        the forward pass is that of the whole network.
+        """
         return self._whole[0] is None
 
     def __len__(self) -> int:
@@ -52,13 +65,37 @@ class Chain(nn.Module):
     def __iter__(self):
         return iter(self.stages.values())
 
+    def network_state_dict(self) -> dict[str, Tensor]:
+        """Parameters and buffers by the names that they have in the network which the stages were found in.
+
+        A chain that was built as one has the names of its stages and, within each, the stage's own (`stem.weight`).
+        """
+        whole = self._whole[0]
+        if isinstance(whole, nn.Module):
+            return dict(whole.state_dict())
+        found: dict[str, Tensor] = {}
+        for name, stage in self.stages.items():
+            # A stage that was traced keeps the paths of the network that it is a piece of.
+            prefix = "" if isinstance(stage, fx.GraphModule) else f"{name}."
+            found |= {prefix + key: tensor for key, tensor in stage.state_dict().items()}
+        return found
+
     def train(self, mode: bool = True) -> Chain:
+        """Sets training or evaluation mode, also of what holds no parameters and so is in no stage."""
         super().train(mode)
         if isinstance(self._whole[0], nn.Module):
-            self._whole[0].train(mode)  # what has no parameters (dropout, the network itself) is in no stage
+            self._whole[0].train(mode)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs all stages.
+
+        Args:
+            x: Images (batch, channels, height, width).
+
+        Returns:
+            Logits (batch, classes).
+        """
         whole = self._whole[0]
         if whole is not None:
             return whole(x)
@@ -68,7 +105,14 @@ class Chain(nn.Module):
 
 
 def check_stages(stages: Iterable[nn.Module]) -> None:
-    """Raise ValueError unless every stage owns a parameter and no parameter is owned twice (by identity)."""
+    """Refuse stages that cannot be frozen one after another.
+
+    Args:
+        stages: The stages in running order.
+
+    Raises:
+        ValueError: A stage has no parameters, or two stages have one and the same parameter.
+    """
     owner: dict[int, int] = {}
     for i, stage in enumerate(stages):
         parameters = list(stage.parameters())
@@ -82,7 +126,15 @@ def check_stages(stages: Iterable[nn.Module]) -> None:
 
 
 def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
-    """Raise ValueError naming the first parameter of `model` that no stage owns."""
+    """Refuse stages that leave out a part of a network.
+
+    Args:
+        stages: The stages.
+        model: The network.
+
+    Raises:
+        ValueError: A parameter of `model` belongs to no stage; the first such one is named.
+    """
     owned = {id(p) for stage in stages for p in stage.parameters()}
     for name, p in model.named_parameters():
         if id(p) not in owned:
@@ -90,15 +142,24 @@ def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
 
 
 def find_stages(model: nn.Module, example: Tensor) -> Chain:
-    """The stages of any network, found by tracing it with torch.fx; they share its modules and parameters.
+    """Finds the stages of any network by tracing it with torch.fx.
 
-    example: images (batch, channels, height, width) that the network accepts, on its device. A stage boundary is a
-    point of the graph at which exactly one tensor is live; pieces without parameters or with normalisation only join
-    the stage before. `chain(x)` is `model(x)`; train, move and save the chain from here on, not the model.
+    A stage ends where exactly one tensor is needed by what follows: after a residual block, not inside it. A piece
+    without parameters, or with those of normalisation layers only, is joined to the stage before it.
 
-    Where tracing fails (control flow that depends on data or on the mode), the stages are the parameters in running
-    order, frozen by flags alone, and `chain.executable` is False.
-    Raises ValueError for a network without parameters or one that does not return a single tensor.
+    Where tracing fails (control flow that depends on data, other operations in training than in evaluation), the stages
+    are the parameters in the order in which they are read, and `chain.executable` is False.
+
+    Args:
+        model: The network. A Chain is returned as it is.
+        example: Images (batch, channels, height, width) that the network accepts, on its device.
+
+    Returns:
+        A chain that computes what `model` computes, in the same mode, of the model's own modules and parameters. Train,
+        move and save the chain from here on, not the model.
+
+    Raises:
+        ValueError: The network has no parameters, or does not return a single tensor.
     """
     if isinstance(model, Chain):
         return model

@@ -12,10 +12,16 @@ from freezeout.stages.tracing import Trace, is_norm, tensors_read, unused_name
 
 
 def points(traced: Trace) -> list[int]:
-    """Positions i such that after node i exactly one value is live and it is a tensor; the input's comes first.
+    """The places at which a graph can be cut, because exactly one tensor passes from what is before to what is after.
 
-    A value is live from the node that gives it to the last that uses it. A parameter or buffer read both before and
-    after a point is live there too, so that weights used twice never straddle a boundary.
+    A value passes a place if it is made before it and used after it. So does a parameter or buffer that is read on both
+    sides: weights that are used twice are always inside one stage.
+
+    Args:
+        traced: The network.
+
+    Returns:
+        Positions i in `traced.nodes`, ascending: the graph can be cut after node i. The first is that of the input.
     """
     nodes = traced.nodes
     index = {node: i for i, node in enumerate(nodes)}
@@ -29,7 +35,7 @@ def points(traced: Trace) -> list[int]:
     for i, node in enumerate(nodes[:-1]):
         live = [a for a in range(i + 1) if last[a] > i]
         straddled = any(first <= i < end for first, end in spans)
-        # Only after nodes that give a tensor: bookkeeping (sizes, assertions) makes no new point.
+        # Only after a node that gives a tensor: one that reads a size, say, would repeat the place before it.
         if len(live) == 1 and node in traced.tensors and not straddled:
             (value,) = (nodes[a] for a in live)
             if value in traced.tensors and value.op != "get_attr":
@@ -38,11 +44,21 @@ def points(traced: Trace) -> list[int]:
 
 
 def cut(traced: Trace, model: nn.Module) -> dict[str, fx.GraphModule]:
-    """The stages of a traced network by name: consecutive pieces of its graph, sharing its modules and parameters.
+    """Cuts a traced network into stages: consecutive pieces of its graph, of the network's own modules and parameters.
 
-    A piece without parameters, or with those of normalisation layers only, joins the piece before it (the first ones
-    join the piece after). Parameters and buffers that forward never reads go to the last stage, which never freezes.
-    Raises ValueError when the network returns anything but one tensor.
+    A piece without parameters, or with those of normalisation layers only, joins the piece before it; at the beginning
+    of the network, the piece after it. Parameters and buffers that forward never reads go to the last stage, which
+    never freezes.
+
+    Args:
+        traced: The network's graph.
+        model: The network.
+
+    Returns:
+        The stages in running order, each named by the path of its first layer or parameter.
+
+    Raises:
+        ValueError: The network returns anything but one tensor.
     """
     nodes = traced.nodes
     end, result = len(nodes) - 1, nodes[-1].args[0]
@@ -66,7 +82,7 @@ def cut(traced: Trace, model: nn.Module) -> dict[str, fx.GraphModule]:
 
 
 def _first_weight(traced: Trace, model: nn.Module, nodes: list[fx.Node]) -> str | None:
-    """Path of the first thing in these nodes that has parameters; None if all of it is normalisation."""
+    """The target of the first of these nodes that reads parameters; None if only normalisation layers have any."""
     first, only_norms = None, True
     for node in nodes:
         for path, module, tensor in tensors_read(node, traced.values):
@@ -78,9 +94,10 @@ def _first_weight(traced: Trace, model: nn.Module, nodes: list[fx.Node]) -> str 
 
 
 def _own_stateless(traced: Trace, nodes: list[fx.Node], earlier: set[int]) -> dict[str, nn.Module]:
-    """Copies of the stateless modules that an earlier stage runs too.
+    """A stage's own copies of modules that an earlier stage runs too; `earlier` (their ids) grows by this stage's.
 
-    One Dropout used all along a network would otherwise be switched off everywhere when the first stage freezes.
+    Such modules hold no parameters, or the stages would be one. Without a copy, a Dropout that is used throughout a
+    network would be switched off everywhere as soon as the first stage freezes.
     """
     called = {str(node.target): traced.values[str(node.target)] for node in nodes if node.op == "call_module"}
     own = {path: copy.copy(module) for path, module in called.items() if id(module) in earlier}
@@ -89,7 +106,10 @@ def _own_stateless(traced: Trace, nodes: list[fx.Node], earlier: set[int]) -> di
 
 
 def _piece(nodes: list[fx.Node], a: int, b: int, unread: Iterable[str]) -> fx.Graph:
-    """The graph from the value live after node a to the value live after node b; `unread` are held, not used."""
+    """The graph of nodes a + 1 to b: its input is the tensor that passes after a, its output the one after b.
+
+    `unread` names parameters and buffers that the piece shall hold although no node uses them.
+    """
     index = {node: i for i, node in enumerate(nodes)}
     graph = fx.Graph()
     x = graph.placeholder("x")

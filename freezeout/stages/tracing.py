@@ -1,4 +1,4 @@
-"""A network as a torch.fx graph that is true in training and in evaluation."""
+"""A network as one torch.fx graph that holds in training and in evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-# Modules that run as they are. What they do with self.training then stays theirs (StochasticDepth, Dropout).
+# Modules of these packages become one node each. What depends on their `training` (Dropout, StochasticDepth) so stays
+# inside them.
 LIBRARIES = ("torch.nn", "torchvision.ops")
 
 DIFFERENT = "its forward does different things in training and in evaluation"
@@ -22,17 +23,27 @@ class UntraceableError(Exception):
 
 
 def is_library_module(module: nn.Module) -> bool:
+    """Whether a module comes from torch.nn or torchvision.ops and is no container of other modules."""
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
     return type(module).__module__.startswith(LIBRARIES) and not isinstance(module, containers)
 
 
 def is_norm(module: nn.Module) -> bool:
-    # By name, because norms of other packages (LayerNorm2d, FrozenBatchNorm2d) have no base class in common.
+    """Whether a module is a normalisation layer, by the name of its class."""
+    # Normalisation layers of other packages (LayerNorm2d, FrozenBatchNorm2d) have no base class in common.
     return re.fullmatch(r"\w*Norm(\dd)?", type(module).__name__) is not None
 
 
 def unused_name(path: str, taken: Container[str]) -> str:
-    """`path` as a name that torch accepts in a ModuleDict and that is not yet taken."""
+    """A key for a module in an nn.ModuleDict.
+
+    Args:
+        path: The module's path in its network: "layer1.0.conv1"; "" for the network itself.
+        taken: Names that are in use already.
+
+    Returns:
+        The path with underscores for dots, and as many behind it as make it a free name that torch accepts.
+    """
     name = path.replace(".", "_") or "network"
     while name in taken or hasattr(nn.ModuleDict, name):
         name += "_"
@@ -40,7 +51,7 @@ def unused_name(path: str, taken: Container[str]) -> str:
 
 
 class _Tracer(fx.Tracer):
-    proxy_buffer_attributes = True  # a buffer's value of today must not become a constant
+    proxy_buffer_attributes = True  # the graph reads a buffer when it runs, instead of keeping its present value
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +72,13 @@ class _Tracer(fx.Tracer):
 
 @dataclass(frozen=True)
 class Trace:
-    """The graph of a network; `values` holds what its nodes' targets name, `tensors` the nodes that give a tensor."""
+    """The graph of a network.
+
+    Attributes:
+        graph: Its nodes refer to modules and tensors by name.
+        values: Modules, parameters, buffers and constants by these names, and "training", the flag of the graph.
+        tensors: The nodes whose value is a tensor.
+    """
 
     graph: fx.Graph
     values: dict[str, Any]
@@ -69,15 +86,27 @@ class Trace:
 
     @property
     def nodes(self) -> list[fx.Node]:
+        """The nodes in running order: the input first, the output last."""
         return list(self.graph.nodes)
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
-    """The graph that `model` runs, in training and in evaluation alike. Raises UntraceableError.
+    """Traces a network into one graph for both modes.
 
-    Traced once in each mode. Where the two differ only in a True of training that is a False of evaluation (as in
-    F.dropout(x, training=self.training)), the graph reads the flag when it runs; where they differ more, there is
-    no one graph. `example` (batch, channels, height, width) tells tensors from other values: run once, in evaluation.
+    The network is traced once in training and once in evaluation mode. Where the two graphs differ only in an argument
+    that is True in training and False in evaluation, as in F.dropout(x, training=self.training), the graph reads the
+    flag when it runs. Where they differ in anything else, no single graph holds for both.
+
+    Args:
+        model: The network; left as it was, also its modes.
+        example: Images (batch, channels, height, width) that the network accepts. The graph is run on them once, in
+            evaluation mode, to find out which nodes give tensors.
+
+    Returns:
+        The graph with the modules and tensors that it uses.
+
+    Raises:
+        UntraceableError: The network does not run one fixed graph.
     """
     flags = {module: module.training for module in model.modules()}
     try:
@@ -96,12 +125,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
 
 def _trace_as(model: nn.Module, training: bool) -> tuple[fx.Graph, dict[str, Any]]:
     model.train(training)
-    # Inside a Sequential, forward's optional arguments keep their defaults instead of becoming inputs, and the
-    # constants that fx stores on its root stay off the user's network.
+    # Inside a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph,
+    # and fx stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
     try:
         graph = _Tracer().trace(root)
-    except Exception as error:  # user code meets proxies here: any exception means that it cannot be traced
+    except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
         raise UntraceableError(str(error)) from error
     graph.owning_module = None
     for node in graph.nodes:
@@ -115,7 +144,7 @@ def _same_tensor(a: Any, b: Any) -> bool:
 
 
 def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> None:
-    """Replace in `train` each True that is False in `evaluation` by the module's own `training`."""
+    """Replaces in `train` each argument that is True there and False in `evaluation` by the graph's training flag."""
     pairs = list(zip(train.nodes, evaluation.nodes, strict=False))
     twin = dict(pairs)
     if len(train.nodes) != len(evaluation.nodes) or any(a.op != b.op or a.target != b.target for a, b in pairs):
@@ -126,7 +155,7 @@ def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> None:
 
 
 def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> Any:
-    """The argument x of training, with `training` read where y of evaluation is False and x True."""
+    """An argument for the graph of both modes, from x in training and y in evaluation; `twin` pairs their nodes."""
     if x is True and y is False:
         return graph.get_attr("training")
     if isinstance(x, fx.Node) and twin.get(x) is y:
@@ -147,7 +176,7 @@ def _values(model: nn.Module, graph: fx.Graph, constants: dict[str, Any]) -> dic
     values: dict[str, Any] = {"training": True, **constants}
     for node in graph.nodes:
         if node.op in ("get_attr", "call_module") and node.target not in values:
-            # A network that is one library module is its own only piece, under the name that Sequential gave it.
+            # A network that is itself a library module is one node, named as Sequential names it, not as the network.
             alone = is_library_module(model)
             values[node.target] = model if alone else operator.attrgetter(node.target)(model)
     return values
@@ -169,7 +198,16 @@ def _tensor_nodes(graph: fx.Graph, values: dict[str, Any], example: Tensor) -> f
 
 
 def tensors_read(node: fx.Node, values: dict[str, Any]) -> Iterator[tuple[str, nn.Module | None, Tensor]]:
-    """(path, module, tensor) of each parameter and buffer that this node reads."""
+    """The parameters and buffers that a node reads.
+
+    Args:
+        node: A node of a traced graph.
+        values: Modules and tensors by the names that nodes use (`Trace.values`).
+
+    Yields:
+        The tensor's path in the network, the module that holds it (None where the network's forward reads the tensor
+        itself), and the tensor.
+    """
     if node.op == "call_module":
         module = values[str(node.target)]
         for prefix, inner in module.named_modules(prefix=str(node.target)):

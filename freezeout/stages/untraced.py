@@ -1,4 +1,4 @@
-"""The stages of a network that cannot be traced: its parameters in running order."""
+"""The stages of a network that cannot be traced: its parameters in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from freezeout.stages.tracing import is_library_module, is_norm, unused_name
 
 
 def partition(model: nn.Module, example: Tensor) -> dict[str, nn.Module]:
-    """All parameters and buffers of `model` in stages by name, ordered by when they are last read, nothing copied.
+    """Divides all parameters and buffers of a network into stages, ordered by when they are last read.
 
-    Modules that share a parameter share a stage. What is never read goes to the last one, which never freezes.
+    Modules that share a parameter share a stage. A normalisation layer is in the stage of the layer before it. What is
+    never read goes to the last stage, which never freezes.
+
+    Args:
+        model: The network.
+        example: Images (batch, channels, height, width) that the network accepts.
+
+    Returns:
+        The stages by name. They hold the network's own tensors and cannot be run.
     """
     last = last_reads(model, example)
 
@@ -26,7 +34,7 @@ def partition(model: nn.Module, example: Tensor) -> dict[str, nn.Module]:
 
     stages: dict[str, nn.ModuleDict] = {}
     home: dict[int, nn.ModuleDict] = {}
-    complete = False  # whether the newest stage has a weight of its own
+    complete = False  # whether the newest stage holds more than normalisation
     for path, unit, norm in sorted(units(model), key=lambda item: when(item[1])):
         weighty = any(True for _ in unit.parameters()) and not norm and when(unit) < inf
         shared = next((home[id(p)] for p in unit.parameters() if id(p) in home), None)
@@ -41,7 +49,18 @@ def partition(model: nn.Module, example: Tensor) -> dict[str, nn.Module]:
 
 
 def last_reads(model: nn.Module, example: Tensor) -> dict[int, int]:
-    """When, counted in torch calls of one evaluation of `example`, each parameter and buffer (by id) is last read."""
+    """When each parameter and buffer of a network is last read in a forward pass in evaluation mode.
+
+    Args:
+        model: The network; its modes are left as they were.
+        example: Images (batch, channels, height, width) that the network accepts.
+
+    Returns:
+        The number of the torch call that reads it, counted from 1, by the tensor's id; those never read are absent.
+
+    Raises:
+        ValueError: The network returns anything but one tensor.
+    """
     wanted = {id(t) for t in (*model.parameters(), *model.buffers())}
     last: dict[int, int] = {}
 
@@ -76,8 +95,15 @@ def last_reads(model: nn.Module, example: Tensor) -> dict[int, int]:
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:
-    """(path, module, whether it normalises) of everything that holds parameters or buffers: library modules
-    whole, others without their children."""
+    """What of a network is put into stages as a whole.
+
+    Args:
+        model: The network.
+
+    Yields:
+        The path, the module and whether it is a normalisation layer, of each module that has parameters or buffers:
+        library modules with all that is inside, of other modules only what they hold themselves.
+    """
     inside: set[nn.Module] = set()
     for path, module in model.named_modules():
         if module in inside:
@@ -88,7 +114,7 @@ def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:
                 yield path, module, is_norm(module)
         elif any(t is not None for t in (*module._parameters.values(), *module._buffers.values())):
             own = nn.Module()
-            # The very dictionaries: what moves or replaces a tensor here does so in the network.
+            # The same dictionaries, no copies: a tensor moved or replaced here is moved or replaced in the network.
             own._parameters, own._buffers = module._parameters, module._buffers
             own._non_persistent_buffers_set = module._non_persistent_buffers_set
             yield path, own, is_norm(module)

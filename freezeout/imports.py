@@ -1,0 +1,108 @@
+"""Functions of the user's own, named in a configuration as `package.module:function`: found, called, and blamed in one
+line for whatever they raise. Standard library only."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from freezeout.checks import nearest
+
+
+def find_module(key: str, target: str) -> ModuleType:
+    """Imports the module of a target. The working directory counts as importable, after everything else.
+
+    Args:
+        key: Configuration key that names the target, for error messages: "model.target".
+        target: `package.module:function`; the function is not looked for.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        ValueError: It cannot be found, or importing it raises anything.
+    """
+    name = target.partition(":")[0]
+    if os.getcwd() not in sys.path:  # `python -m` has it there, a console script has not
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run where it lies") from error
+    except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
+        raise ValueError(f"{key}={target}: importing {name} raised {blame(error, name)}") from error
+
+
+def find_function(key: str, target: str) -> Callable[..., Any]:
+    """The function that a target names.
+
+    Args:
+        key: Configuration key that names the target, for error messages: "model.target".
+        target: `package.module:function`.
+
+    Returns:
+        The function, or whatever else can be called by that name.
+
+    Raises:
+        ValueError: Its module cannot be imported or has no such function.
+    """
+    module = find_module(key, target)
+    name = target.partition(":")[2]
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+        raise ValueError(f"{key}={target}: {module.__name__} has no function {name}{nearest(name, known)}")
+    return function
+
+
+def call(key: str, target: str, arguments: Mapping[str, Any]) -> Any:
+    """Finds the function that a target names and calls it.
+
+    Args:
+        key: Configuration key that names the target, for error messages: "model.target".
+        target: `package.module:function`.
+        arguments: Its keyword arguments.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        ValueError: It cannot be found, takes other arguments, or raises anything.
+    """
+    function = find_function(key, target)
+    given = ", ".join(arguments) or "no arguments"
+    try:
+        signature = inspect.signature(function)
+    except ValueError as error:  # some functions written in C do not have one
+        raise ValueError(f"{key}={target}: cannot be called with {given}: {error}") from error
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters) or "none"
+        raise ValueError(f"{key}={target}: cannot be called with {given}: {error}; its arguments: {takes}") from error
+    try:
+        return function(**arguments)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{key}={target}: raised {blame(error, target.partition(':')[0])}") from error
+
+
+def blame(error: BaseException, module: str) -> str:
+    """One line about an error that the user's code raised.
+
+    Args:
+        error: What was raised.
+        module: Name of the user's module.
+
+    Returns:
+        The error's type, the first line of its message and, where code of `module` was running, its last line that
+        ran: "KeyError: 'x' (in its line 8)".
+    """
+    lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_globals.get("__name__") == module]
+    what = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    return f"{what} (in its line {lines[-1]})" if lines else what

@@ -1,0 +1,156 @@
+"""Networks that know nothing of stages: some that can be traced, some that cannot, each with its difficulty."""
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+from freezeout.stages.chain import Chain, find_stages
+
+
+class Plain(nn.Module):
+    """Conv + BatchNorm + ReLU twice, the second time around a residual connection, and a classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.conv2, self.bn2 = nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.fc = nn.Linear(6, 4)
+
+    def body(self, x):
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return x + functional.relu(self.bn2(self.conv2(x)))
+
+    def forward(self, x):
+        return self.fc(self.body(x).mean((2, 3)))
+
+
+class FunctionalDropout(Plain):
+    def forward(self, x):
+        return self.fc(functional.dropout(self.body(x), 0.5, self.training).mean((2, 3)))
+
+
+class SharedDropout(Plain):
+    """One Dropout module for the whole network."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = self.dropout(self.bn1(self.conv1(x)))
+        x = self.dropout(self.bn2(self.conv2(x)))
+        return self.fc(self.dropout(x).mean((2, 3)))
+
+
+class SharedWeights(Plain):
+    """The last convolution has the weight of the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.between, self.conv3 = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.conv3.weight = self.conv2.weight
+
+    def forward(self, x):
+        return self.fc(self.conv3(self.between(self.conv2(self.conv1(x)))).mean((2, 3)))
+
+
+class DirectParameters(Plain):
+    """Parameters, a buffer, a constant and a size read in forward itself, and a forward with an optional argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.token = nn.Parameter(torch.randn(6, 1, 1)), nn.Parameter(torch.randn(1, 6))
+        self.register_buffer("shift", torch.randn(6, 1, 1))
+
+    def forward(self, x, mask=None):
+        n = x.shape[0]
+        x = self.body(x - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) * self.scale + self.shift
+        x = (x if mask is None else x * mask) * self.shift.exp()
+        x = torch.cat((x.mean((2, 3)).reshape(n, 1, 6), self.token.expand(n, 1, 6)), 1)
+        return self.fc(x.mean(1))
+
+
+class Unread(Plain):
+    """A layer and a buffer that forward never reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.spare = nn.Linear(3, 3)
+        self.register_buffer("note", torch.ones(2))
+
+
+class DataDependent(SharedDropout):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6, 1, 1))
+        self.register_buffer("shift", torch.randn(6, 1, 1))
+
+    def forward(self, x):
+        if x.sum() > 0:
+            x = -x
+        x = self.dropout(self.body(x)) * self.scale + self.shift
+        return self.fc(functional.dropout(x, 0.5, self.training).mean((2, 3)))
+
+
+class TiedDataDependent(SharedWeights):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
+class NoiseInTraining(Plain):
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.randn_like(x) if self.training else x)
+
+
+class WithoutGradient(Plain):
+    def forward(self, x):
+        with torch.no_grad():
+            x = functional.relu(self.bn1(self.conv1(x)))
+        return self.fc(self.conv2(x).mean((2, 3)))
+
+
+def sequential():
+    first = (nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+    second = (nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Sequential(*first, *second), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
+    )
+
+
+def linear():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+
+
+def convnext():
+    return ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], stochastic_depth_prob=0.5, num_classes=4)
+
+
+def vision_transformer():
+    size = {"image_size": 8, "patch_size": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16}
+    return torchvision.models.VisionTransformer(**size, dropout=0.2, attention_dropout=0.2, num_classes=4)
+
+
+def swin():
+    size = {"patch_size": [2, 2], "embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": [2, 2]}
+    return torchvision.models.SwinTransformer(**size, dropout=0.2, num_classes=4)
+
+
+TRACED = [
+    *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
+    *(convnext, vision_transformer, swin),
+]
+UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, WithoutGradient]
+X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def made(build) -> tuple[nn.Module, Chain]:
+    torch.manual_seed(1)
+    model = build()
+    return model, find_stages(model, X[:1])
+
+
+def run(module, mode, x=X):
+    torch.manual_seed(7)
+    return module.train(mode)(x)

@@ -1,0 +1,65 @@
+"""The rules of configuration fields, and what their refusals say."""
+
+import math
+
+import pytest
+
+from freezeout.checks import check_at_least, check_choice, check_share, check_target, lookup, nearest
+
+NETWORKS = {"vgg": 1, "wide_resnet": 2, "densenet_bc": 3}
+
+
+def test_a_known_option_is_its_entry_of_the_table():
+    assert lookup("model", NETWORKS, "wide_resnet") == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("wide_resnt", "model=wide_resnt: unknown; did you mean wide_resnet? There are: vgg, wide_resnet, densenet_bc"),
+        ("transformer", "model=transformer: unknown. There are: vgg, wide_resnet, densenet_bc"),
+        ("VGG", "model=VGG: unknown. There are: vgg, wide_resnet, densenet_bc"),
+    ],
+)
+def test_an_unknown_option_is_refused_with_the_most_similar_and_with_all(given, said):
+    with pytest.raises(ValueError, match=r"\S") as refusal:
+        lookup("model", NETWORKS, given)
+    assert str(refusal.value) == said
+
+
+def test_where_nothing_is_known_it_says_so():
+    assert nearest("vgg", []) == ". There are: none"
+
+
+def test_a_share_lies_between_0_and_1_with_the_ends_that_are_allowed():
+    check_share("x", 0.5)
+    check_share("x", 1)
+    check_share("x", 0, zero=True)
+    for value, ends, interval in (
+        (0, {}, r"\(0, 1\]"),
+        (1, {"one": False}, r"\(0, 1\)"),
+        (-0.1, {"zero": True}, r"\[0, 1\]"),
+        (math.nan, {"zero": True}, r"\[0, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=rf"^x={value}: must lie in {interval}$"):
+            check_share("x", value, **ends)
+
+
+def test_at_least_is_a_finite_number():
+    check_at_least("x", 3, 3)
+    for value in (2, math.nan, math.inf):
+        with pytest.raises(ValueError, match=rf"^x={value}: must be at least 3$"):
+            check_at_least("x", value, 3)
+
+
+def test_a_choice_is_one_of_the_words_allowed():
+    check_choice("x", "a", ("a", "b"))
+    with pytest.raises(ValueError, match=r"^x=c: must be one of a, b$"):
+        check_choice("x", "c", ("a", "b"))
+
+
+@pytest.mark.parametrize("target", ["module", "module:", ":function", ""])
+def test_a_target_names_a_module_and_a_function(target):
+    check_target("x", "package.module:function")
+    with pytest.raises(ValueError, match=rf"^x={target}: must be package\.module:function$"):
+        check_target("x", target)

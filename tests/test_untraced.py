@@ -1,0 +1,35 @@
+"""The stages of networks that cannot be traced: their order, and that they are the network's own."""
+
+import pytest
+import torch
+from made_networks import UNTRACED, DataDependent, TiedDataDependent, X, made, run
+
+
+@pytest.mark.parametrize("build", UNTRACED)
+def test_what_cannot_be_traced_has_stages_that_cannot_be_run(build):
+    assert not made(build)[1].executable
+
+
+def test_what_shares_a_weight_untraced_shares_a_stage():
+    model, chain = made(TiedDataDependent)
+    (home,) = [stage for stage in chain if any(p is model.conv2.weight for p in stage.parameters())]
+    assert {id(p) for p in home.parameters()} >= {id(model.conv2.bias), id(model.conv3.bias)}
+
+
+def test_untraced_stages_come_in_the_order_in_which_they_are_read():
+    chain = made(DataDependent)[1]
+    assert chain.names == ["conv1", "conv2", "network", "fc"]
+    assert [name for name, _ in chain[2].named_parameters()] == ["network.scale"]
+    assert [name for name, _ in chain[2].named_buffers()] == ["network.shift"]
+
+
+def test_the_mode_of_an_untraced_chain_reaches_what_no_stage_holds():
+    chain = made(DataDependent)[1]
+    assert torch.equal(run(chain, False), chain.eval()(X))
+    assert not torch.equal(run(chain, True), run(chain, False))
+
+
+def test_an_untraced_chain_moves_the_buffers_of_the_network_too():
+    model, chain = made(DataDependent)
+    chain.double()
+    assert model.shift.dtype == torch.float64
