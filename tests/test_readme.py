@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from freezeout import strategies
+from freezeout import naming, strategies
 from freezeout.records import find_records
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +46,8 @@ def test_a_strategy_takes_a_dataclass_a_line_and_a_file(freezeout, tmp_path) -> 
         assert said.code == 0, said.err
         ((_, record),) = find_records(tmp_path / "runs")
         assert record["freeze_times"] == [0.5, 0.5, 1.0, 1.0, 1.0]
+        label = {"strategy": record["config"]["strategy"]}
+        assert (naming.series(label), naming.swept(label["strategy"])) == ("halves", "t_0=0.5"), "plots as one series"
     finally:
         del strategies.STRATEGIES["halves"]
 
