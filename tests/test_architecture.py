@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,13 @@ def imports(path: Path, *, late: bool = True) -> set[str]:
     for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            here = module_name(path).split(".")
+            inside = here if path.stem == "__init__" else here[:-1]
+            base = ".".join(
+                [*inside[: len(inside) + 1 - node.level], node.module or ""] if node.level else [node.module]
+            )
+            found |= {f"{base.strip('.')}.{alias.name}" for alias in node.names}
     return found
 
 
@@ -76,6 +83,40 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_what_is_read_before_torch_is_standard_library_only(name: str) -> None:
     roots = {i.split(".")[0] for i in imports(ROOT / "freezeout" / f"{name}.py", late=False)}
     assert not roots & HEAVY
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("folder", ["freezeout", "analysis", "benchmarks"])
+def test_no_module_is_imported_in_a_circle(folder: str) -> None:
+    """Late imports count too: they hide a circle, and do not mend it."""
+    sources = {module_name(path): path for path in (ROOT / folder).rglob("*.py")}
+
+    def of_ours(name: str) -> str | None:
+        while name and name not in sources:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    graph = {
+        module: {other for name in imports(path) if (other := of_ours(name))} - {module, folder}
+        for module, path in sources.items()
+        if module != folder  # freezeout/__init__ lends names of rooms above it, when they are asked for
+    }
+    assert any(graph.values()), "nothing was scanned"
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("folder", ["freezeout", "analysis", "benchmarks", "hydra_plugins"])
+def test_no_private_name_is_imported(folder: str) -> None:
+    private = {
+        f"{path.name}: {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in ("freezeout", "analysis", "benchmarks") and re.search(r"\._[a-z]", name)
+    }
+    assert not private
 
 
 def test_only_config_and_the_command_line_know_omegaconf() -> None:

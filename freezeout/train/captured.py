@@ -1,4 +1,4 @@
-"""One CUDA graph per prefix: the whole step replayed by the device, without the host in between.
+"""One CUDA graph for each prefix: the whole step replayed by the device, without waiting for the host.
 
 A graph is a step of fixed shape, and FreezeOut's step has a fixed shape between two freeze events. So the step is
 captured anew at each of them, and only the graph of the present prefix is alive.
@@ -22,19 +22,20 @@ WORTH = 20  # replays under which a capture does not pay
 
 
 class Graphs(Protocol):
-    """What captures: torch's CUDA graphs, or a stand-in."""
+    """What captures: torch's CUDA graphs, or a stand-in that records operations."""
 
     def warm(self, body: Callable[[], None]) -> None:
-        """Run `body` now, in the stream that captures."""
+        """Run `body` now, in the stream in which it will be captured."""
 
     def capture(self, body: Callable[[], None]) -> Callable[[], None]:
-        """Record `body` without running it; what is returned runs it."""
+        """Record the operations of `body` without running them; the function returned runs them once."""
 
 
 class CudaGraphs:
-    """Warms up and captures in one stream of its own, so that what libraries set up per stream is there by then.
+    """torch's CUDA graphs, in one stream of their own.
 
-    A graph's memory goes back to the allocator when the graph is let go, and torch hands it out again at the next
+    Steps are warmed up in the stream that captures, so that what libraries set up for each stream exists by then. A
+    graph's memory goes back to the allocator when the graph is deleted, and torch hands it out again at the next
     capture, which begins by emptying the cache.
     """
 
@@ -57,14 +58,18 @@ class CudaGraphs:
 
 
 class CapturedStep:
-    """`step`, replayed. Called in its place: once a training step, after `freezeout.step(set_rates=False)`.
+    """A step that is captured once for each prefix and replayed; called in its place.
 
-    Learning rates lie in device memory, a row a step, and a counter inside the graph says which row is next: float32,
-    as the fused optimizers read them. The first WARM_UP steps of a prefix are eager ones from the same buffers, then
-    the step is captured, if WORTH replays are to come. Both do the same arithmetic in the same order.
+    Learning rates lie in device memory, one row per step, and a counter inside the graph says which row is next. They
+    are float32, as the fused optimizers read them. The first WARM_UP steps of a prefix are eager ones from the same
+    buffers, then the step is captured, if at least WORTH replays are to come. Both do the same arithmetic in the same
+    order. Where torch cannot capture the step, there is one warning, and the eager step goes on.
 
-    Raises ValueError when the shape or type of a batch changes within a prefix. Where torch cannot
-    capture the step, one warning, and the eager step goes on.
+    Args:
+        step: The eager step.
+        freezeout: Asked for the rates of coming steps, and until when the prefix stays.
+        optimizer: Its groups' rates become views of one tensor on the device.
+        graphs: What captures.
     """
 
     def __init__(self, step: Step, freezeout: FreezeOut, optimizer: Optimizer, graphs: Graphs) -> None:
@@ -78,7 +83,16 @@ class CapturedStep:
         self._refused = False
 
     def __call__(self, x: Tensor, labels: Tensor, number: int) -> None:
-        """x, labels: as of Step. number: of this training step, counted from 0 over the whole run."""
+        """Train one step, after `freezeout.step(set_rates=False)`.
+
+        Args:
+            x: Images (batch, 3, height, width), or what `Step.run_prefix` made of them.
+            labels: Classes (batch,).
+            number: Of this training step, counted from 0 over the whole run.
+
+        Raises:
+            ValueError: The shape or type of a batch changed within a prefix.
+        """
         if number >= self._until:
             self._begin(x, labels, number)
         for buffer, given in ((self._x, x), (self._labels, labels)):

@@ -13,12 +13,20 @@ BLOCK = 50
 
 
 class Clock:
-    """Runs only between `start` and `stop`; `mark` before each step says which prefix the step belongs to.
+    """Times training in blocks of at most BLOCK steps at one prefix, and the parts of the steps in each block.
 
-    synchronise: waits until the device has done what it was told; called at block ends and at `stop` only.
-    stamp, between: a moment, and the seconds from one to another, asked for only after `synchronise`. With events of
-    the device the parts of a step are timed without waiting for it. By default both are those of `now`.
-    Blocks are cut at fixed steps, so that a resumed run has the blocks of one that was never stopped.
+    It runs only between `start` and `stop`; `mark` before each step says which prefix the step belongs to. Blocks are
+    cut at fixed steps, so that a resumed run has the blocks of one that was never stopped.
+
+    Args:
+        synchronise: Waits until the device has finished its work; called at the ends of blocks and at `stop` only.
+        now: Seconds of a monotonic clock.
+        stamp: Gives a moment. With events of the device, parts of a step are timed without waiting for it. By default
+            the same as `now`.
+        between: Seconds from one moment to another; called only after `synchronise`.
+
+    Attributes:
+        blocks: One entry per block: prefix, step_from, step_to, seconds, and the seconds of each part of its steps.
     """
 
     def __init__(
@@ -51,7 +59,7 @@ class Clock:
         self._charge()
 
     def exclude(self, seconds: float) -> None:
-        """Leave out `seconds` that have just passed: they went to something that is no training."""
+        """Leave out `seconds` that have just passed: they were not spent on training."""
         self._since += seconds
         self._last = None  # this step's parts would hold them
 
@@ -66,7 +74,7 @@ class Clock:
         self._last = self._stamp()
 
     def lap(self, part: str) -> None:
-        """What was done since `mark`, or since the lap before, was `part` of the step."""
+        """The work since `mark`, or since the previous lap, was `part` of the step."""
         if self._last is not None:
             now = self._stamp()
             self._laps.append((part, self._last, now))

@@ -22,10 +22,15 @@ LIMIT = 1024
 
 
 def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str | Callable = "inductor") -> None:
-    """Compile every stage of `step` for batches like `images`, and run each graph once, forward and backward.
+    """Compile every stage of a step, and run each graph once, forward and backward.
 
-    ahead: batches that a frozen prefix may be given at once, for which its stages get one more graph each. The
-    network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
+    The network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
+
+    Args:
+        step: The eager step; its stages and the templates of its prefix are compiled in place.
+        images: A batch as the network takes it; steps with batches of another shape would be compiled again.
+        ahead: Batches that the frozen prefix may be given at once; for more than one, its stages get one more graph.
+        backend: Of torch.compile.
     """
     torch._dynamo.reset()  # a process of many runs would keep the graphs of all of them
     torch._dynamo.config.recompile_limit = LIMIT

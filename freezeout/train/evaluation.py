@@ -17,7 +17,14 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Evaluation:
-    """loss: mean cross entropy. error: per cent misclassified. classes, probabilities: of each image, in order."""
+    """What one pass over a split gave.
+
+    Attributes:
+        loss: Mean cross entropy.
+        error: Per cent of the images misclassified.
+        classes: Predicted class of each image (n,), in the order of the split.
+        probabilities: Of the true class of each image (n,).
+    """
 
     loss: float
     error: float
@@ -27,7 +34,12 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(training: Training, split: str) -> Evaluation:
-    """The network in evaluation mode on all of `split`, without augmentation. Training mode is left to the caller."""
+    """Evaluate the network on all images of a split, without augmentation.
+
+    Args:
+        training: The network and its data. The network is left in evaluation mode.
+        split: "train", "validation" or "test".
+    """
     training.chain.eval()
     loss = torch.zeros((), dtype=torch.float64, device=training.device)
     wrong = torch.zeros((), dtype=torch.int64, device=training.device)

@@ -16,10 +16,17 @@ from freezeout.train.prefix import Prefix
 
 @dataclass(kw_only=True)
 class Step:
-    """Forward, loss, backward and optimizer. Each call adds its loss to `loss_sum` (float64, on the device).
+    """Forward, loss, backward and optimizer of one batch.
 
-    stages: of the network, in running order; those that `prefix` holds are run by it. ahead: the caller runs it, and
-    hands its output over. lap: told the name of each part of the step when that part is over.
+    Attributes:
+        stages: Of the network, in running order; the first `len(prefix)` of them are run by `prefix`.
+        prefix: The frozen stages.
+        optimizer: Over the parameters of all stages.
+        loss_sum: The loss of each step is added to it; float64, on the device.
+        label_smoothing: Of the loss, in [0, 1).
+        bf16: Whether the forward pass runs under autocast to bfloat16.
+        ahead: Whether the caller runs the prefix, and hands over its output in place of images.
+        lap: Called with the name of each part of the step when that part is over.
     """
 
     stages: Sequence[nn.Module]
@@ -60,5 +67,5 @@ class Step:
 
 
 def loss_input(logits: Tensor, bf16: bool) -> Tensor:
-    """Losses are sums that bfloat16 is too short for; float64 stays what it is."""
+    """The logits in the type in which the loss is computed: bfloat16 is too short for its sums."""
     return logits.float() if bf16 else logits
