@@ -23,8 +23,16 @@ def progress(step: int, total_steps: int) -> float:
 def freeze_times(n: int, t_0: float, power: int) -> tuple[float, ...]:
     """t_i of each of n stages: ((1 - d) t_0 + d) ** power with d = i / (n - 1); exactly 1 for the last.
 
-    t_0 is taken before the power, as in the original code: t_0 = 0.8 cubed freezes stage 0 at t = 0.512.
-    Raises ValueError for n < 1, t_0 outside (0, 1] (NaN included) or a power below 1.
+    Args:
+        n: Number of stages.
+        t_0: When stage 0 freezes, in (0, 1], before the power is applied, as in the original code: t_0 = 0.8 cubed
+            freezes stage 0 at t = 0.512.
+        power: 1 linear, 2 squared, 3 cubic.
+
+    Raises:
+        ValueError: n < 1, t_0 outside (0, 1] (NaN included) or a power below 1.
+
+    Source: Brock et al. 2017, section 2.
     """
     if n < 1:
         raise ValueError(f"n={n}: a chain has at least one stage")
@@ -56,10 +64,16 @@ def frozen_prefix(t: float, times: Sequence[float]) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a strategy makes of n stages: two times for each, and whether rates are scaled by 1 / time.
+    """What a strategy makes of n stages: two times for each, as fractions of training.
 
-    freeze: stage i leaves the backward pass at freeze[i]. anneal: its rate reaches 0 at anneal[i].
-    FreezeOut uses the same times for both; its two controls use one each.
+    Attributes:
+        freeze: Stage i leaves the backward pass at freeze[i]. Never decreasing; exactly 1 for the head.
+        anneal: The learning rate of stage i reaches 0 at anneal[i]. FreezeOut uses the same times for both; its two
+            controls, lr_only and freeze_only, use one each.
+        scaled: Whether the initial rate of stage i is multiplied by 1 / anneal[i].
+
+    Raises:
+        ValueError: The times do not match, decrease, or leave the head frozen inside a run.
     """
 
     freeze: tuple[float, ...]

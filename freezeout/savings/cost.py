@@ -14,12 +14,13 @@ from freezeout.schedule import POWERS, Schedule, freeze_times
 
 @dataclass(frozen=True)
 class StageCost:
-    """One stage's share of a training step.
+    """One stage's share of a training step, in any one unit.
 
-    forward: paid at every step, frozen or not.
-    backward_own: its backward pass when its input needs no gradient; saved from the step it freezes itself.
-    backward_input: the rest of its full backward pass; saved from the step the stage *before* it freezes, since
-        nothing below then asks for a gradient. Stage 0, which only images precede, never pays it: 0 there.
+    Attributes:
+        forward: Paid at every step, frozen or not.
+        backward_own: Its backward pass when its input needs no gradient; saved from the step it freezes itself.
+        backward_input: The rest of its full backward pass; saved from the step the stage *before* it freezes, since
+            nothing below then asks for a gradient. Stage 0, which only images precede, never pays it: 0 there.
     """
 
     forward: float
@@ -28,7 +29,11 @@ class StageCost:
 
 
 def step_cost(costs: Sequence[StageCost], prefix: int) -> float:
-    """One training step with the first `prefix` stages frozen. Raises ValueError outside 0 <= prefix <= len(costs)."""
+    """Cost of one training step with the first `prefix` stages frozen.
+
+    Raises:
+        ValueError: Outside 0 <= prefix <= len(costs).
+    """
     if not 0 <= prefix <= len(costs):
         raise ValueError(f"prefix={prefix}: must lie in 0 to {len(costs)}, the number of stages")
     forward = sum(c.forward for c in costs)
@@ -39,7 +44,11 @@ def step_cost(costs: Sequence[StageCost], prefix: int) -> float:
 
 
 def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int) -> float:
-    """A run of `total_steps` steps under `schedule`. Raises ValueError when it is for another number of stages."""
+    """Cost of a run of `total_steps` steps under a schedule.
+
+    Raises:
+        ValueError: The schedule is for another number of stages.
+    """
     if len(costs) != len(schedule.freeze):
         raise ValueError(f"{len(costs)} stage costs and a schedule for {len(schedule.freeze)} stages: need one each")
     return sum((end - start) * step_cost(costs, prefix) for prefix, start, end in schedule.segments(total_steps))
@@ -48,9 +57,13 @@ def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int) -
 def predicted_saving(
     costs: Sequence[StageCost], schedule: Schedule, total_steps: int, baseline_steps: int | None = None
 ) -> float:
-    """1 - cost / baseline's cost, a fraction; negative when the run costs more.
+    """1 - cost / baseline's cost: a fraction of the baseline's time, negative when the run costs more.
 
-    The baseline freezes nothing for `baseline_steps` steps: as many as the run unless said (a shortened run says).
+    Args:
+        costs: Of each stage.
+        schedule: Of the run.
+        total_steps: Of the run.
+        baseline_steps: Of the baseline, which freezes nothing; as many as the run's unless given.
     """
     steps = total_steps if baseline_steps is None else baseline_steps
     return 1.0 - run_cost(costs, schedule, total_steps) / (steps * step_cost(costs, 0))
@@ -59,16 +72,23 @@ def predicted_saving(
 def estimated_saving(growth: int, layers_per_block: int, t_0: float, how_scale: str) -> float:
     """The paper's estimate for a DenseNet-BC, as its released code computes it: a fraction, not a measurement.
 
-    growth: k, channels that a dense layer adds. layers_per_block: (depth - 4) / 6, in each of three blocks, which
-    work on 32 x 32, 16 x 16 and 8 x 8 pixels. A dense layer with m k input channels costs m k * 4 k for its 1 x 1
+    There are three blocks, which work on 32 x 32, 16 x 16 and 8 x 8 pixels. A dense layer with m k input channels costs m k * 4 k for its 1 x 1
     convolution plus 9 * 4 k * k, times its pixels; the first convolution 9 * 3 * 2 k times 32 * 32. Transitions and
     the head cost nothing. m starts at 2, grows by 1 a layer and is halved and *rounded down* after a block.
     Backward is taken to cost as much as forward (it is nearer twice), so the saving stays below one half:
     1/2 (1 - sum(c_i t_i) / sum(c_i)). The last layer's t_i is short of 1 by one position, as if a head followed.
-    Linear schedules are then multiplied by 1.3, which the code does without a word.
+    The saving of linear schedules is then multiplied by 1.3, which the code does without explanation.
+
+    Args:
+        growth: k, the channels that a dense layer adds.
+        layers_per_block: (depth - 4) / 6.
+        t_0: When stage 0 freezes, before the power is applied; in (0, 1].
+        how_scale: "linear", "squared" or "cubic".
+
+    Raises:
+        ValueError: An argument lies outside these ranges.
 
     Source: Brock et al. 2017, the code's calc_speedup; equal to tests/golden/speedup_estimates.json.
-    Raises ValueError for t_0 outside (0, 1], a how_scale other than linear, squared, cubic, or a size below 1.
     """
     if how_scale not in POWERS:
         raise ValueError(f"how_scale={how_scale}: must be one of {', '.join(POWERS)}")

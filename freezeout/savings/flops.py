@@ -20,8 +20,12 @@ from freezeout.stages.chain import Chain
 
 
 class Counts(NamedTuple):
-    """costs: FLOPs of every stage for one training step. bytes: of all that the hungriest stage makes of the batch in
-    its forward pass, as if nothing were freed; where only one stage's tensors live at a time it needs no more memory.
+    """What one training step costs.
+
+    Attributes:
+        costs: FLOPs of every stage.
+        bytes: Peak forward bytes of any stage: all that it makes of the batch in its forward pass, as if nothing were
+            freed. Where only one stage's tensors live at a time, as in a frozen prefix, no more memory is needed.
     """
 
     costs: list[StageCost]
@@ -29,12 +33,12 @@ class Counts(NamedTuple):
 
 
 def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
-    """The FLOPs alone, see `count`."""
+    """FLOPs of every stage for one training step; see `count`."""
     return count(chain, batch_shape).costs
 
 
 def count(chain: Chain, batch_shape: Sequence[int]) -> Counts:
-    """FLOPs (2 per multiply-add) and bytes of one training step on a batch of shape (b, 3, h, w).
+    """FLOPs (2 per multiply-add) and bytes of one training step.
 
     Convolutions, matrix products and attention are counted, the last as plain matrix products whatever the kernel;
     BatchNorm, activations, pooling, the loss and the optimizer are not: FlopCounterMode knows no formula for
@@ -42,7 +46,12 @@ def count(chain: Chain, batch_shape: Sequence[int]) -> Counts:
     taken on copies that hold no data (a chain that cannot run without any is copied and run on the CPU, more slowly):
     the chain, its buffers and torch's random state are left as they were.
 
-    Raises ValueError for a chain whose stages cannot be run one by one.
+    Args:
+        chain: The network.
+        batch_shape: (batch, 3, height, width).
+
+    Raises:
+        ValueError: The chain's stages cannot be run one by one.
     """
     if not chain.executable:
         raise ValueError(f"the {len(chain)} stages cannot be run one by one: their costs cannot be counted apart")
