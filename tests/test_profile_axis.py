@@ -20,7 +20,7 @@ from analysis.load import load
 from analysis.plots import axis_of, draw
 from analysis.profiles import OUTLINES, differences, outline, read_profile, saving_of
 from freezeout.data.schema import DATASETS
-from freezeout.savings.cost import Profile, profiled_saving
+from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import FreezeOut
 
