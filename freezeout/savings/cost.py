@@ -74,8 +74,8 @@ def estimated_saving(growth: int, layers_per_block: int, t_0: float, how_scale: 
 
     There are three blocks, which work on 32 x 32, 16 x 16 and 8 x 8 pixels. A dense layer with m k input channels costs
     m k * 4 k for its 1 x 1 convolution plus 9 * 4 k * k, times its pixels; the first convolution 9 * 3 * 2 k times
-    32 * 32. Transitions and the head cost nothing. m starts at 2, grows by 1 with each layer, and is halved and *rounded
-    down* after a block.
+    32 * 32. Transitions and the head cost nothing. m starts at 2, grows by 1 with each layer, and is halved and rounded
+    *down* after a block.
     Backward is taken to cost as much as forward (it is nearer twice), so the saving stays below one half:
     1/2 (1 - sum(c_i t_i) / sum(c_i)). The last layer's t_i is short of 1 by one position, as if a head followed.
     The saving of linear schedules is then multiplied by 1.3, which the code does without explanation.
