@@ -1,4 +1,4 @@
-"""The arms: three plain loops, as others freeze, and ours. Each trains an epoch at a time and is timed from outside."""
+"""The arms: three training loops as users write them, and FreezeOut's engine three ways. All are timed from outside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.settings import Frozen, with_machine
+from benchmarks.plans import frozen_schedule, with_machine
 from freezeout.data.augment import crop_flip, epoch_table, normalise
 from freezeout.run.assemble import assemble, configure_torch
 from freezeout.run.plan import Plan
@@ -19,41 +19,59 @@ from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.step import loss_input
 
-PLAIN = {"a": "plain loop", "b": "original's way", "c": "Composer's way"}
-OURS = {"d": "ours eager", "e": "ours compiled", "f": "ours captured"}
-NAMES = PLAIN | OURS
-MACHINE = {
-    "d": {"compile": False, "capture": False},
-    "e": {"compile": True, "capture": False},
-    "f": {"compile": False, "capture": True},
+# The name of each arm, as it stands in results and tables, and its label in figures.
+LOOPS = {"plain": "plain loop", "original": "original's way", "composer": "Composer's way"}
+ENGINES = {"eager": "ours, eager", "compiled": "ours, compiled", "captured": "ours, captured"}
+LABELS = LOOPS | ENGINES
+MACHINE = {  # the fields of the machine configuration that make each of the engine's arms
+    "eager": {"compile": False, "capture": False},
+    "compiled": {"compile": True, "capture": False},
+    "captured": {"compile": False, "capture": True},
 }
 
 
 class Arm(Protocol):
-    """Something that trains: an epoch of its plan's source at a time."""
+    """One way of training a network."""
 
     chain: Chain
 
     def epoch(self, on_step: Callable[[], bool] = ...) -> float | None:
-        """The mean training loss; None when `on_step`, called after each step, ended the epoch by returning True."""
+        """Train for one epoch of the plan's data.
+
+        Args:
+            on_step: Called after each step; training stops when it returns True.
+
+        Returns:
+            The mean training loss of the epoch; None if `on_step` stopped it before its end.
+        """
 
     def freeze(self, prefix: int) -> None:
-        """From the next step on `prefix` stages are frozen: as many as now or more."""
+        """Freeze the first `prefix` stages from the next step on: as many as now, or more."""
 
 
-def go_on() -> bool:
+def never_stop() -> bool:
+    """For `Arm.epoch`: train to the end of the epoch."""
     return False
 
 
-class Plain:
-    """A loop as users write it, with the first `prefix` stages frozen from the start.
+class Loop:
+    """A training loop as users write it.
 
-    kind "a": `requires_grad_(False)` and evaluation mode on the frozen stages: what a careful user writes.
-    "b": as the original: frozen stages in evaluation mode and out of the optimizer, but their weights still ask for
-        gradients, so every frozen stage builds its graph and drops it where its output is detached; the first
-        stage's output never is.
-    "c": as Composer: `requires_grad_(False)` and out of the optimizer; BatchNorm goes on training.
-    All have the data path, precision, rates and fused optimizer of ours, in one group, which is the fastest.
+    All three loops have the data path, precision, learning rates and fused optimizer of the engine. The parameters
+    that train are in one optimizer group, which is the fastest. How frozen stages are treated depends on `kind`:
+
+    - "plain": `requires_grad_(False)` and evaluation mode, out of the optimizer: the straightforward way.
+    - "original": as the original FreezeOut code does. Evaluation mode and out of the optimizer, but the weights still
+      require gradients, so every frozen stage builds its graph and drops it where its output is detached; the first
+      stage's output never is.
+    - "composer": as MosaicML Composer's layer freezing does. `requires_grad_(False)` and out of the optimizer;
+      BatchNorm stays in training mode.
+
+    Args:
+        kind: A key of LOOPS.
+        plan: The run; its learning rates are the baseline's.
+        prefix: Stages frozen from the start.
+        channels_last: Whether weights and images are in that memory format.
     """
 
     def __init__(self, kind: str, plan: Plan, prefix: int, *, channels_last: bool) -> None:
@@ -68,23 +86,25 @@ class Plain:
         self.freeze(prefix)
 
     def freeze(self, prefix: int) -> None:
+        """See `Arm`."""
         self.prefix = prefix
         for stage in self.stages[:prefix]:
-            if self.kind != "b":
+            if self.kind != "original":
                 stage.requires_grad_(False)
-            if self.kind != "c":
+            if self.kind != "composer":
                 stage.eval()
             for p in stage.parameters():
                 self.optimizer.state.pop(p, None)
         active = [p for stage in self.stages[prefix:] for p in stage.parameters()]
         self.optimizer.param_groups[0]["params"] = active
 
-    def epoch(self, on_step: Callable[[], bool] = go_on) -> float | None:
+    def epoch(self, on_step: Callable[[], bool] = never_stop) -> float | None:
+        """See `Arm`."""
         config, source, device = self.plan.config, self.source, self.plan.device
         n, kind = source.sizes["train"], config.augment.kind
         steps = n // config.batch_size
         table = epoch_table(config.seed, self.step // steps, n, config.batch_size, source.pad, kind)
-        top, left, flip = (a.to(device) for a in (table.top, table.left, table.flip))
+        top, left, flip = (column.to(device) for column in (table.top, table.left, table.flip))
         total = torch.zeros((), dtype=torch.float64, device=device)
         for row, (images, labels) in enumerate(source.batches("train", table.order)):
             if kind != "none":
@@ -96,8 +116,8 @@ class Plain:
         return total.item() / steps
 
     def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        rate = lr_factor(progress(self.step, self.plan.steps), 1.0, scaled=False)
-        self.optimizer.param_groups[0]["lr"] = self.plan.config.optimizer.lr * rate
+        factor = lr_factor(progress(self.step, self.plan.steps), 1.0, scaled=False)
+        self.optimizer.param_groups[0]["lr"] = self.plan.config.optimizer.lr * factor
         bf16 = self.plan.config.machine.precision == "bf16"
         with torch.autocast(self.plan.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._forward(images.contiguous(memory_format=self.format))
@@ -108,7 +128,7 @@ class Plain:
         return loss.detach()
 
     def _forward(self, x: Tensor) -> Tensor:
-        if self.kind != "b":
+        if self.kind != "original":
             return self.chain(x)
         for i, stage in enumerate(self.stages):
             x = stage(x)
@@ -117,35 +137,54 @@ class Plain:
         return x
 
 
-class Ours:
-    """The engine itself. key: "d" eager, "e" compiled, "f" captured."""
+class Engine:
+    """FreezeOut's own engine.
 
-    def __init__(self, key: str, plan: Plan, prefix: int) -> None:
-        plan = with_machine(plan, **MACHINE[key])
-        plan.strategy = Frozen(prefix=prefix)  # `with_machine` made a copy
-        self.training = assemble(plan)
+    Args:
+        kind: A key of ENGINES.
+        plan: The run, a baseline.
+        prefix: Stages frozen from the start.
+    """
+
+    def __init__(self, kind: str, plan: Plan, prefix: int) -> None:
+        self.training = assemble(with_machine(plan, **MACHINE[kind]))
         self.chain = self.training.chain
+        self.freeze(prefix)
 
     def freeze(self, prefix: int) -> None:
-        # Another schedule under way, so that one object serves every prefix and compiles once. Rates stay as they were.
-        self.training.freezeout.schedule = Frozen(prefix=prefix).schedule(len(self.chain))
+        """See `Arm`."""
+        # A run keeps the schedule that it was assembled with. Here it is replaced under way, which is safe because the
+        # prefix only grows and the rates stay those of the baseline: one engine then serves every prefix of the
+        # benchmark, and its stages are compiled once and not five times.
+        self.training.freezeout.schedule = frozen_schedule(prefix, len(self.chain))
 
-    def epoch(self, on_step: Callable[[], bool] = go_on) -> float | None:
+    def epoch(self, on_step: Callable[[], bool] = never_stop) -> float | None:
+        """See `Arm`."""
         return self.training.train_epoch(on_step)
 
 
-def make(key: str, plan: Plan, prefix: int, *, channels_last: bool) -> Arm:
-    """The arm `key` with `prefix` stages frozen. channels_last: the memory format of the plain loops."""
-    return Plain(key, plan, prefix, channels_last=channels_last) if key in PLAIN else Ours(key, plan, prefix)
+def make(name: str, plan: Plan, prefix: int, *, channels_last: bool) -> Arm:
+    """Build an arm.
+
+    Args:
+        name: A key of LABELS.
+        plan: The run.
+        prefix: Stages frozen from the start.
+        channels_last: Memory format of the loops; the engine has its own.
+    """
+    if name in LOOPS:
+        return Loop(name, plan, prefix, channels_last=channels_last)
+    return Engine(name, plan, prefix)
 
 
 def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all work that was given to it, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def forget(device: torch.device) -> None:
-    """Free what the arms just dropped, so that the next ones find the memory as these did."""
+def free_memory(device: torch.device) -> None:
+    """Free what dropped arms held, so that the next ones find the memory as these did."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

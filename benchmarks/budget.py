@@ -1,4 +1,4 @@
-"""How the time is dealt out, and the bar that shows what is left of it."""
+"""How the time is dealt out over the parts of the benchmark, and the bar that shows what is left of it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ WEIGHTS = {"steps": 4.5, "packed": 0.2, "savings": 4.5}
 
 
 class Budget:
-    """The time that is left, dealt out to the parts still to come by their weights."""
+    """The time that is left, dealt out by weight to the parts still to come: what one part saves, the others get.
+
+    Args:
+        minutes: For everything.
+        networks: How many are measured, each in all parts of WEIGHTS.
+    """
 
     def __init__(self, minutes: float, networks: int) -> None:
         self.end = time.perf_counter() + 60 * minutes
         self._weight = networks * sum(WEIGHTS.values())
 
     def take(self, part: str) -> float:
-        """The moment, of perf_counter, at which `part` should be over."""
+        """Begin `part`, once for each network; when it should be over, in seconds of `time.perf_counter`."""
         now, weight = time.perf_counter(), WEIGHTS[part]
         end = now + max(0.0, self.end - now) * weight / self._weight
         self._weight -= weight
         return end
 
 
-class Progress:
-    """A bar that is full when the budget is spent, with what is being measured; whole lines beside it."""
+class BudgetBar:
+    """A bar on the terminal that is full when the budget is spent, with what is being measured; lines go above it."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget, self._began = budget, time.perf_counter()
@@ -38,15 +43,19 @@ class Progress:
             bar_format="{desc} |{bar:20}| {postfix}",
         )
 
-    def at(self, what: str) -> None:
+    def measuring(self, what: str) -> None:
+        """Show what is being measured from now on."""
         now = time.perf_counter()
         self._bar.n = min(self._bar.total or 0, round(now - self._began))
         self._bar.set_description_str(what, refresh=False)
-        self._bar.set_postfix_str(f"about {max(0.0, self._budget.end - now) / 60:.1f} min left")
+        left = self._budget.end - now
+        self._bar.set_postfix_str(f"about {left / 60:.1f} min left" if left >= 3 else "about to end")
 
-    def say(self, line: str) -> None:
-        tqdm.write(line)
+    def write(self, text: str) -> None:
+        """Print whole lines on the standard output without tearing the bar."""
+        tqdm.write(text)
         sys.stdout.flush()
 
     def close(self) -> None:
+        """Remove the bar."""
         self._bar.close()

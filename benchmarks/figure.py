@@ -1,8 +1,11 @@
-"""The figure: a row a network; step times against the prefix, packed bytes, realised against ideal savings."""
+"""The figure: one row of panels per network, with step times, packed bytes and savings.
+
+It is drawn from the rows of the CSV alone, so that it can be drawn again from a kept file:
+`figure.draw(pd.read_csv("docs/benchmark.csv"), Path("docs"))`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,82 +14,96 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from analysis.plots import COLOURS, MARKERS, NO_DATE, STYLE
-from benchmarks.arms import NAMES
+from benchmarks.arms import LABELS
 from freezeout.records import replacing
 
-LOOK = {key: (COLOURS[i], MARKERS[i]) for i, key in enumerate(NAMES)}
 PNG = "benchmark.png"
+LOOK: dict[str, dict[str, Any]] = {
+    arm: {"color": COLOURS[i], "marker": MARKERS[i], "ms": 4, "label": LABELS[arm]} for i, arm in enumerate(LABELS)
+}
+BARS = {"ideal": "#bbbbbb", "realised": LOOK["eager"]["color"], "profiled": "#f2dc6b"}
+ACTIVE_SHARE = "active stages' share"
 
 
-def draw(results: Mapping[str, Any], out: Path) -> Path | None:
-    """What has been measured so far as a PNG; None while there is nothing. Bars are quartiles of the rounds."""
-    measured = {name: parts for name, parts in results["networks"].items() if parts.get("steps")}
-    if not measured:
-        return None
-    with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            len(measured), 3, figsize=(11, 2.6 * len(measured) + 0.6), layout="constrained", squeeze=False
-        )
-        for axes, (name, parts) in zip(grid, measured.items(), strict=True):
-            _steps(axes[0], parts)
-            _packed(axes[1], parts)
-            _savings(axes[2], parts)
-            axes[0].set_title(name, loc="left", fontweight="bold")
-        handles: dict[str, Any] = {}
-        for axes in grid.flat:
-            handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
-        device = results["device"]["model"]
-        figure.suptitle(f"{device}, {results['precision']}, batch {results['batch']}", fontsize="medium")
-        out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / PNG) as path:
-            figure.savefig(path, format="png", dpi=150, metadata=NO_DATE["png"])
-        plt.close(figure)
+def draw(table: pd.DataFrame, out: Path) -> Path:
+    """Write the figure as benchmark.png into the folder `out`; its path.
+
+    Args:
+        table: Rows as `report.rows` gives them or as read from the CSV, of at least one network.
+        out: Made if it is not there.
+    """
+    figure = made(table)
+    with replacing(out / PNG) as path:
+        figure.savefig(path, format="png", dpi=150, metadata=NO_DATE["png"])
+    plt.close(figure)
     return out / PNG
 
 
-def _steps(axes: Axes, parts: Mapping[str, Any]) -> None:
-    prefixes = [int(prefix) for prefix in parts["steps"]]
-    for key in NAMES:
-        spreads = [found["ratios"].get(f"{key}/a") for found in parts["steps"].values()]
-        seen = [(p, s) for p, s in zip(prefixes, spreads, strict=True) if s]
-        if seen:
-            middle = [s["median"] for _, s in seen]
-            bars = [[s["median"] - s["low"] for _, s in seen], [s["high"] - s["median"] for _, s in seen]]
-            colour, marker = LOOK[key]
-            axes.errorbar([p for p, _ in seen], middle, bars, color=colour, marker=marker, ms=4, label=NAMES[key])
-    axes.axhline(1.0, color=LOOK["a"][0], lw=1, label=f"{NAMES['a']} (1)")
+def made(table: pd.DataFrame) -> Figure:
+    """The figure of `table`, to be closed by the caller. Bars and whiskers are quartiles of the rounds."""
+    networks = list(table["network"].unique())
+    with plt.rc_context(STYLE):
+        size = (11, 2.8 * len(networks) + 0.9)  # inches; the legend and the title take what is added
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches, so that labels keep clear of the next panel
+        figure, grid = plt.subplots(len(networks), 3, figsize=size, layout=layout, squeeze=False)
+        for axes, network in zip(grid, networks, strict=True):
+            rows = table[table["network"] == network]
+            axes[0].set_title(network, loc="left", fontweight="bold")
+            _step_times(axes[0], rows)
+            _packed_bytes(axes[1], rows)
+            _savings(axes[2], rows)
+        handles: dict[str, Any] = {}
+        for axes in grid.flat:
+            handles |= {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        order = sorted(handles, key=[*LABELS.values(), ACTIVE_SHARE, *BARS].index)
+        figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=5, frameon=False)
+        first = table.iloc[0]
+        figure.suptitle(f"{first['device']}, {first['precision']}, batch {first['batch']}", fontsize="medium")
+        figure.draw_without_rendering()  # settles the layout under this style
+    return figure
+
+
+def _step_times(axes: Axes, rows: pd.DataFrame) -> None:
+    ratios = rows[rows["quantity"] == "ratio"]
+    for arm, look in LOOK.items():
+        pair = ratios[ratios["of"] == f"{arm}/plain"]
+        if len(pair):
+            middle = pair["median"]
+            whiskers = [middle - pair["low"], pair["high"] - middle]
+            axes.errorbar(pair["prefix"].astype(int), middle, whiskers, **look)
+    prefixes = sorted(ratios["prefix"].astype(int).unique())
+    axes.plot(prefixes, [1.0] * len(prefixes), **LOOK["plain"], lw=1)
     axes.set(xlabel="frozen stages", ylabel="step time / plain loop's")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _packed(axes: Axes, parts: Mapping[str, Any]) -> None:
-    packed = parts.get("packed", {})
-    prefixes = [int(prefix) for prefix in packed]
-    for key in NAMES:
-        seen = [
-            (p, found["arms"][key]["packed"] / 1e6)
-            for p, found in zip(prefixes, packed.values(), strict=True)
-            if found["arms"].get(key, {}).get("packed") is not None
-        ]
-        if seen:
-            colour, marker = LOOK[key]
-            axes.plot(*zip(*seen, strict=True), color=colour, marker=marker, ms=4, label=NAMES[key])
-    shares = [found["share"] / 1e6 for found in packed.values()]
-    axes.plot(prefixes, shares, color="#222222", ls=":", label="active stages' share")
+def _packed_bytes(axes: Axes, rows: pd.DataFrame) -> None:
+    packed = rows[rows["quantity"] == "packed"]
+    for arm, look in LOOK.items():
+        line = packed[packed["of"] == arm]
+        if len(line):
+            axes.plot(line["prefix"].astype(int), line["median"] / 1e6, **look)
+    share = packed[packed["of"] == "share"]
+    axes.plot(share["prefix"].astype(int), share["median"] / 1e6, color="#222222", ls=":", label=ACTIVE_SHARE)
     axes.set(xlabel="frozen stages", ylabel="MB packed for backward", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _savings(axes: Axes, parts: Mapping[str, Any]) -> None:
-    strategies = parts.get("savings", {}).get("strategies", {})
-    for i, found in enumerate(strategies.values()):
-        s = {key: 100 * found["realised"][key] for key in ("median", "low", "high")}
-        bars = [[s["median"] - s["low"]], [s["high"] - s["median"]]]
-        first = i == 0
-        axes.bar(i - 0.27, 100 * found["ideal"], 0.25, color="#bbbbbb", label="ideal" if first else None)
-        axes.bar(i, s["median"], 0.25, yerr=bars, color=LOOK["d"][0], label="realised" if first else None)
-        axes.bar(i + 0.27, 100 * found["profiled"], 0.25, color="#f2dc6b", label="profiled" if first else None)
-    axes.set_xticks(range(len(strategies)), list(strategies))
+def _savings(axes: Axes, rows: pd.DataFrame) -> None:
+    strategies = list(rows.loc[rows["quantity"] == "realised", "of"].unique())
+    for place, (quantity, colour) in enumerate(BARS.items()):
+        found = rows[rows["quantity"] == quantity].set_index("of").reindex(strategies)
+        if len(found):
+            x = [i + 0.27 * (place - 1) for i in range(len(strategies))]
+            middle = 100 * found["median"]
+            whiskers = [middle - 100 * found["low"], 100 * found["high"] - middle] if quantity == "realised" else None
+            axes.bar(x, middle, 0.25, yerr=whiskers, color=colour, label=quantity)
+    axes.set_xticks(range(len(strategies)), strategies)
     axes.set(ylabel="saving, %")

@@ -1,6 +1,6 @@
-"""What freezing could save at best: each stage's own backward and optimizer work at prefix 0, each timed by itself.
+"""What freezing could save at best: each stage's own backward and optimizer work, timed by itself with nothing frozen.
 
-Never a difference of step times between prefixes: that is what is to be judged.
+Never a difference of step times between prefixes: those are what is to be judged.
 """
 
 from __future__ import annotations
@@ -13,47 +13,58 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from benchmarks.arms import Ours, go_on
+from benchmarks.arms import Engine, never_stop
 from freezeout.run.plan import Plan
 from freezeout.schedule import Schedule
 
-REPEATS = 20  # optimizer steps of one stage, whose mean is taken
+OPTIMIZER_STEPS = 20  # of one stage, whose mean is taken
+INPUT_REPEATS = 3  # backward passes of one stage with and without its input's gradient, whose median is taken
 
 
 def ideal_saving(
-    shares: Sequence[float], schedule: Schedule, steps: int, handed_on: Sequence[float] | None = None
+    own_shares: Sequence[float], schedule: Schedule, steps: int, input_shares: Sequence[float] | None = None
 ) -> float:
-    """The share of a run of `steps` steps that its frozen stages' work would have taken.
+    """The share of a run's seconds that the frozen stages' work would have taken.
 
-    shares: of each stage, its backward and optimizer work as a share of a step with nothing frozen.
-    handed_on: of each stage, the part of its backward that only makes the gradient of its input. The first active
-        stage saves that too; leave it out for the frozen stages' own work alone.
-    Raises ValueError when there are not as many as the schedule has stages.
+    Args:
+        own_shares: For each stage, its backward and optimizer work as a share of a step with nothing frozen.
+        schedule: When the stages freeze.
+        steps: Training steps of the run.
+        input_shares: For each stage, the part of its backward that computes the gradient of its input alone, in the
+            same unit. The first active stage saves that too; None leaves it out.
+
+    Raises:
+        ValueError: There is not one share per stage of the schedule.
     """
-    if len(shares) != len(schedule.freeze):
-        raise ValueError(f"{len(shares)} shares and a schedule for {len(schedule.freeze)} stages: need one each")
-    handed = [0.0] * len(shares) if handed_on is None else [0.0, *handed_on[1:]]
-    saved = ((end - start) * (sum(shares[:k]) + handed[k]) for k, start, end in schedule.segments(steps))
+    if len(own_shares) != len(schedule.freeze):
+        raise ValueError(f"{len(own_shares)} shares and a schedule for {len(schedule.freeze)} stages: need one each")
+    # Stage 0, which only images precede, computes no gradient of its input.
+    inputs = [0.0] * len(own_shares) if input_shares is None else [0.0, *input_shares[1:]]
+    saved = ((end - start) * (sum(own_shares[:k]) + inputs[k]) for k, start, end in schedule.segments(steps))
     return sum(saved) / steps
 
 
-class Boundaries:
-    """Calls `mark` in every backward pass as the gradient of each stage's output arrives, the last stage's first,
-    and once more when the optimizer begins."""
+def mark_boundaries(engine: Engine, mark: Callable[[], None]) -> None:
+    """Have `mark` called in every backward pass when the gradient of a stage's output arrives, that of the last stage
+    first, and once more when the optimizer begins: one time more than there are stages."""
 
-    def __init__(self, ours: Ours, mark: Callable[[], None]) -> None:
-        def watch(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            output.register_hook(lambda gradient: mark())
+    def watch(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        output.register_hook(lambda gradient: mark())
 
-        for stage in ours.chain:
-            stage.register_forward_hook(watch)
-        ours.training.optimizer.register_step_pre_hook(lambda *_: mark())
+    for stage in engine.chain:
+        stage.register_forward_hook(watch)
+    engine.training.optimizer.register_step_pre_hook(lambda *_: mark())
 
 
 def own_backward(moments: Sequence[float], stages: int) -> list[float]:
-    """Seconds of each stage's backward in a step, first stage first, from the moments at its boundaries: the mean.
+    """Mean seconds of each stage's backward in a step, first stage first.
 
-    Raises RuntimeError when the engine ran a stage that nothing could watch.
+    Args:
+        moments: When each mark of `mark_boundaries` was made, over any number of steps, in seconds.
+        stages: How many the network has.
+
+    Raises:
+        RuntimeError: The engine ran a stage in a way that no hook saw.
     """
     if not moments or len(moments) % (stages + 1):
         raise RuntimeError(f"{len(moments)} gradients arrived at the boundaries of {stages} stages: not all were seen")
@@ -62,8 +73,9 @@ def own_backward(moments: Sequence[float], stages: int) -> list[float]:
     return [statistics.fmean(s[stages - i] - s[stages - 1 - i] for s in steps) for i in range(stages)]
 
 
-def optimizer_of(template: Optimizer, parameters: Sequence[Tensor]) -> Optimizer:
-    """An optimizer as `template`, over `parameters` alone, which get gradients to work on; it has made one step."""
+def optimizer_like(template: Optimizer, parameters: Sequence[Tensor]) -> Optimizer:
+    """An optimizer of the kind of `template` over `parameters` alone, which get random gradients; one step is done, so
+    that its state exists."""
     optimizer = type(template)(list(parameters), **template.defaults)
     for p in parameters:
         p.grad = torch.randn_like(p)
@@ -72,8 +84,13 @@ def optimizer_of(template: Optimizer, parameters: Sequence[Tensor]) -> Optimizer
 
 
 class StagesAlone:
-    """Each stage's backward by itself, with the gradient of its input and without: the difference is what it only
-    computes for the stage before it."""
+    """Each stage's backward by itself, with the gradient of its input and without. The difference is work that it does
+    only for the stage before it.
+
+    Args:
+        plan: The run; its network is built anew, with random activations between the stages.
+        like: The network whose memory format is taken.
+    """
 
     def __init__(self, plan: Plan, like: nn.Module) -> None:
         bf16, device = plan.config.machine.precision == "bf16", plan.device
@@ -94,42 +111,48 @@ class StagesAlone:
         return len(self._graphs)
 
     def backward(self, i: int, *, with_input: bool) -> None:
+        """Run the backward pass of stage i, down to its input's gradient or to its weights' alone."""
         out, gradient, parameters, x = self._graphs[i]
         torch.autograd.grad(out, [*parameters, x] if with_input else parameters, gradient, retain_graph=True)
 
 
 class ClockedStages:
-    """On a CPU: clocks around each stage's backward within real steps at prefix 0, and around its optimizer."""
+    """On a CPU: clocks around each stage's backward inside of real steps with nothing frozen, and around its optimizer.
+
+    Args:
+        plan: The run; a visit trains one of its epochs.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._moments: list[float] = []
-        self._ours = Ours("d", plan, 0)
-        self._steps = self._ours.training.steps_per_epoch
-        Boundaries(self._ours, lambda: self._moments.append(time.perf_counter()))
-        self._ours.epoch(go_on)
-        template = self._ours.training.optimizer
-        self._optimizers = [optimizer_of(template, list(stage.parameters())) for stage in plan.build()]
-        empty = optimizer_of(template, list(plan.build()[0].parameters()))
-        empty.param_groups[0]["params"] = []
-        self._empty = empty
-        self._alone = StagesAlone(plan, self._ours.chain)
+        self._engine = Engine("eager", plan, 0)
+        self._steps = self._engine.training.steps_per_epoch
+        mark_boundaries(self._engine, lambda: self._moments.append(time.perf_counter()))
+        self._engine.epoch(never_stop)
+        template = self._engine.training.optimizer
+        self._optimizers = [optimizer_like(template, list(stage.parameters())) for stage in plan.build()]
+        self._empty = optimizer_like(template, list(plan.build()[0].parameters()))
+        self._empty.param_groups[0]["params"] = []
+        self._alone = StagesAlone(plan, self._engine.chain)
 
-    def handed_on(self) -> list[float]:
-        """Of each stage, seconds of a step that only make the gradient of its input."""
+    def input_seconds(self) -> list[float]:
+        """For each stage, seconds of a step that compute the gradient of its input alone."""
 
         def seconds(i: int, with_input: bool) -> float:
             start = time.perf_counter()
             self._alone.backward(i, with_input=with_input)
             return time.perf_counter() - start
 
-        pairs = [[seconds(i, True) - seconds(i, False) for _ in range(3)] for i in range(len(self._alone))]
-        return [max(0.0, statistics.median(differences)) for differences in pairs]
+        def difference(i: int) -> float:
+            return statistics.median(seconds(i, True) - seconds(i, False) for _ in range(INPUT_REPEATS))
 
-    def visit(self) -> tuple[list[float], float]:
-        """Of each stage, seconds of a step that freezing it saves at least; and seconds of the whole step."""
+        return [max(0.0, difference(i)) for i in range(len(self._alone))]
+
+    def own_seconds(self) -> tuple[list[float], float]:
+        """For each stage, seconds of a step that freezing it saves at least; and the seconds of the whole step."""
         self._moments.clear()
         start = time.perf_counter()
-        self._ours.epoch(go_on)
+        self._engine.epoch(never_stop)
         step = (time.perf_counter() - start) / self._steps
         backward = own_backward(self._moments, len(self._optimizers))
         fixed = self._optimizer_seconds(self._empty)  # an optimizer without parameters: paid whatever is frozen
@@ -139,6 +162,6 @@ class ClockedStages:
     @staticmethod
     def _optimizer_seconds(optimizer: Optimizer) -> float:
         start = time.perf_counter()
-        for _ in range(REPEATS):
+        for _ in range(OPTIMIZER_STEPS):
             optimizer.step()
-        return (time.perf_counter() - start) / REPEATS
+        return (time.perf_counter() - start) / OPTIMIZER_STEPS

@@ -1,4 +1,4 @@
-"""The same costs on a GPU: kernel seconds of each stage's backward and optimizer work, whatever launches them."""
+"""What freezing could save at best on a GPU: kernel seconds of each stage's work, whatever launches the kernels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ from collections.abc import Callable
 import torch
 from torch.autograd import DeviceType
 
-from benchmarks.arms import Ours, go_on, synchronise
-from benchmarks.ideal import Boundaries, StagesAlone, optimizer_of
+from benchmarks.arms import Engine, never_stop, synchronise
+from benchmarks.ideal import StagesAlone, mark_boundaries, optimizer_like
 from freezeout.run.plan import Plan
 
-MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from the next one's
+MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from those of the next
+STEPS = 3  # profiled at once, or as many as an epoch has
 
 
 class ProfiledStages:
-    """As ClockedStages, from the profiler's kernels of an eager engine at prefix 0."""
+    """As `ideal.ClockedStages`, from the profiler's kernels of an eager engine with nothing frozen.
+
+    Args:
+        plan: The run.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._device = plan.device
-        self._ours = Ours("d", plan, 0)
-        self._steps = 3
-        Boundaries(self._ours, mark_kernels)
-        self._ours.epoch(go_on)
+        self._engine = Engine("eager", plan, 0)
+        self._steps = min(STEPS, self._engine.training.steps_per_epoch)
+        mark_boundaries(self._engine, mark_kernels)
+        self._engine.epoch(never_stop)
         chain = plan.build().to(plan.device)
-        template = self._ours.training.optimizer
-        self._optimizers = [optimizer_of(template, list(stage.parameters())) for stage in chain]
-        self._alone = StagesAlone(plan, self._ours.chain)
+        template = self._engine.training.optimizer
+        self._optimizers = [optimizer_like(template, list(stage.parameters())) for stage in chain]
+        self._alone = StagesAlone(plan, self._engine.chain)
 
-    def handed_on(self) -> list[float]:
-        """Of each stage, kernel seconds of a step that only make the gradient of its input."""
+    def input_seconds(self) -> list[float]:
+        """For each stage, kernel seconds of a step that compute the gradient of its input alone."""
 
         def work() -> None:
             for i in range(len(self._alone)):
@@ -41,40 +46,45 @@ class ProfiledStages:
         pieces = kernel_pieces(work, self._device)[1:]
         return [max(0.0, full - own) for full, own in zip(pieces[::2], pieces[1::2], strict=True)]
 
-    def visit(self) -> list[float]:
-        """Of each stage, kernel seconds of a step that freezing it saves at least."""
+    def own_seconds(self) -> list[float]:
+        """For each stage, kernel seconds of a step that freezing it saves at least.
+
+        Raises:
+            RuntimeError: The engine ran a stage in a way that no hook saw.
+        """
         stages = len(self._optimizers)
-        pieces = kernel_pieces(self._some_steps, self._device)
+        pieces = kernel_pieces(self._train_steps, self._device)
         # Piece 0 is the first forward pass; the piece after the last marker of a step reaches to the next step's first.
         steps = [pieces[1 + s * (stages + 1) :][:stages] for s in range(self._steps)]
         if len(pieces) != 1 + self._steps * (stages + 1):
             raise RuntimeError(f"{len(pieces) - 1} markers in {self._steps} steps of {stages} stages: not all were run")
         backward = [statistics.fmean(step[stages - 1 - i] for step in steps) for i in range(stages)]
-        optimizers = kernel_pieces(self._optimizers_alone, self._device)[1:]
+        optimizers = kernel_pieces(self._step_optimizers, self._device)[1:]
         return [b + o for b, o in zip(backward, optimizers, strict=True)]
 
-    def _some_steps(self) -> None:
-        training, done = self._ours.training, 0
+    def _train_steps(self) -> None:
+        done = 0
 
         def enough() -> bool:
             nonlocal done
             done += 1
             return done == self._steps
 
-        training.train_epoch(enough)
+        self._engine.epoch(enough)
 
-    def _optimizers_alone(self) -> None:
+    def _step_optimizers(self) -> None:
         for optimizer in self._optimizers:
             mark_kernels()
             optimizer.step()
 
 
 def mark_kernels() -> None:
+    """Launch a kernel that the profiler can tell from all others."""
     torch.cuda._sleep(1)
 
 
 def kernel_pieces(work: Callable[[], None], device: torch.device) -> list[float]:
-    """Seconds of the kernels that `work` launches, in order, one number for each piece between markers."""
+    """Seconds of the kernels that `work` launches: one sum for each piece between markers, in the order of running."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         work()

@@ -1,22 +1,29 @@
-"""Bytes that a training step packs for its backward pass, and the most memory that an arm ever held."""
+"""Bytes that a training step packs (saves for its backward pass), and the most memory that an arm ever held."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.arms import OURS, PLAIN, Arm, Plain, forget, make, synchronise
+from benchmarks.arms import ENGINES, LOOPS, Arm, Loop, free_memory, make, never_stop, synchronise
 from freezeout.run.plan import Plan
 
 
 class Packed:
-    """The storages packed by one step, each once, with the stages that packed them; weights and buffers are left out.
+    """The storages that autograd packs during one step, each counted once, and by which stages.
 
-    Every storage is held until the end, so that none is counted for another's memory, or missed, once it is freed:
-    the original's graphs are dropped at once, yet they were packed.
+    Weights and buffers are left out: they are there anyway. Every storage is held until the end, so that none is taken
+    for another one at the same address, or missed, once it is freed: the original's way drops its graphs at once, yet
+    they were packed.
+
+    Args:
+        network: Owner of the weights and buffers that are left out.
+
+    Attributes:
+        stage: Index of the stage that is running; whoever wants bytes by stage sets it.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -24,9 +31,24 @@ class Packed:
         self._left_out = {t.untyped_storage().data_ptr() for t in own}
         self._held: dict[int, torch.UntypedStorage] = {}
         self._stages: dict[int, set[int]] = {}
-        self.stage = 0  # that is running
+        self.stage = 0
 
-    def pack(self, tensor: Tensor) -> Tensor:
+    @property
+    def bytes(self) -> int:
+        """All bytes packed."""
+        return self.bytes_from(0)
+
+    def bytes_from(self, prefix: int) -> int:
+        """Bytes packed by stages from `prefix` on; a storage that two stages packed counts for the later one."""
+        return sum(s.nbytes() for a, s in self._held.items() if max(self._stages[a]) >= prefix)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count what is packed inside of the block."""
+        with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
+            yield
+
+    def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         address = storage.data_ptr()
         if address not in self._left_out:
@@ -34,62 +56,59 @@ class Packed:
             self._stages.setdefault(address, set()).add(self.stage)
         return tensor
 
-    @property
-    def bytes(self) -> int:
-        return self.share(0)
 
-    def share(self, prefix: int) -> int:
-        """Bytes packed by stages from `prefix` on; what two stages packed is the later one's too."""
-        return sum(s.nbytes() for a, s in self._held.items() if max(self._stages[a]) >= prefix)
+def active_shares(plan: Plan, prefixes: Sequence[int], *, channels_last: bool) -> dict[int, int]:
+    """Count what freezing may leave packed at best: what the active stages pack in a step with nothing frozen.
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda tensor: tensor):
-            yield
+    Returns:
+        By prefix, the bytes packed by the stages from it on.
+    """
+    loop = Loop("plain", plan, 0, channels_last=channels_last)
+    packed = Packed(loop.chain)
+    for i, stage in enumerate(loop.stages):
+        stage.register_forward_pre_hook(lambda module, inputs, i=i: setattr(packed, "stage", i))
+    with packed.watching():
+        loop.epoch(lambda: True)
+    return {prefix: packed.bytes_from(prefix) for prefix in prefixes}
 
 
-def of_one_step(arm: Arm, network: nn.Module) -> Packed:
-    """What the next step of `arm` packs."""
-    packed = Packed(network)
+def measure(plan: Plan, prefix: int, names: Sequence[str], *, channels_last: bool) -> dict[str, dict[str, int | None]]:
+    """Measure the memory of each arm, one at a time.
+
+    Args:
+        plan: The run.
+        prefix: Stages frozen.
+        names: Of arms. The compiled one is best left out: it would compile again at each call.
+        channels_last: Memory format of the loops.
+
+    Returns:
+        By arm, "packed": bytes of one step (None for captured steps, which no hook sees); and "peak": the most bytes
+        held on the device during an epoch beyond what was there before (None on a CPU).
+    """
+    found: dict[str, dict[str, int | None]] = {}
+    for name in names:
+        visible, cuda = name in LOOPS or name == "eager", plan.device.type == "cuda"
+        if not (visible or (cuda and name in ENGINES)):
+            continue
+        free_memory(plan.device)
+        before = torch.cuda.memory_allocated(plan.device) if cuda else 0
+        arm = make(name, plan, prefix, channels_last=channels_last)
+        packed = _of_one_step(arm).bytes if visible else None
+        peak = None
+        if cuda:
+            free_memory(plan.device)
+            torch.cuda.reset_peak_memory_stats(plan.device)
+            arm.epoch(never_stop)
+            arm.epoch(never_stop)  # the one above ends the epoch in which bytes were counted
+            synchronise(plan.device)
+            peak = torch.cuda.max_memory_allocated(plan.device) - before
+        found[name] = {"packed": packed, "peak": peak}
+        del arm
+    return found
+
+
+def _of_one_step(arm: Arm) -> Packed:
+    packed = Packed(arm.chain)
     with packed.watching():
         arm.epoch(lambda: True)
     return packed
-
-
-def shares(plan: Plan, prefixes: list[int], *, channels_last: bool) -> dict[int, int]:
-    """Bytes that the stages from each prefix on pack in a step with nothing frozen, counted stage by stage."""
-    arm = Plain("a", plan, 0, channels_last=channels_last)
-    packed = Packed(arm.chain)
-    for i, stage in enumerate(arm.stages):
-        stage.register_forward_pre_hook(lambda module, inputs, i=i: setattr(packed, "stage", i))
-    with packed.watching():
-        arm.epoch(lambda: True)
-    return {prefix: packed.share(prefix) for prefix in prefixes}
-
-
-def measure(plan: Plan, prefix: int, keys: list[str], *, channels_last: bool) -> dict[str, dict[str, int | None]]:
-    """Of each arm alone: `packed`, bytes of a step (None for captured steps, which no hook sees), and `peak`, the most
-    bytes held on the device over an epoch beyond what was there before (None on a CPU).
-
-    A compiled arm is best left out: each would compile once more.
-    """
-    found: dict[str, dict[str, int | None]] = {}
-    for key in keys:
-        visible, cuda = key in PLAIN or key == "d", plan.device.type == "cuda"
-        if not (visible or (cuda and key in OURS)):
-            continue
-        forget(plan.device)
-        before = torch.cuda.memory_allocated(plan.device) if cuda else 0
-        arm = make(key, plan, prefix, channels_last=channels_last)
-        packed = of_one_step(arm, arm.chain).bytes if visible else None
-        peak = None
-        if cuda:
-            forget(plan.device)
-            torch.cuda.reset_peak_memory_stats(plan.device)
-            arm.epoch()
-            arm.epoch()  # the one above ends the epoch in which bytes were counted
-            synchronise(plan.device)
-            peak = torch.cuda.max_memory_allocated(plan.device) - before
-        found[key] = {"packed": packed, "peak": peak}
-        del arm
-    return found

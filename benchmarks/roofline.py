@@ -1,4 +1,8 @@
-"""What a step could be limited by: its arithmetic and the bytes it moves, counted, at the device's own best rates."""
+"""What a training step could be limited by: its arithmetic and the bytes it moves, at the device's own best rates.
+
+After the roofline model (Williams, Waterman and Patterson 2009), with the rates measured here and not read off a
+data sheet.
+"""
 
 from __future__ import annotations
 
@@ -8,46 +12,56 @@ from typing import Any
 
 import torch
 
-from benchmarks.arms import Ours, synchronise
+from benchmarks.arms import LABELS, Engine, synchronise
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 from freezeout.savings.flops import Traffic
 
-SIZES = {
-    "cpu": (1024, 2**24),
-    "cuda": (8192, 2**28),
-}  # of the matrices that are multiplied, of the array that is copied
+SIDE = {"cpu": 1024, "cuda": 8192}  # of the square matrices that are multiplied
+COPIED = {"cpu": 2**24, "cuda": 2**28}  # float32 numbers that are copied
 REPEATS = 10
 
 
 def counted(plan: Plan, prefix: int) -> dict[str, float]:
-    """FLOPs of a training step of our eager path at `prefix`, and the bytes its operations read and make.
+    """Count the work of a training step of the eager engine.
 
-    As if none of them stayed in a cache.
+    Args:
+        plan: The run.
+        prefix: Stages frozen.
+
+    Returns:
+        "flops", and "bytes": what its operations read and write, as if nothing stayed in a cache.
+
+    Raises:
+        ValueError: The network's stages cannot be costed one by one.
     """
-    ours = Ours("d", plan, prefix)
-    ours.epoch(lambda: True)
+    engine = Engine("eager", plan, prefix)
+    engine.epoch(lambda: True)
     with Traffic() as traffic:
-        ours.epoch(lambda: True)
+        engine.epoch(lambda: True)
     if plan.costs is None:
         raise ValueError("this network's stages cannot be costed one by one")
     return {"flops": cost.step_cost(plan.costs, prefix), "bytes": float(traffic.total)}
 
 
-def peaks(plan: Plan) -> dict[str, float]:
-    """FLOPs and bytes a second of this device, measured: its best at a large matrix product and at a large copy."""
-    side, count = SIZES[plan.device.type]
+def peak_rates(plan: Plan) -> dict[str, float]:
+    """Measure the best rates of the plan's device at its precision.
+
+    Returns:
+        "flops" per second of a large matrix product, and "bytes" per second read and written by a large copy.
+    """
+    side = SIDE[plan.device.type]
     dtype = torch.bfloat16 if plan.config.machine.precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=plan.device, dtype=dtype) for _ in range(2))
-    x = torch.zeros(count, device=plan.device)
+    x = torch.zeros(COPIED[plan.device.type], device=plan.device)
     y = torch.empty_like(x)
     return {
-        "flops": 2 * side**3 / quickest(lambda: torch.mm(a, b), plan.device),
-        "bytes": 2 * x.numel() * x.element_size() / quickest(lambda: y.copy_(x), plan.device),
+        "flops": 2 * side**3 / _quickest(lambda: torch.mm(a, b), plan.device),
+        "bytes": 2 * x.numel() * x.element_size() / _quickest(lambda: y.copy_(x), plan.device),
     }
 
 
-def quickest(work: Callable[[], object], device: torch.device) -> float:
+def _quickest(work: Callable[[], object], device: torch.device) -> float:
     seconds = []
     for _ in range(REPEATS):
         synchronise(device)
@@ -59,22 +73,33 @@ def quickest(work: Callable[[], object], device: torch.device) -> float:
 
 
 def limits(counts: Mapping[str, float], rates: Mapping[str, float], seconds: float) -> dict[str, Any]:
-    """Of a step of `seconds`, the share that each would take alone at its best rate; `by` is the larger one.
+    """Compare a step with what its work would take at the best rates.
 
-    Where both are small the step waits for something else: launches, the host, sizes too small for the device.
+    Where both shares are small the step waits for something else: launches, the host, sizes too small for the device.
+
+    Args:
+        counts: From `counted`.
+        rates: From `peak_rates`.
+        seconds: That the step takes.
+
+    Returns:
+        The counts, the rates, and "shares" of the step's seconds that each kind of work would take alone at its best
+        rate; "by" is the kind with the larger share.
     """
-    shares = {key: counts[key] / rates[key] / seconds for key in ("flops", "bytes")}
-    return {**counts, "rates": dict(rates), "shares": shares, "by": max(shares, key=lambda key: shares[key])}
+    shares = {kind: counts[kind] / rates[kind] / seconds for kind in ("flops", "bytes")}
+    return {**counts, "rates": dict(rates), "shares": shares, "by": max(shares, key=lambda kind: shares[kind])}
 
 
-def text(found: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> str:
-    """One line an arm, at prefix 0."""
-    lines = ["  a step with nothing frozen, counted:"]
-    for key, limit in found.items():
-        arithmetic, traffic = (100 * limit["shares"][k] for k in ("flops", "bytes"))
-        lines.append(
-            f"  {names[key]:<14} {limit['flops'] / 1e9:.2f} GFLOP take {arithmetic:.0f} % of it at the best matrix "
-            f"product here ({limit['rates']['flops'] / 1e12:.2f} TFLOP/s), {limit['bytes'] / 1e6:.0f} MB "
-            f"{traffic:.0f} % at the best copy ({limit['rates']['bytes'] / 1e9:.0f} GB/s)"
-        )
+def text(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """For the terminal: the limits of each arm's step with nothing frozen."""
+    first = next(iter(found.values()))
+    rates = first["rates"]
+    lines = [
+        f"  a step with nothing frozen, counted: {first['flops'] / 1e9:.2f} GFLOP, {first['bytes'] / 1e6:.0f} MB moved",
+        f"  best rates here: {rates['flops'] / 1e12:.2f} TFLOP/s in a matrix product, "
+        f"{rates['bytes'] / 1e9:.0f} GB/s in a copy",
+    ]
+    for name, limit in found.items():
+        arithmetic, traffic = (100 * limit["shares"][kind] for kind in ("flops", "bytes"))
+        lines.append(f"    {LABELS[name]:<14} arithmetic {arithmetic:.0f} % of its seconds, traffic {traffic:.0f} %")
     return "\n".join(lines)

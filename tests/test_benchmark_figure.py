@@ -1,0 +1,89 @@
+"""The benchmark's figure is drawn from its CSV alone, names everything once and lets no label meet another."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_benchmarks import made_results
+from matplotlib import pyplot as plt
+
+from benchmarks import figure, report
+from benchmarks.arms import LABELS
+
+KEPT = Path(__file__).parent.parent / "docs" / report.CSV
+
+
+@pytest.fixture(scope="module", params=["kept", "made"])
+def table(request, tmp_path_factory) -> pd.DataFrame:
+    """The CSV that the README's figure was drawn from, and one of every arm, as on a GPU."""
+    if request.param == "kept":
+        return pd.read_csv(KEPT)
+    folder = tmp_path_factory.mktemp("benchmark")
+    report.write(made_results("cuda"), folder)
+    return pd.read_csv(folder / report.CSV)
+
+
+@pytest.fixture(scope="module")
+def drawn(table):
+    found = figure.made(table)
+    yield found
+    plt.close(found)
+
+
+def test_every_arm_and_every_saving_is_in_the_legend_once(table, drawn) -> None:
+    shown = [text.get_text() for legend in drawn.legends for text in legend.get_texts()]
+    arms = [LABELS[arm] for arm in LABELS if arm in set(table.loc[table["quantity"] == "seconds", "of"])]
+    assert shown == [*arms, "active stages' share", "ideal", "realised", "profiled"]
+
+
+def test_an_arm_has_one_colour_and_marker_in_every_panel(drawn) -> None:
+    looks: dict[str, set] = {}
+    for axes in drawn.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            if label in LABELS.values():
+                line = getattr(handle, "lines", [handle])[0]  # whiskers are drawn apart from the line
+                looks.setdefault(label, set()).add((line.get_color(), line.get_marker()))
+    assert len(looks) >= 4
+    assert len(set.union(*looks.values())) == len(looks)
+
+
+def test_no_panels_labels_come_near_another_panel(drawn) -> None:
+    renderer = drawn.canvas.get_renderer()
+    around = 0.06 * drawn.dpi  # inches: the room between two labels is at least twice as much
+    boxes = [axes.get_tightbbox(renderer).padded(around) for axes in drawn.axes]
+    boxes += [words.get_window_extent(renderer) for words in (*drawn.legends, *drawn.texts)]
+    assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_the_title_says_under_which_conditions_it_was_measured(table, drawn) -> None:
+    first = table.iloc[0]
+    assert drawn.get_suptitle() == f"{first['device']}, {first['precision']}, batch 50"
+
+
+def test_each_network_has_a_row_of_its_numbers(table, drawn) -> None:
+    networks = list(table["network"].unique())
+    assert [axes.get_title(loc="left") for axes in drawn.axes[::3]] == networks
+    last = table[table["network"] == networks[-1]]
+    eager = last[(last["quantity"] == "ratio") & (last["of"] == "eager/plain")]
+    handles = dict(zip(*reversed(drawn.axes[-3].get_legend_handles_labels()), strict=True))
+    assert list(handles["ours, eager"].lines[0].get_ydata()) == list(eager["median"])
+    realised = last.loc[last["quantity"] == "realised", "median"]
+    bars = dict(zip(*reversed(drawn.axes[-1].get_legend_handles_labels()), strict=True))["realised"]
+    assert [bar.get_height() for bar in bars] == pytest.approx(list(100 * realised))
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path) -> None:
+    table = pd.read_csv(KEPT).query("network == 'wrn_10_1'")
+    first, second = (figure.draw(table, tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert first == second
+    assert len(first) > 10_000
+
+
+def test_a_network_without_whole_runs_is_drawn_too() -> None:
+    table = pd.read_csv(KEPT).query("network == 'wrn_10_1'")
+    found = figure.made(table[table["quantity"].isin(["seconds", "ratio", "packed"])])
+    assert "realised" not in [text.get_text() for text in found.legends[0].get_texts()]
+    plt.close(found)
