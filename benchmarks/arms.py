@@ -157,6 +157,8 @@ class Engine:
         # prefix only grows and the rates stay those of the baseline: one engine then serves every prefix of the
         # benchmark, and its stages are compiled once and not five times.
         self.training.freezeout.schedule = frozen_schedule(prefix, len(self.chain))
+        if self.training.captured is not None:
+            self.training.captured.reset()
 
     def epoch(self, on_step: Callable[[], bool] = never_stop) -> float | None:
         """See `Arm`."""

@@ -18,6 +18,7 @@ from freezeout import FreezeOut
 from freezeout.savings.cost import step_cost
 from freezeout.savings.flops import counter, stage_costs
 from freezeout.schedule import Schedule
+from freezeout.strategies import Baseline
 from freezeout.train import captured, loop, prefix
 from freezeout.train.captured import CapturedStep
 from freezeout.train.loop import Training, stream_seed
@@ -250,6 +251,31 @@ def test_a_refused_capture_is_one_warning_and_the_same_numbers(captures) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agree(refused, free_run("densenet", plain=True, mechanism=SingleRates))
+
+
+def test_a_reset_step_is_captured_anew_under_the_schedule_of_then(monkeypatch) -> None:
+    """As a benchmark changes it, so that one engine serves every prefix."""
+    monkeypatch.setattr(captured, "WORTH", 2)
+    chain = replay.build(replay.load("wrn")).train()
+    optimizer = make_optimizer(Sgd(), chain)
+    training = made(chain, optimizer, FreezeOut(chain, optimizer, Baseline(), STEPS))
+    graphs = tapes(training)
+    x, y = replay.load("wrn").x[0].double(), replay.load("wrn").y[0]
+
+    def steps(n: int) -> None:
+        for step in range(training.step, training.step + n):
+            training.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
+
+    steps(6)
+    assert len(graphs.made) == 1
+    before = chain[0].weight.clone()
+    training.freezeout.schedule = Schedule(freeze=(0.0, 0.0, *[1.0] * (len(chain) - 2)), anneal=(1.0,) * len(chain))
+    training.captured.reset()
+    steps(6)
+    assert len(graphs.made) == 2
+    assert len(training.prefix) == 2
+    assert not torch.equal(chain[2].conv1.weight, replay.build(replay.load("wrn"))[2].conv1.weight)
+    assert torch.equal(chain[0].weight, before), "frozen"
 
 
 def test_a_batch_of_another_shape_is_refused() -> None:

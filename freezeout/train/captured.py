@@ -112,6 +112,10 @@ class CapturedStep:
         else:
             self._graphs.warm(self._body)
 
+    def reset(self) -> None:
+        """Let the graph go, because the schedule was replaced under way: the next step begins as the first of a prefix."""
+        self._replay, self._until = None, 0
+
     def _begin(self, x: Tensor, labels: Tensor, number: int) -> None:
         """Another prefix: its rates go to the device, and the graph of the one before is let go."""
         self._replay = None
