@@ -113,7 +113,7 @@ class CapturedStep:
             self._graphs.warm(self._body)
 
     def reset(self) -> None:
-        """Let the graph go, because the schedule was replaced under way: the next step begins as the first of a prefix."""
+        """Let the graph go, as the schedule was replaced under way: the next step is the first of a prefix."""
         self._replay, self._until = None, 0
 
     def _begin(self, x: Tensor, labels: Tensor, number: int) -> None:
