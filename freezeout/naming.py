@@ -131,7 +131,9 @@ def network(section: dict[str, Any] | None) -> str | None:
     name = str(section.get("name"))
     option, other = option_of("model", section)
     if option != name and not other:
-        return option
+        _, values = option_file(folder("conf") / "model" / f"{option}.yaml")
+        if values.keys() <= section.keys():
+            return option
     words = ", ".join(f"{key} {_number(value)}" for key, value in section.items() if key != "name" and value)
     return f"{name} ({words})" if words else name
 

@@ -51,7 +51,7 @@ OTHER = {
     "model.depth": {"densenet_bc": 22, "wide_resnet": 16, "resnet_cifar": 14},
     "model.network": "resnet34",
     "model.options": {"torchvision": {"zero_init_residual": True}, "python": {"width": 5}},
-    "model.target": "my_network:build",
+    "model.target": "other_network:build",
 }
 
 
@@ -73,7 +73,7 @@ def start(group: str, name: str) -> dict[str, Any]:
         ("model", "wide_resnet"): {"depth": 10, "widen": 1},
         ("model", "vgg"): {"width": 0.125},
         ("model", "torchvision"): {"network": "resnet18"},
-        ("model", "python"): {"target": "its_network:build"},
+        ("model", "python"): {"target": "first_network:build"},
         ("strategy", "freezeout"): {"t_0": 0.5},
         ("strategy", "lr_only"): {"t_0": 0.5},
         ("strategy", "freeze_only"): {"t_0": 0.5},

@@ -59,6 +59,6 @@ def own_networks(tmp_path, monkeypatch) -> None:
         "from torch import nn\n\ndef build(classes, width={}):\n"
         "    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, classes))\n"
     )
-    for name, width in (("its_network", 4), ("my_network", 5)):
+    for name, width in (("first_network", 4), ("other_network", 5)):
         (tmp_path / f"{name}.py").write_text(code.format(width))
     monkeypatch.syspath_prepend(tmp_path)
