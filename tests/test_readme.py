@@ -29,7 +29,7 @@ def commands() -> list[str]:
 
 
 def test_the_library_snippet_runs_and_freezes(capsys) -> None:
-    exec(compile(block("import torch"), "README.md", "exec"), {})
+    exec(compile(block("import torch\nfrom freezeout import FreezeOut"), "README.md", "exec"), {})
     assert re.search(r"2 of 3 stages are frozen; they froze at t = \(0\.125, ", capsys.readouterr().out)
 
 
@@ -113,3 +113,14 @@ def test_every_option_of_every_group_is_named() -> None:
     table = README.split("## The groups")[1].split("## Add")[0]
     for path in (ROOT / "conf").glob("*/*.yaml"):
         assert f"`{path.stem}`" in table, path
+
+
+def test_the_trained_network_is_loaded_used_and_exported(freezeout, tmp_path, monkeypatch, capsys) -> None:
+    assert freezeout("strategy=baseline", "epochs=1").code == 0
+    (folder,) = (tmp_path / "runs").glob("*/0")
+    code = block("import torch\nfrom freezeout import load_run")
+    names: dict = {}
+    exec(compile(code.replace("runs/RUN/0", str(folder)), "README.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("tensor([[")
+    assert (tmp_path / "weights.pt").exists()
+    assert names["program"].module() is not None
