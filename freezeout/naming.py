@@ -17,6 +17,8 @@ from typing import Any
 from freezeout.strategies import STRATEGIES
 
 PACKAGE = Path(__file__).parent
+# Top-level keys that the full title of a run says elsewhere, or that change no run.
+NAMED_APART = ("t_0", "seed", "compat", "out", "data_dir")
 TITLES = {"freezeout": "FreezeOut", "shortened": "shortened baseline"}
 
 
@@ -189,6 +191,66 @@ def run_title(config: dict[str, Any]) -> str:
     words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
     words += [f"compat={config['compat']}"] if config.get("compat") else []
     return " ".join([*words, f"seed={config['seed']}"])
+
+
+def full_title(config: Mapping[str, Any]) -> str:
+    """A name that only runs of one configuration share: network, data set, `run_title` and all that is unusual.
+
+    For example `wrn_10_1 digits freezeout cubic scaled t_0=0.8 seed=1 epochs=20 optimizer.lr=0.05`. What differs from
+    the defaults of conf/ stands at the end, as it is typed on the command line.
+
+    Args:
+        config: The run's configuration as plain data, as its record keeps it. Where it writes (`out`) and how it is
+            logged (`tracker`) are left out.
+    """
+    names, unusual = [], []
+    for group, usual in default_options().items():
+        if group == "tracker" or group not in config:
+            continue
+        option, other = _nearest(group, config)
+        if group in ("model", "dataset"):
+            names.append(option)
+        elif group == "strategy":  # its title says the others
+            other = {key: value for key, value in other.items() if key in ("bn", "const_time", "epochs")}
+        elif option != usual:
+            unusual.append(f"{group}={option}")
+        unusual += [f"{group}.{key}={_word(value)}" for key, value in other.items()]
+    _, defaults = option_file(folder("conf") / "config.yaml")
+    for key, value in defaults.items():
+        if key in config and key not in NAMED_APART and not _same(config[key], value):
+            unusual.append(f"{key}={_word(config[key])}")
+    return " ".join([*names, run_title(dict(config)), *unusual])
+
+
+def _nearest(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """As `option_of`, but `${epochs}` stands for that value alone, and `wide_resnet` wins over `wrn_40_4` in a draw."""
+    section = config[group]
+    option, other = option_of(group, section)
+    for candidate in (option, str(section["name"])):
+        path = folder("conf") / group / f"{candidate}.yaml"
+        if not path.exists():
+            continue
+        _, values = option_file(path)
+        differing = {}
+        for key, value in section.items():
+            written = values.get(key, MISSING)
+            if isinstance(written, str) and written.startswith("${"):
+                written = config.get(written[2:-1])
+            if key != "name" and not _same(value, written):
+                differing[key] = value
+        if candidate == option or (other and len(differing) <= len(other)):
+            option, other = candidate, differing
+    return option, other
+
+
+@cache
+def default_options() -> dict[str, str]:
+    """The option that conf/config.yaml chooses in each group: `{"model": "wrn_10_1", "dataset": "digits", ...}`."""
+    import yaml
+
+    entries = yaml.safe_load((folder("conf") / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    chosen = [(group, option) for entry in entries if isinstance(entry, dict) for group, option in entry.items()]
+    return {group: option for group, option in chosen if option is not None and not group.startswith("override ")}
 
 
 def _defaults(name: str) -> dict[str, Any]:
