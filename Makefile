@@ -64,7 +64,7 @@ reproduce-figures: install ## redraw the paper's figures, training what is missi
 	@$(REPRODUCE)
 
 dashboard: install ## look at the runs' W&B logs in the terminal
-	$(BIN)/wandb leet $(RUNS)/wandb
+	$(BIN)/wandb leet $(or $(WANDB_DIR),$(RUNS))/wandb
 
 clean: ## remove the environment and caches; runs and figures stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

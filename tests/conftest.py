@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -62,3 +63,17 @@ def own_networks(tmp_path, monkeypatch) -> None:
     for name, width in (("first_network", 4), ("other_network", 5)):
         (tmp_path / f"{name}.py").write_text(code.format(width))
     monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def nobodys_wandb(tmp_path_factory):
+    """No W&B variable, key or login of the person who runs the tests."""
+    from freezeout.run import wandb_session
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("NETRC", str(tmp_path_factory.mktemp("home") / "netrc"))
+        yield
+    wandb_session.shut_down()  # what it read of the environment goes with it

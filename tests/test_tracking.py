@@ -1,203 +1,19 @@
-"""W&B is a window on the local record: what it shows is what metrics.jsonl says, and no failure of it costs a run."""
+"""What is configured decides whether and where W&B logs, together with W&B's environment variables."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from tracked import RECORD, TITLE, entry, finish, in_new_process, inspected, opened, run_of
 
-from freezeout import records
-from freezeout.run import tracking
-from freezeout.run.tracking import NoTracker, Tracker, Wandb, open_tracker
+from freezeout.run import tracking, wandb_session
+from freezeout.run.tracking import NoTracker, Wandb
 
-CONFIG = {"seed": 0, "t_0": 0.8, "model": {"name": "vgg", "width": 0.1}, "strategy": {"name": "freezeout", "bn": None}}
-ABOUT = {"name": "freezeout t_0=0.8", "group": "smoke", "job_type": "freezeout", "tags": ["vgg", "digits"]}
-RECORD = {
-    "status": "done",
-    "reason": None,
-    "error": 1 / 3,
-    "test_error": 2 / 3,
-    "train_error": None,
-    "seconds": {"train": 6.1, "compile": 0.0, "evaluation": 0.7, "checkpoint": math.pi, "total": 7.5},
-    "saving": {"estimated": None, "predicted": 0.1 + 0.2},
-}
-
-
-def entry(epoch: int, **given) -> dict:
-    rates = [0.1 / epoch, 1e-300, 0.0]
-    losses = {"train_loss": 1 / epoch, "eval_loss": math.exp(-epoch), "error": 90 / epoch}
-    made = {"epoch": epoch, "step": 28 * epoch, **losses}
-    return made | {"seconds": 0.1 * epoch, "prefix": epoch - 1, "active_stages": 3, "learning_rates": rates} | given
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobodys_settings(tmp_path_factory):
-    """No W&B variable, key or login of the person who runs the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("WANDB_")]:
-            patch.delenv(name)
-        patch.setenv("WANDB_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
-        patch.setenv("NETRC", str(tmp_path_factory.mktemp("home") / "netrc"))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def reachable(monkeypatch):
-    monkeypatch.setattr(tracking, "_unreachable", False)
-
-
-def opened(root: Path, run_id: str = "abc123-0", tracker=None, **given) -> Tracker:
-    return open_tracker(tracker or Wandb(), folder=root, run_id=run_id, config=CONFIG, **ABOUT, **given)
-
-
-def finish(tracker: Tracker, root: Path, record: dict = RECORD) -> None:
-    records.write_json_atomic(root / "record.json", record)
-    tracker.finish(record, root / "record.json")
-
-
-def inspected(folder: Path) -> list[dict]:
-    """The records of a run's W&B file as wandb's own reader prints them."""
-    script = Path(sys.executable).parent / "wandb"
-    done = subprocess.run([script, "leet", "inspect", "--json", folder], capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def history(read: list[dict]) -> list[dict]:
-    rows = [r["history"]["item"] for r in read if r["type"] == "history"]
-    return [{key: value for key, value in row.items() if not key.startswith("_")} for row in rows]
-
-
-PRELUDE = "import os, sys\nfrom pathlib import Path\nfrom test_tracking import *\nroot = Path(sys.argv[1])\n"
-
-
-def in_new_process(code: str, *arguments, **environment) -> subprocess.CompletedProcess[str]:
-    """Run `code`, which sees `opened`, `entry` and `finish`, in a session of its own; its end is part of the test."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
-    return subprocess.run(
-        [sys.executable, "-c", PRELUDE + code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, nobodys_settings):
-    """A finished run: its output root, its W&B folder, and what wandb reads there."""
-    root = tmp_path_factory.mktemp("runs")
-    tracker = opened(root)
-    folder = root / tracker.identity["dir"]
-    for made in (entry(1), entry(2, eval_loss=None, step_seconds=0.01), entry(3, train_loss=math.nan, error=1 / 3)):
-        records.append_line(root / "metrics.jsonl", made)
-        tracker.log(made)
-    finish(tracker, root)
-    return SimpleNamespace(root=root, folder=folder, read=inspected(folder))
-
-
-def test_what_wandb_reads_back_is_exactly_what_metrics_jsonl_says(whole):
-    expected = []
-    for line in records.read_lines(whole.root / "metrics.jsonl"):
-        shown = {key: value for key, value in line.items() if key not in ("step", "learning_rates")}
-        shown |= {"by_seconds/error": line["error"], "by_seconds/eval_loss": line["eval_loss"]}
-        shown |= {f"learning_rate/{i:02d}": rate for i, rate in enumerate(line["learning_rates"])}
-        expected.append({key: value for key, value in shown.items() if value is not None})
-    assert len(expected) == 3
-    assert history(whole.read) == expected
-    assert not {"eval_loss", "by_seconds/eval_loss"} & set(expected[1])
-    assert "train_loss" not in expected[2], "NaN is absent in both"
-    assert [r["history"]["step"]["num"] for r in whole.read if r["type"] == "history"] == [1, 2, 3]
-
-
-def test_wandb_knows_the_run_by_its_configuration_and_its_sweep(whole):
-    run = next(r["run"] for r in whole.read if r["type"] == "run")
-    assert {k: v for k, v in run["config"]["update"].items() if k != "_wandb"} == CONFIG
-    assert (run["run_id"], run["project"], run["display_name"]) == ("abc123-0", "freezeout", ABOUT["name"])
-    assert (run["run_group"], run["job_type"], run["tags"]) == ("smoke", "freezeout", ["vgg", "digits"])
-
-
-def test_the_summary_holds_errors_seconds_by_part_and_savings(whole):
-    summary: dict = {}
-    for update in (r["summary"].get("update", {}) for r in whole.read if r["type"] == "summary"):
-        summary |= update
-    assert (summary["status"], summary["error"], summary["test_error"]) == ("done", 1 / 3, 2 / 3)
-    assert {k: summary[f"seconds/{k}"] for k in RECORD["seconds"]} == RECORD["seconds"]
-    assert summary["saving/predicted"] == 0.1 + 0.2
-    assert not {"saving/estimated", "train_error", "reason"} & set(summary), "absent, never 0"
-
-
-def test_error_is_drawn_against_epochs_and_against_seconds(whole):
-    axes = {}
-    for metric in (r["metric"] for r in whole.read if r["type"] == "metric"):
-        axes[metric.get("name") or metric["glob_name"]] = metric["step_metric"]
-    against_epochs = dict.fromkeys((*tracking.PER_EPOCH, "learning_rate/*"), "epoch")
-    assert against_epochs.items() <= axes.items()
-    assert axes["by_seconds/error"] == axes["by_seconds/eval_loss"] == "seconds"
-
-
-def test_the_record_is_attached_to_the_run(whole):
-    attached = json.dumps([r["files"] for r in whole.read if r["type"] == "files"])
-    assert "record.json" in attached
-    assert (whole.folder / "files" / "record.json").read_text() == (whole.root / "record.json").read_text()
-
-
-def test_a_resumed_run_leaves_its_whole_history_in_one_directory(tmp_path):
-    first = opened(tmp_path)
-    first.log(entry(1))
-    first.log(entry(2, error=77.0))  # beyond the checkpoint: the resumed run does this epoch again
-    finish(first, tmp_path, RECORD | {"status": "interrupted"})
-    neighbour = opened(tmp_path, "abc123-01")
-    finish(neighbour, tmp_path)
-
-    second = opened(tmp_path, record=first.identity, history=[entry(1)])
-    second.log(entry(2))
-    finish(second, tmp_path)
-    folders = {path.name for path in (tmp_path / "wandb").iterdir()}
-    assert folders == {Path(t.identity["dir"]).name for t in (second, neighbour)}
-    rows = history(inspected(tmp_path / second.identity["dir"]))
-    assert [(row["epoch"], row["error"]) for row in rows] == [(1, 90.0), (2, 45.0)]
-
-
-def test_the_history_of_a_killed_run_is_found_without_its_record(tmp_path):
-    in_new_process("opened(root).log(entry(1)); os.kill(os.getpid(), 9)", tmp_path)
-    assert len(list((tmp_path / "wandb").iterdir())) == 1
-    second = opened(tmp_path, history=[entry(1)])
-    finish(second, tmp_path)
-    assert [path.name for path in (tmp_path / "wandb").iterdir()] == [Path(second.identity["dir"]).name]
-
-
-class FakeRun(SimpleNamespace):
-    def __init__(self, starting_step: int):
-        super().__init__(id="abc123-0", dir="/runs/wandb/run-1-abc123-0/files", starting_step=starting_step, steps=[])
-
-    def define_metric(self, *_, **__):
-        pass
-
-    def log(self, _, step):
-        self.steps.append(step)
-
-
-def test_online_a_resumed_run_goes_on_under_its_id_and_repeats_no_step(tmp_path, monkeypatch):
-    run, asked = FakeRun(starting_step=3), {}
-    fake = SimpleNamespace(init=lambda **given: asked.update(given) or run)
-    monkeypatch.setattr(tracking, "_prepare", lambda mode: (fake, None))
-    tracker = opened(tmp_path, tracker=Wandb(mode="online"), history=[entry(1), entry(2), entry(3)])
-    tracker.log(entry(4))
-    assert (asked["id"], asked["resume"]) == ("abc123-0", "allow")
-    assert run.steps == [3, 4], "W&B had epochs 1 and 2; the third was lost on the way"
-    opened(tmp_path, tracker=Wandb(mode="online"))
-    assert asked["resume"] is None, "a run made anew replaces what W&B has under its name"
+pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 
 
 @pytest.mark.parametrize(
@@ -216,9 +32,10 @@ def test_nothing_is_uploaded_unless_asked(tmp_path, monkeypatch, mode, variable,
     if variable is not None:
         monkeypatch.setenv("WANDB_MODE", variable)
     asked = []
-    monkeypatch.setattr(tracking, "_prepare", lambda mode: asked.append(mode) or 1 / 0)
+    monkeypatch.setattr(wandb_session, "prepare", lambda mode: asked.append(mode) or 1 / 0)
+    monkeypatch.setattr(wandb_session, "given_up", False)
     opened(tmp_path, tracker=Wandb(mode=mode))
-    assert asked == ([] if effective == "disabled" else [effective])
+    assert asked == {"disabled": [], "offline": ["offline"], "online": ["online", "offline"]}[effective]
     assert Wandb().mode == "offline"
 
 
@@ -230,13 +47,77 @@ def test_an_unknown_mode_is_refused_in_one_line(monkeypatch):
         Wandb()
 
 
-def test_the_destination_is_one_line_that_says_where_logs_go(tmp_path):
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("WANDB_PROJECT", "mine/yours", r"WANDB_PROJECT=mine/yours: must not contain /"),
+        ("WANDB_TAGS", f"short,{'x' * 65}", rf"WANDB_TAGS={'x' * 65}: a tag must have at most 64 characters"),
+    ],
+)
+def test_what_wandb_would_refuse_is_refused_before_training(monkeypatch, variable, value, said):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        Wandb()
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "expected"),
+    [(None, None, "freezeout"), (None, "", "freezeout"), (None, "theirs", "theirs"), ("mine", "theirs", "mine")],
+)
+def test_a_project_given_wins_over_the_variable_and_that_over_the_default(monkeypatch, given, variable, expected):
+    if variable is not None:
+        monkeypatch.setenv("WANDB_PROJECT", variable)
+    assert Wandb(project=given).effective_project == expected
+    if variable is not None:
+        monkeypatch.setenv("WANDB_ENTITY", variable)
+    assert Wandb(entity=given).effective_entity == (None if expected == "freezeout" else expected)
+
+
+def test_variables_fill_in_what_the_configuration_leaves_open(tmp_path, monkeypatch):
+    for name, value in (("PROJECT", "theirs"), ("ENTITY", "team"), ("TAGS", "night, vgg,x"), ("NAME", "mine")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    whole = opened(tmp_path, "open-0", group=None)
+    given = opened(tmp_path, "given-0", Wandb(project="ours", entity="us"))
+    for tracker in (whole, given):
+        finish(tracker, tmp_path)
+    runs = [run_of(inspected(tmp_path / tracker.identity["dir"])) for tracker in (whole, given)]
+    assert [(run["project"], run["entity"]) for run in runs] == [("theirs", "team"), ("ours", "us")]
+    assert [run["display_name"] for run in runs] == ["mine", f"mine {TITLE}"]
+    assert sorted(runs[0]["tags"]) == sorted(["vgg", "digits", "night", "x"])
+
+
+def test_wandb_dir_moves_the_files_and_all_that_speaks_of_them(tmp_path, monkeypatch):
+    root, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    first = opened(root)
+    finish(first, tmp_path)
+    assert Path(first.identity["dir"]).parts[0] == "wandb", "relative to the output root, which may be moved"
+    monkeypatch.setenv("WANDB_DIR", str(elsewhere))
+    assert tracking.destination(Wandb(), root) == f"W&B offline: {elsewhere / 'wandb'}; nothing is uploaded"
+    second = opened(root, record=first.identity, history=[entry(1)])
+    finish(second, tmp_path)
+    assert Path(second.identity["dir"]).parent == elsewhere / "wandb"
+    assert Path(second.identity["dir"], "run-abc123-0.wandb").exists()
+    assert list((root / "wandb").iterdir()) == [], "the earlier segment's folder is gone, as if in one place"
+
+
+@pytest.mark.parametrize(("moved", "shown"), [("", "runs/wandb"), ("/elsewhere", "/elsewhere/wandb")])
+def test_the_dashboard_looks_where_the_files_are(moved, shown):
+    command, root = ["make", "-n", "dashboard"], Path(__file__).parent.parent
+    environment = os.environ | {"WANDB_DIR": moved}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].endswith(f"wandb leet {shown}")
+
+
+def test_the_destination_is_one_line_that_says_where_logs_go(monkeypatch):
     assert tracking.destination(Wandb(), Path("runs")) == "W&B offline: runs/wandb; nothing is uploaded"
     assert tracking.destination(NoTracker(), Path("runs")) == "W&B off: local records only"
     online = tracking.destination(Wandb(mode="online", entity="me", project="p"), Path("runs"))
     assert "https://" in online
     assert online.endswith("me/p")
     assert "\n" not in online
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    assert tracking.destination(Wandb(mode="online"), Path("runs")).endswith("team/theirs")
 
 
 @pytest.mark.parametrize("tracker", [NoTracker(), Wandb(mode="disabled")])
@@ -250,154 +131,6 @@ def test_without_a_tracker_wandb_is_neither_imported_nor_written(tmp_path, monke
     assert capfd.readouterr() == ("", "")
 
 
-def break_init(monkeypatch, root):
-    import wandb
-
-    def fail(**_):
-        raise wandb.errors.CommError("no\nanswer")
-
-    monkeypatch.setattr(wandb, "init", fail)
-
-
-def break_import(monkeypatch, root):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-
-
-def break_folder(monkeypatch, root):
-    (root / "wandb").write_text("a file where the folder should be")
-
-
-@pytest.mark.parametrize("broken", [break_init, break_import, break_folder])
-def test_a_wandb_that_cannot_start_costs_one_line(tmp_path, monkeypatch, capfd, broken):
-    broken(monkeypatch, tmp_path)
-    tracker = opened(tmp_path)
-    tracker.log(entry(1))
-    finish(tracker, tmp_path)
-    out, err = capfd.readouterr()
-    assert tracker.identity is None
-    assert out == ""
-    assert err.startswith("warning: W&B: this run is not logged there (")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize("method", ["log", "finish"])
-def test_a_wandb_that_breaks_later_costs_one_line(tmp_path, monkeypatch, capfd, method):
-    import wandb
-
-    tracker = opened(tmp_path)
-
-    def fail(*_, **__):
-        raise wandb.errors.CommError("gone")
-
-    monkeypatch.setattr(tracker.run, method, fail)
-    for epoch in (1, 2, 3):
-        tracker.log(entry(epoch))
-    finish(tracker, tmp_path)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert err.startswith("warning: W&B: ")
-    assert err.count("\n") == 1
-
-
-def test_a_run_is_logged_in_silence_and_in_little_time(tmp_path, capfd):
-    finish(opened(tmp_path, "first-0"), tmp_path)  # starts the service that the runs of a process share
-    taken = []
-    for seed in range(3):
-        start = time.perf_counter()
-        tracker = opened(tmp_path, f"abc123-{seed}")
-        for epoch in range(1, 21):
-            tracker.log(entry(epoch, learning_rates=[0.1] * 40))
-        finish(tracker, tmp_path)
-        taken.append(time.perf_counter() - start)
-    assert min(taken) < 0.5
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_run_that_never_finished_is_not_continued_by_the_next(tmp_path):
-    first, second = opened(tmp_path, "one-0"), opened(tmp_path, "two-0")
-    assert [t.identity["id"] for t in (first, second)] == ["one-0", "two-0"]
-    first.log(entry(1))
-    finish(second, tmp_path)
-    finish(first, tmp_path)
-
-
 def test_importing_tracking_imports_no_wandb():
     done = in_new_process("print(sorted({'wandb', 'torch', 'hydra'} & set(sys.modules)))", "")
     assert done.stdout == "[]\n", done.stderr
-
-
-def test_ctrl_c_reaches_the_program_and_the_run_is_still_written(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
-    finish(opened(tmp_path, "other-0"), tmp_path)
-    assert signal.getsignal(signal.SIGINT) is before
-    done = in_new_process(
-        "import time, signal\n"
-        "tracker = opened(root)\n"
-        "tracker.log(entry(1))\n"
-        "try:\n"
-        "    os.killpg(0, signal.SIGINT)\n"  # as a terminal does it: to the whole group
-        "    time.sleep(10)\n"
-        "except KeyboardInterrupt:\n"
-        "    tracker.log(entry(2))\n"
-        "    finish(tracker, root)\n"
-        "    print(tracker.identity['dir'])\n"
-        "    raise\n",
-        tmp_path,
-    )
-    assert done.returncode == -signal.SIGINT or done.returncode == 128 + signal.SIGINT
-    assert "warning" not in done.stderr
-    assert [row["epoch"] for row in history(inspected(tmp_path / done.stdout.strip()))] == [1, 2]
-
-
-def test_a_broken_service_is_one_warning_and_the_next_run_has_a_new_one(tmp_path):
-    done = in_new_process(
-        "import subprocess, time\n"
-        "tracker = opened(root, 'one-0')\n"
-        "subprocess.run(['pkill', '-9', '-P', str(os.getpid())], check=True)\n"  # its one child, the service
-        "time.sleep(0.2)\n"
-        "for epoch in range(1, 9): tracker.log(entry(epoch)); time.sleep(0.05)\n"
-        "finish(tracker, root)\n"
-        "tracker = opened(root, 'two-0')\n"
-        "tracker.log(entry(1))\n"
-        "finish(tracker, root)\n",
-        tmp_path,
-    )
-    assert done.returncode == 0
-    assert done.stderr.startswith("warning: W&B: logging failed")
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert len(list(tmp_path.glob("wandb/*-two-0/files/record.json"))) == 1, "finished, the record attached"
-
-
-def test_processes_may_log_into_one_folder_at_once(tmp_path):
-    """Each through a service of its own: the parent's, which children inherit by name, may end before theirs."""
-    log = "tracker = opened(root, sys.argv[2]); tracker.log(entry(1)); finish(tracker, root / sys.argv[2])\n"
-    done = in_new_process(
-        "import subprocess\n"
-        "parent = opened(root, 'parent-0')\n"
-        "command = [sys.executable, '-c', sys.argv[2], sys.argv[1]]\n"
-        "children = [subprocess.Popen([*command, name]) for name in ('one-0', 'two-0')]\n"
-        "os.kill(int(subprocess.check_output(['pgrep', '-P', str(os.getpid()), 'wandb-core'])), 9)\n"
-        "sys.exit(sum(child.wait() for child in children))\n",
-        tmp_path,
-        PRELUDE + log,
-    )
-    assert done.returncode == 0
-    assert "warning" not in done.stderr
-    assert len(list(tmp_path.glob("wandb/*/files/record.json"))) == 2
-
-
-def test_online_without_a_key_asks_nothing_and_warns_once(tmp_path):
-    code = "for seed in range(3): assert opened(root, f'abc-{seed}', Wandb(mode='online')).identity is None"
-    done = in_new_process(code, tmp_path)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.endswith("(ValueError: no API key: run `wandb login` or set WANDB_API_KEY)\n")
-    assert done.stderr.count("\n") == 1, "the second and third run do not wait for it again"
-
-
-@pytest.mark.slow
-def test_online_without_network_gives_up_within_twenty_seconds(tmp_path):
-    code = "for seed in range(3): assert opened(root, f'abc-{seed}', Wandb(mode='online')).identity is None"
-    start = time.monotonic()
-    done = in_new_process(code, tmp_path, WANDB_API_KEY="a" * 40, WANDB_BASE_URL="http://127.0.0.1:9")
-    assert time.monotonic() - start < 25
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "", 1), done.stderr

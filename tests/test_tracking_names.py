@@ -1,4 +1,4 @@
-"""What a run is called at W&B tells it from its neighbours."""
+"""What a run is called at W&B: tells it from its neighbours, and goes by WANDB_NAME where that is set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from freezeout.naming import folder, full_title
 from freezeout.run import config, identity
 from freezeout.run.config import Config
 from freezeout.run.resolve import make_plan
-from freezeout.run.tracking import NoTracker
+from freezeout.run.tracking import NoTracker, display_name
 from freezeout.train.schema import AdamW, Machine, Sgd
 
 SMALL = WideResNet(depth=10, widen=1)
@@ -113,3 +113,21 @@ def test_runs_of_different_names_have_different_titles(tmp_path, monkeypatch):
     for plan in plans:
         titles[full_title(plan.config_dict)].append(identity.run_id(plan))
     assert [(title, ids) for title, ids in titles.items() if len(ids) > 1] == []
+
+
+def test_a_run_of_its_own_is_called_by_wandb_name_and_a_sweeps_run_by_that_and_its_title(monkeypatch):
+    own = config.describe(BASE)
+    assert display_name(own, None) == display_name(own, "smoke") == full_title(own)
+    monkeypatch.setenv("WANDB_NAME", "mine")
+    assert display_name(own, None) == "mine"
+    assert display_name(own, "smoke") == f"mine {full_title(own)}"
+    monkeypatch.setenv("WANDB_NAME", "")
+    assert display_name(own, None) == full_title(own)
+
+
+def test_a_name_too_long_for_wandb_is_cut_and_still_tells_runs_apart():
+    long = replace(BASE, dataset=Npz(train=[f"part_{i}.npz" for i in range(20)]))
+    one, other = (display_name(config.describe(replace(long, epochs=epochs)), None) for epochs in (10, 20))
+    assert one != other
+    assert len(one) == len(other) == 128
+    assert one.startswith("wrn_10_1 npz freezeout cubic scaled t_0=0.8 seed=0 dataset.train=[part_0.npz,")

@@ -111,11 +111,8 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         plan.config.tracker,
         folder=Path(plan.config.out),
         run_id=current.run_id,
-        name=run_title(plan.config_dict),
-        group=sweep,
-        job_type=plan.config_dict["strategy"]["name"],
-        tags=[plan.config_dict["model"]["name"], plan.config_dict["dataset"]["name"]],
         config=plan.config_dict,
+        group=sweep,
         record=(found or {}).get("wandb"),
         history=current.epochs,
     )

@@ -1,13 +1,14 @@
 """Weights & Biases beside the local record: a window that is never read back, and that never costs a run.
 
-A run's W&B files lie in <out>/wandb/ together with those of all other runs, because `wandb leet PATH` shows the run
-folders directly below PATH. wandb is imported when the first tracker is opened.
+A run's W&B files lie in one folder together with those of all other runs, <out>/wandb or $WANDB_DIR/wandb, because
+`wandb leet PATH` shows the run folders directly below PATH.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,32 +17,60 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.checks import check_choice
-from freezeout.records import null_if_not_finite
+from freezeout.naming import full_title
+from freezeout.records import digest, null_if_not_finite
+from freezeout.run import wandb_session
+from freezeout.run.wandb_session import harmless
 
 MODES = ("offline", "online", "disabled")
 PER_EPOCH = ("train_loss", "eval_loss", "error", "seconds", "prefix", "active_stages", "step_seconds")
 # W&B draws a metric against one x axis of its own; what is to be seen against the clock too is logged under two names.
 AGAINST_SECONDS = ("error", "eval_loss")
-PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run
-
-_unreachable = False  # W&B online failed once in this process: a sweep must not wait for it before each of its runs
+NOT_IN_PROJECT = "/\\#?%:"  # characters that W&B refuses in the name of a project
+LONGEST_NAME, LONGEST_TAG = 128, 64  # characters that W&B allows
 
 
 @dataclass(kw_only=True)
 class Wandb:
-    """Weights & Biases. `mode` offline leaves files to look at or to upload later; WANDB_MODE, where set, wins."""
+    """Logging to Weights & Biases.
 
-    project: str = "freezeout"
+    W&B's environment variables are obeyed. A project or an entity that the configuration names wins over the variable,
+    and the variable over the default. WANDB_MODE alone wins over the configuration too, so that a shell or a job script
+    can turn uploading off whatever the commands in it say. WANDB_DIR, WANDB_NAME and WANDB_TAGS have no field: see
+    `wandb_folder` and `open_tracker`. An empty variable counts as not set.
+
+    Attributes:
+        project: Project at W&B; None for WANDB_PROJECT, or "freezeout" where that is not set.
+        entity: User or team; None for WANDB_ENTITY, or the default of the account where that is not set.
+        mode: "offline" leaves files to look at or to upload later; "online" uploads while training, and leaves files as
+            well where the server cannot be used; "disabled" does nothing.
+    """
+
+    project: str | None = None
     entity: str | None = None
     mode: str = "offline"
 
     def __post_init__(self) -> None:
         check_choice("tracker.mode", self.mode, MODES)
         check_choice("WANDB_MODE", self.effective_mode, MODES)
+        if refused := set(NOT_IN_PROJECT) & set(self.effective_project):
+            name = "tracker.project" if self.project else "WANDB_PROJECT"
+            raise ValueError(f"{name}={self.effective_project}: must not contain {' '.join(sorted(refused))}")
+        for tag in extra_tags():
+            if len(tag) > LONGEST_TAG:
+                raise ValueError(f"WANDB_TAGS={tag}: a tag must have at most {LONGEST_TAG} characters")
 
     @property
     def effective_mode(self) -> str:
         return os.environ.get("WANDB_MODE") or self.mode
+
+    @property
+    def effective_project(self) -> str:
+        return self.project or os.environ.get("WANDB_PROJECT") or "freezeout"
+
+    @property
+    def effective_entity(self) -> str | None:
+        return self.entity or os.environ.get("WANDB_ENTITY") or None
 
 
 @dataclass(kw_only=True)
@@ -52,42 +81,74 @@ class NoTracker:
 TRACKERS = {"wandb": Wandb, "none": NoTracker}
 
 
+def wandb_folder(root: Path) -> Path:
+    """Where W&B's folders of runs lie: $WANDB_DIR/wandb, or `wandb` in the output root where that is not set."""
+    return Path(os.environ.get("WANDB_DIR") or root) / "wandb"
+
+
+def extra_tags() -> list[str]:
+    """The tags in WANDB_TAGS, which are separated by commas."""
+    return [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag.strip()]
+
+
 def destination(tracker: Wandb | NoTracker, folder: Path) -> str:
-    """One line that says where logs go, to be printed before anything starts. `folder` is the output root."""
+    """One line that says where logs go, to be printed before anything starts. Asks no server.
+
+    Args:
+        tracker: As configured.
+        folder: The output root.
+    """
     if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled":
         return "W&B off: local records only"
     if tracker.effective_mode == "offline":
-        return f"W&B offline: {folder / 'wandb'}; nothing is uploaded"
+        return f"W&B offline: {wandb_folder(folder)}; nothing is uploaded"
     host = "its server"
-    with _harmless("cannot tell its server"):
-        from wandb.sdk import wandb_setup
-
-        host = wandb_setup._setup(start_service=False).settings.app_url  # the server that `wandb login` chose
-    entity = tracker.entity or os.environ.get("WANDB_ENTITY") or "your default entity"
-    return f"W&B online: every run is uploaded to {host}, {entity}/{tracker.project}"
+    with harmless("cannot tell its server"):
+        host = wandb_session.server()
+    entity = tracker.effective_entity or "your default entity"
+    return f"W&B online: {host}, {entity}/{tracker.effective_project}"
 
 
 class Tracker:
-    """One run at W&B, or nothing (`run` None). What goes wrong inside is one warning, after which it is nothing."""
+    """One run at W&B, or nothing. What goes wrong inside is one warning, after which it is nothing.
 
-    def __init__(self, run: Any = None) -> None:
+    Attributes:
+        run: wandb's own object; None once there is nothing to log to.
+        identity: What the record keeps of it: `id`, and `dir`, the run's W&B folder, relative to the output root where
+            it lies in there, so that it stays true when the root is moved. None without a run.
+    """
+
+    def __init__(self, run: Any = None, root: Path = Path()) -> None:
         self.run = run
         self.identity: dict[str, str] | None = None
         if run is not None:
-            # Relative to the output root, so that it stays true when that is moved.
-            self.identity = {"id": run.id, "dir": "/".join(Path(run.dir).parts[-3:-1])}
+            self.folder, root = Path(run.dir).parent, root.resolve()
+            inside = self.folder.is_relative_to(root)
+            self.identity = {"id": run.id, "dir": str(self.folder.relative_to(root) if inside else self.folder)}
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Log one epoch, given as in metrics.jsonl. An epoch that W&B has from an earlier segment is left out."""
+        """Log one epoch.
+
+        Args:
+            entry: As in metrics.jsonl. An epoch that W&B has from an earlier segment of the run is left out.
+        """
         if self.run is not None and entry["epoch"] >= self.run.starting_step:
-            with self._while_it_works("logging") as run:
+            with self._while_it_works("logging failed; the run goes on without it") as run:
                 run.log(row(entry), step=entry["epoch"])
 
     def finish(self, record: dict[str, Any], record_path: Path) -> None:
-        """Write the summary, attach record.json, and close the run; not done is marked as failed."""
+        """Write the summary, attach the record, and close the run.
+
+        Args:
+            record: The run's record. Whatever is not done is marked as failed.
+            record_path: Where the record lies.
+        """
         if self.run is None:
             return
-        with self._while_it_works("finishing") as run:
+        consequence = "finishing failed"
+        if not self.folder.name.startswith("offline-"):
+            consequence += f"; to upload what is missing: wandb sync --include-online {shlex.quote(str(self.folder))}"
+        with self._while_it_works(consequence) as run:
             run.summary.update(summary(record))
             # wandb links what lies elsewhere, and says so; a copy in its folder also outlives the original.
             copy = shutil.copyfile(record_path, Path(run.dir) / record_path.name)
@@ -96,8 +157,8 @@ class Tracker:
         self.run = None
 
     @contextlib.contextmanager
-    def _while_it_works(self, doing: str) -> Iterator[Any]:
-        with _harmless(f"{doing} failed; the run goes on without it"):
+    def _while_it_works(self, consequence: str) -> Iterator[Any]:
+        with harmless(consequence):
             run, self.run = self.run, None
             yield run
             self.run = run
@@ -108,59 +169,90 @@ def open_tracker(
     *,
     folder: Path,
     run_id: str,
-    name: str,
-    group: str | None,
-    job_type: str,
-    tags: Sequence[str],
     config: dict[str, Any],
+    group: str | None,
     record: dict[str, str] | None = None,
     history: Sequence[dict[str, Any]] = (),
 ) -> Tracker:
-    """Start or resume a run at W&B; a Tracker that does nothing when that is not wanted or not possible.
+    """Start or resume a run at W&B.
 
-    folder: the output root; W&B's files go to folder/wandb.
-    record: the identity that an earlier segment of the run left in its record.
-    history: the epochs that a resumed run keeps from metrics.jsonl. Offline they are written anew, into the one
-        directory that remains (wandb cannot resume there); online those that W&B does not have yet are added.
+    Where the server cannot be used (no key, a wrong one, no answer), this run and all later ones of the process are
+    logged offline, and one line on stderr says why and how to upload them.
+
+    Args:
+        tracker: As configured.
+        folder: The output root; for W&B's files see `wandb_folder`.
+        run_id: The run's id at W&B: a run that is trained again replaces the one it was.
+        config: The run's configuration as plain data, as its record keeps it. The run is called by its `full_title`,
+            or WANDB_NAME: alone, or before the title in a sweep. It is tagged with network, data set and WANDB_TAGS.
+        group: The sweep that the run belongs to; None for a run of its own.
+        record: The identity that an earlier segment of the run left in its record.
+        history: The epochs that a resumed run keeps from metrics.jsonl. Offline they are written anew, into the one
+            folder that remains (wandb cannot resume there); online those that W&B does not have yet are added.
+
+    Returns:
+        The run's tracker: one that does nothing when logging is not wanted or not possible.
     """
-    global _unreachable
-    mode = "disabled" if isinstance(tracker, NoTracker) else tracker.effective_mode
-    if isinstance(tracker, NoTracker) or mode == "disabled" or (mode == "online" and _unreachable):
+    if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled":
         return Tracker()
-    with _harmless("no run is logged there" if mode == "online" else "this run is not logged there"):
-        _unreachable = mode == "online"  # until the opposite is shown
-        wandb, settings = _prepare(mode)
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
+
+    def start(mode: str) -> Tracker:
+        wandb, settings = wandb_session.prepare(mode)
         run = wandb.init(
             settings=settings,
-            dir=str(folder.resolve()),
-            project=tracker.project,
-            entity=tracker.entity,
+            dir=str(where.parent.resolve()),
+            project=tracker.effective_project,
+            entity=tracker.effective_entity,
             id=run_id,
-            name=name,
+            name=display_name(config, group),
             group=group,
-            job_type=job_type,
-            tags=list(tags),
+            job_type=config["strategy"]["name"],
+            tags=list(dict.fromkeys([config["model"]["name"], config["dataset"]["name"], *extra_tags()])),
             config=null_if_not_finite(config),
             resume="allow" if mode == "online" and (record or history) else None,
             reinit="create_new",  # a run that broke off before it could finish is not continued by the next
         )
-        _unreachable = False
-        started = Tracker(run)
         for key in (*PER_EPOCH, "learning_rate/*"):
             run.define_metric(key, step_metric="epoch")
         for key in AGAINST_SECONDS:
             run.define_metric(f"by_seconds/{key}", step_metric="seconds", summary="none")
+        started = Tracker(run, folder)
         for entry in history:
             started.log(entry)
-        if mode == "offline":
-            _remove_others(run, folder / "wandb", run_id)
+        earlier = [*where.glob(f"*run-*/run-{run_id}.wandb")]  # by the file, as a kill leaves no record
+        earlier += (folder / record["dir"]).glob(f"run-{run_id}.wandb") if record else []
+        for path in {file.parent.resolve() for file in earlier}:
+            # Offline the new folder holds all of it; online a later `wandb sync` of the old would undo what is new.
+            if path != started.folder and (mode == "offline" or path.name.startswith("offline-")):
+                shutil.rmtree(path)
+        return started
+
+    with harmless("this run is not logged there"):
+        where = wandb_folder(folder)
+        where.mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
+        reason = None
+        if tracker.effective_mode == "online" and not wandb_session.given_up:
+            try:
+                return start("online")
+            except Exception as error:
+                reason = wandb_session.give_up(error)
+        started = start("offline")
+        if reason:
+            upload = f"wandb sync {shlex.quote(str(where))}"
+            print(f"warning: W&B: going on offline ({reason}); to upload later: {upload}", file=sys.stderr)
         return started
     return Tracker()
 
 
+def display_name(config: dict[str, Any], group: str | None) -> str:
+    """What a run is called at W&B; too long for it, the name is cut and ends in a digest of the whole."""
+    given, title = os.environ.get("WANDB_NAME"), full_title(config)
+    name = title if not given else given if group is None else f"{given} {title}"
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]} {digest({'name': name})}"
+
+
 def row(entry: dict[str, Any]) -> dict[str, float]:
-    """What W&B shows of an epoch: one number a name, absent where the entry has none."""
+    """What W&B shows of an epoch, given as in metrics.jsonl: one number per name, absent where the entry has none."""
     shown = {key: entry.get(key) for key in ("epoch", *PER_EPOCH)}
     shown |= {f"by_seconds/{key}": entry.get(key) for key in AGAINST_SECONDS}
     shown |= {f"learning_rate/{i:02d}": rate for i, rate in enumerate(entry.get("learning_rates") or ())}
@@ -173,57 +265,3 @@ def summary(record: dict[str, Any]) -> dict[str, Any]:
     for part in ("seconds", "saving"):
         shown |= {f"{part}/{key}": value for key, value in (record.get(part) or {}).items()}
     return {key: value for key, value in null_if_not_finite(shown).items() if value is not None}
-
-
-def _prepare(mode: str) -> tuple[Any, Any]:
-    """wandb itself and the settings of every run: silent, quick, and with nothing collected about the machine."""
-    # wandb reports its own faults home, in offline mode too.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    # Every process has a service of its own: one inherited from a parent may end first, or be on another host.
-    if f"-{os.getpid()}-" not in os.environ.get("WANDB_SERVICE", ""):
-        os.environ.pop("WANDB_SERVICE", None)
-    import wandb
-
-    settings = wandb.Settings(
-        mode=mode,  # type: ignore[arg-type]
-        silent=True,
-        console="off",
-        init_timeout=PATIENCE,
-        finish_timeout=PATIENCE,
-        disable_code=True,
-        disable_git=True,
-        symlink=False,
-        use_dot_wandb=False,
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_save_requirements=False,
-    )
-    wandb.setup(settings=settings)
-    # In this mode wandb.init would ask for a key: at a terminal in the middle of a sweep.
-    if mode == "online" and not wandb.login(prompt=False):
-        raise ValueError("no API key: run `wandb login` or set WANDB_API_KEY")
-    return wandb, settings
-
-
-def _remove_others(run: Any, folder: Path, run_id: str) -> None:
-    """Remove what earlier segments of the run wrote offline; recognised by the file, as a kill leaves no record."""
-    kept = Path(run.dir).parent.name
-    for path in folder.glob(f"offline-run-*/run-{run_id}.wandb"):
-        if path.parent.name != kept:
-            shutil.rmtree(path.parent)
-
-
-@contextlib.contextmanager
-def _harmless(consequence: str) -> Iterator[None]:
-    """W&B may fail in any way (import, disk, network, service): one line on stderr, and the caller goes on."""
-    try:
-        yield
-    except Exception as error:
-        reason = next(iter(str(error).splitlines()), "")
-        print(f"warning: W&B: {consequence} ({type(error).__name__}: {reason})", file=sys.stderr)
-        # A service that broke would fail the next run as well, and end the program with a traceback.
-        if (wandb := sys.modules.get("wandb")) is not None:
-            with contextlib.suppress(Exception):
-                wandb.teardown()
-        os.environ.pop("WANDB_SERVICE", None)

@@ -1,0 +1,111 @@
+"""What the runs of one process share at Weights & Biases: its service, its settings, and whether its server is used.
+
+wandb itself is imported when the first run is logged, never before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run
+
+given_up = False  # its server could not be used once: a sweep must not wait for it before each of its runs
+
+
+def prepare(mode: str) -> tuple[Any, Any]:
+    """The module wandb, with its service running, and the settings that every run is started with.
+
+    The settings keep wandb silent and quick, and let it collect nothing about the machine.
+
+    Args:
+        mode: "offline", or "online": the key is then checked by the server.
+
+    Raises:
+        Exception: Whatever wandb raises when it cannot be imported or started, or when the server refuses the key or
+            does not answer.
+    """
+    # wandb reports its own faults home, in offline mode too.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    # Every process has a service of its own: one inherited from a parent may end first, or be on another host.
+    if f"-{os.getpid()}-" not in os.environ.get("WANDB_SERVICE", ""):
+        os.environ.pop("WANDB_SERVICE", None)
+    import wandb
+
+    settings = wandb.Settings(
+        mode=mode,  # type: ignore[arg-type]
+        silent=True,
+        console="off",
+        init_timeout=PATIENCE,
+        finish_timeout=PATIENCE,
+        finish_timeout_raises=True,
+        disable_code=True,
+        disable_git=True,
+        symlink=False,
+        use_dot_wandb=False,
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_save_requirements=False,
+    )
+    wandb.setup(settings=settings)
+    # In this mode wandb.init would ask for a key: at a terminal in the middle of a sweep.
+    if mode == "online" and not wandb.login(prompt=False):
+        raise ValueError("no API key: run `wandb login` or set WANDB_API_KEY")
+    return wandb, settings
+
+
+def server() -> str:
+    """The address of the server that `wandb login` or WANDB_BASE_URL chose."""
+    from wandb.sdk import wandb_setup
+
+    return str(wandb_setup._setup(start_service=False).settings.app_url)
+
+
+def give_up(error: Exception) -> str:
+    """Use the server no more in this process.
+
+    Args:
+        error: What went wrong with it.
+
+    Returns:
+        The reason in a few words.
+    """
+    global given_up
+    given_up = True
+    reason = in_a_line(error)
+    if "did not respond in time" in reason:  # wandb says so of its own service, but it is the server that is silent
+        with contextlib.suppress(Exception):
+            reason = f"{server()} does not answer"
+    shut_down()
+    return reason
+
+
+def shut_down() -> None:
+    """End wandb's service; the next run starts a new one."""
+    if (wandb := sys.modules.get("wandb")) is not None:
+        with contextlib.suppress(Exception):
+            wandb.teardown()
+    os.environ.pop("WANDB_SERVICE", None)
+
+
+@contextlib.contextmanager
+def harmless(consequence: str) -> Iterator[None]:
+    """W&B may fail in any way (import, disk, network, service): one line on stderr, and the caller goes on.
+
+    Args:
+        consequence: What the failure means for the user.
+    """
+    try:
+        yield
+    except Exception as error:
+        print(f"warning: W&B: {consequence} ({in_a_line(error)})", file=sys.stderr)
+        shut_down()  # one that broke would fail the next run as well, and end the program with a traceback
+
+
+def in_a_line(error: Exception) -> str:
+    """The type of an exception and the first line of its message."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
