@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import sys
 import traceback
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from freezeout import records
 from freezeout.freeze import FreezeOut
-from freezeout.run import tracking
+from freezeout.run import lock, tracking
 from freezeout.run.config import ConfigError, plain_yaml
 from freezeout.run.plan import Plan
 from freezeout.run.provenance import provenance
@@ -60,16 +59,12 @@ def _in_its_folder(plan: Plan, sweep: str | None, found: dict[str, Any] | None, 
     folder, current = plan.folder, begin(plan)  # begun first: a network that cannot be built leaves no folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        held = lock.take(folder)
     except OSError as error:
         raise ConfigError(
             f"out={plan.config.out}: cannot write there ({error.strerror}); choose another folder"
         ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"{folder}: another process is training this run") from error
+    with held:
         try:
             return _run(current, sweep, found, stop)
         except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
