@@ -88,6 +88,22 @@ def test_the_list_keeps_the_files_order_and_the_runs_are_launched_in_a_drawn_one
     assert [seed for _, _, seed in runs] == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_the_order_of_the_runs_does_not_depend_on_what_is_done_already(freezeout, tmp_path) -> None:
+    words = ["-m", "strategy=baseline,shortened,freezeout", "seed=1,0", "epochs=1"]
+
+    def launched() -> list[str]:
+        said = freezeout(*words)
+        return [line.split("] ")[1].split(":")[0] for line in said.err.splitlines() if line.startswith("[")]
+
+    first = launched()
+    ((_, runs),) = [(p, json.loads(p.read_text())["runs"]) for p in (tmp_path / "runs/sweeps").glob("*.json")]
+    name, _, seed = runs[0]["run_id"].rpartition("-")
+    for path in (tmp_path / "runs").glob("*/*/record.json"):
+        if path.parts[-3:-1] != (name, seed):
+            path.unlink()
+    assert launched() == [line for line in first if line != "baseline seed=1"]
+
+
 def test_nothing_ever_leaves_the_list_of_a_named_sweep(freezeout, tmp_path) -> None:
     def after(*words: str) -> list[tuple[str, int, int]]:
         said = freezeout("-m", "sweep=mine", *words)

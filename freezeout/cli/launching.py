@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def check_launcher(overrides: list[str]) -> None:
         module = PLUGINS.get(override.partition("=")[2].partition("_")[0])
         if key_of(override) != "hydra/launcher" or module is None:
             continue
-        if importlib.util.find_spec(f"hydra_plugins.{module}") is None:
+        if find_spec(f"hydra_plugins.{module}") is None:
             raise ConfigError(f"{override}: is not installed; pip install {module.replace('_', '-')}")
 
 

@@ -75,16 +75,18 @@ class Arms(Sweeper):
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
-        found = [record_of(job.folder) for job in distinct]
-        todo = [job for job, record in zip(distinct, found, strict=True) if not records.is_finished(record)]
+        found = {job.run_id: record_of(job.folder) for job in distinct}
+        todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
         dropped = f" ({count(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
         runs = f"{count(len(distinct), 'run')}{dropped}"
-        print(f"sweep {name}: {runs}, {before(found)}, {ahead(todo)}, records in {root}", file=sys.stderr)
+        print(
+            f"sweep {name}: {runs}, {before(list(found.values()))}, {ahead(todo)}, records in {root}", file=sys.stderr
+        )
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
             if expected := forecast([plans[job.run_id] for job in todo]):
                 print(expected, file=sys.stderr, flush=True)
-            self.launch(in_launch_order(todo))
+            self.launch(todo)
         print(table(root, entries))
         report_failures(distinct)
 

@@ -15,7 +15,7 @@ from typing import Any
 from freezeout import naming, records
 from freezeout.cli.sweep_list import Entry
 
-NARROWEST = 24  # characters of a configuration's name on one line, however narrow the terminal is
+NARROWEST = 20  # characters of a configuration's name on one line, however narrow the terminal is
 FOOTNOTE = (
     "mean ± standard deviation over seeds; saving predicted from FLOPs, against the longest baseline of the sweep"
 )
