@@ -55,6 +55,11 @@ def option_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     return schema, values | found
 
 
+def schema_of(group: str, option: str) -> str | None:
+    """The name of the schema that an option fills in: `wide_resnet` for `wrn_10_1`."""
+    return option_file(folder("conf") / group / f"{option}.yaml")[0]
+
+
 def option_of(group: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The option that a section of a configuration came from, and the fields that differ from it.
 

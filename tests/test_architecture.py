@@ -121,7 +121,7 @@ def test_no_private_name_is_imported(folder: str) -> None:
 
 def test_only_config_and_the_command_line_know_omegaconf() -> None:
     knowing = {p.stem for p in SOURCES if any(i.startswith("omegaconf") for i in imports(p))}
-    assert knowing == {"config", "sweeper", "command", "predict"} & knowing
+    assert knowing == {"config", "sweeper", "composer", "command", "predict"} & knowing
     assert "config" in knowing
 
 

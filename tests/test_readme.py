@@ -92,7 +92,7 @@ def test_every_command_composes(freezeout, monkeypatch, command: str) -> None:
     if "-m" in words:
         expanded: list = []
         monkeypatch.setattr(
-            "freezeout.cli.sweeper.Arms.sweep", lambda self, arguments: expanded.extend(self.expand(arguments)[1])
+            "freezeout.cli.sweeper.Arms.sweep", lambda self, arguments: expanded.extend(self.expand(arguments)[0])
         )
         assert freezeout(*words, quick=False).code == 0
         assert len(expanded) == 12

@@ -12,11 +12,15 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from freezeout.cli.expansion import hold_back
+from freezeout.cli.launching import check_launcher
+from freezeout.cli.sweep_file import yaml_mistake
 from freezeout.cli.sweeper import SweepError
 from freezeout.naming import folder
 from freezeout.run import config as configuration
-from freezeout.run.config import ConfigError
+from freezeout.run.config import ConfigError, InUseError
 from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
@@ -26,14 +30,16 @@ OURS = "FREEZEOUT_SET_FULL_ERROR"
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
-def task(composed: DictConfig) -> str:
-    """One job. In a sweep its fate is the line returned; alone, a failure ends the program.
+def task(composed: DictConfig) -> str | InUseError:
+    """One job. In a sweep its fate is the line returned (or InUseError); alone, a failure ends the program.
 
     SystemExit, because Hydra adds a line of its own to whatever else a job raises.
     """
     try:
         line, done = run(composed)
     except ConfigError as error:
+        if composed.get("sweep") is not None and isinstance(error, InUseError):
+            return error
         line, done = str(error), False
         if FULL:
             raise
@@ -80,11 +86,18 @@ def main() -> int:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
             configuration.check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
+            check_launcher(arguments.overrides)
+        if arguments.multirun:
+            sys.argv[1:] = hold_back(sys.argv[1:])
         hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         if FULL:
             raise
         return say(f"freezeout: {configuration.one_line(error)}", MISTAKE)
+    except YAMLError as error:
+        if FULL:
+            raise
+        return say(f"freezeout: {yaml_mistake(error)}", MISTAKE)
     except SweepError as error:
         return say(f"freezeout: {error}", FAILED)
     return 0

@@ -9,19 +9,26 @@ from itertools import groupby
 import torch
 
 from freezeout.run import expected, identity, profiling
+from freezeout.run.phrases import count, duration
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 
 STEPS = 5  # timed, of each network
-WORTH = 50  # a network that trains for fewer times the timed steps is done before a forecast of it would pay
+WORTH = 50  # a network that trains for fewer than this many times the timed steps is done before a forecast would pay
 
 
 def forecast(plans: Sequence[Plan]) -> str | None:
-    """`about 4.2 min for 39 runs (...)`: training and evaluation, one run after another; None where it is not worth it.
+    """One line that says how long the runs will take: `about 4.2 min for 39 runs, one after another (...)`.
 
-    Nothing of the runs to come is touched: they build and seed everything themselves.
+    Training and evaluation are counted. The runs themselves are not touched: each builds and seeds everything itself.
+
+    Args:
+        plans: The runs that are still to do.
+
+    Returns:
+        The line; the reason why there is no forecast; None where the runs are too short for one to be worth its time.
     """
-    alike = [list(group) for _, group in groupby(sorted(plans, key=_key), _key)]
+    alike = [list(group) for _, group in groupby(sorted(plans, key=_conditions), _conditions)]
     if sum(plan.steps for plan in plans) < WORTH * STEPS * len(alike):
         return None
     if any(plan.config.machine.compile for plan in plans):
@@ -29,19 +36,20 @@ def forecast(plans: Sequence[Plan]) -> str | None:
     threads = torch.get_num_threads()
     try:
         with torch.random.fork_rng():
-            seconds = sum(_step(group[0]) * sum(steps_of(plan) for plan in group) for group in alike)
+            seconds = sum(_seconds_per_step(group[0]) * sum(steps_of(plan) for plan in group) for group in alike)
     except RuntimeError as error:  # out of memory, most likely: the runs will say so, each in its record
         return f"no forecast: {next(iter(str(error).splitlines()), type(error).__name__)}"
     finally:
         torch.set_num_threads(threads)
-    many = f"{len(plans)} runs" if len(plans) > 1 else "1 run"
-    return f"about {duration(seconds)} for {many}, one after another (from {STEPS} timed steps of each network)"
+    runs = count(len(plans), "run")
+    return f"about {duration(seconds)} for {runs}, one after another (from {STEPS} timed steps of each network)"
 
 
 def steps_of(plan: Plan) -> float:
-    """Training and evaluation of a run, in training steps with nothing frozen.
+    """What a run costs, training and evaluation, in training steps with nothing frozen.
 
-    By counted FLOPs; where they cannot be counted a frozen stage saves nothing and evaluation is a third of a step.
+    By counted FLOPs. Where they cannot be counted, a frozen stage is taken to save nothing, and evaluating an image to
+    cost a third of training on it.
     """
     sizes = plan.outline.sizes
     epochs = plan.steps / plan.steps_per_epoch
@@ -53,17 +61,11 @@ def steps_of(plan: Plan) -> float:
     return cost.run_cost(plan.costs, plan.schedule, plan.steps) / whole + forward * images / plan.config.batch_size
 
 
-def _key(plan: Plan) -> str:
+def _conditions(plan: Plan) -> str:
+    """Equal for plans whose training steps take the same time."""
     return json.dumps(identity.conditions(plan), sort_keys=True)
 
 
-def _step(plan: Plan) -> float:
+def _seconds_per_step(plan: Plan) -> float:
     """Seconds of a training step with nothing frozen: from the stored profile where there is one, else timed now."""
     return (expected.stored_profile(plan) or profiling.time_prefixes(plan, STEPS, levels=1)).seconds[0]
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `4.2 min`, `7.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,202 +7,213 @@ and finished runs are dropped, and the list is written down, before anything is 
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-from tqdm import tqdm
+from omegaconf import DictConfig, OmegaConf
 
 from freezeout import records
+from freezeout.cli import sweep_file, sweep_list
+from freezeout.cli.composer import MISTAKES, Composer
+from freezeout.cli.expansion import Job, expand, typed
+from freezeout.cli.launching import in_launch_order, launch, record_of
+from freezeout.cli.sweep_file import SweepFile, key_of
+from freezeout.cli.table import table
 from freezeout.run import config as configuration
-from freezeout.run.config import Config, ConfigError
+from freezeout.run.config import ConfigError
+from freezeout.run.phrases import count
+
+if TYPE_CHECKING:
+    from freezeout.run.plan import Plan
 
 
 class SweepError(Exception):
     """Some runs failed; the message says how many, which and why. The others are done."""
 
 
-@dataclass
-class Job:
-    """One run to be: the overrides that make it and the configuration that they compose to.
-
-    words: what tells it from the sweep's other runs, beside strategy and seed. said: what became of it.
-    """
-
-    overrides: list[str]
-    config: Config
-    folder: Path = Path()
-    words: str = ""
-    said: str = "left no record"
-
-
-def key_of(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
 class Arms(Sweeper):
     """The sweeper that `hydra/sweeper: arms` names."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.context, self.composed = hydra_context, config
-        self.runs_jobs = Plugins.instance().instantiate_launcher(
+        self.composed = config
+        self.composer = Composer(hydra_context.config_loader, config)
+        self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        name, lists = self.expand(arguments)
-        jobs = [self.compose(overrides) for overrides in lists]
-        order = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in jobs))}
-        jobs.sort(key=lambda job: order[job.config.seed])  # stable: the arms of one seed run close in time
-        notes = [configuration.unread(job.config, arguments) for job in jobs]
-        if all(notes):  # where some arm reads t_0, the others are just its company
-            print(*(f"note: {note}" for note in dict.fromkeys(notes)), sep="\n", file=sys.stderr)
-        from freezeout.cli.forecast import forecast
-        from freezeout.run import identity, plan, resolve, tracking  # torch: only once every job has been checked
+        """Launch what is to be done of the sweep that the arguments describe, and show its table.
 
-        plans: dict[str, plan.Plan] = {}
+        Raises:
+            ConfigError: A mistake in the arguments or in the sweep's file; nothing has been started.
+            SweepError: Some runs failed.
+        """
+        given = typed(arguments, self.composer)
+        jobs, notes = self.expand(arguments)
+        unread = [configuration.unread(job.config, given) for job in jobs]
+        if all(unread):  # where some arm reads t_0, the others are just its company
+            notes += [f"note: {note}" for note in dict.fromkeys(unread)]
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+        from freezeout.cli.forecast import forecast
+        from freezeout.run import tracking  # torch: only once every job has been checked
+
+        plans: dict[str, Plan] = {}
         distinct: list[Job] = []
-        labels = []
         for job in jobs:
-            planned = resolve.make_plan(job.config)
-            run_id = identity.run_id(planned)
-            if run_id in plans:
-                continue
-            plans[run_id] = planned
-            job.folder = identity.folder(planned)
+            planned = plan_job(job)
+            if job.run_id not in plans:
+                plans[job.run_id] = planned
+                distinct.append(job)
+        name, root = self.name(given, jobs), distinct[0].folder.parent.parent
+        for job in distinct:
             job.overrides.append(f"sweep={name}")
-            distinct.append(job)
-            described = planned.config_dict
-            known_as = {"strategy": described["strategy"], "epochs": described["epochs"]}
-            labels.append({"run_id": run_id, "seed": job.config.seed, "label": known_as})
         tell_apart(distinct)
-        root = distinct[0].folder.parent.parent
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            records.write_json_atomic(
-                records.sweep_path(root, name), {"sweep": name, "runs": [*other_seeds(root, name, labels), *labels]}
-            )
-        except OSError as error:
-            raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
-        todo = [job for job in distinct if not records.is_finished(record_of(job))]
-        dropped = len(jobs) - len(distinct)
+        seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
+        listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
+        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
+        found = {job.run_id: record_of(job.folder) for job in distinct}
+        todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
+        dropped = f" ({count(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
+        runs = f"{count(len(distinct), 'run')}{dropped}"
         print(
-            f"sweep {name}: {len(distinct)} runs{f' ({dropped} duplicates dropped)' if dropped else ''}, "
-            f"{len(distinct) - len(todo)} already done, {len(todo)} to do, records in {root}",
-            file=sys.stderr,
+            f"sweep {name}: {runs}, {before(list(found.values()))}, {ahead(todo)}, records in {root}", file=sys.stderr
         )
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
-            if expected := forecast([p for p in plans.values() if identity.folder(p) in {job.folder for job in todo}]):
+            if expected := forecast([plans[job.run_id] for job in todo]):
                 print(expected, file=sys.stderr, flush=True)
             self.launch(todo)
+        print(table(root, entries))
         report_failures(distinct)
 
-    def expand(self, arguments: list[str]) -> tuple[str, list[list[str]]]:
-        """The name of the sweep and the overrides of each of its runs. What is given on the command line wins."""
-        given = [a for a in arguments if key_of(a) != "sweeps"]
-        keys = {key_of(a) for a in given}
+    def expand(self, arguments: list[str]) -> tuple[list[Job], list[str]]:
+        """The jobs of the sweep, duplicates included, and what is to be noted about them."""
+        self.file = self._file(arguments)
+        return expand(typed(arguments, self.composer), self.file, self.composer)
+
+    def launch(self, todo: Sequence[Job]) -> None:
+        assert self.launcher is not None
+        launch(todo, self.launcher, here=self.composed.hydra.runtime.choices["hydra/launcher"] == "basic")
+
+    def name(self, given: list[str], jobs: list[Job]) -> str:
+        """The sweep's name: the one given, else the file's, else a digest of the configurations.
+
+        A sweep whose overrides make other configurations than its file lists is one of its own, named after both.
+        """
+        if self.composed.get("sweep"):
+            return str(self.composed.sweep)
+        if self.file is None:
+            return f"multirun-{records.digest({'configurations': sorted(configurations(jobs))})[:6]}"
+        inert = [o for o in given if sweep_list.is_inert(o)]
+        if len(inert) == len(given) or configurations(jobs) <= self._configurations(inert, jobs):
+            return self.file.name
+        rest = [o for o in given if o not in inert]
+        changing = [o for o in rest if self._configurations([g for g in given if g != o], jobs) != configurations(jobs)]
+        made = sorted(changing or rest)
+        name = f"{self.file.name}-{records.digest({'overrides': made})[:6]}"
+        print(f"sweep {name}: {' '.join(made)} makes other runs than {self.file.path}", file=sys.stderr)
+        return name
+
+    def _configurations(self, given: list[str], jobs: list[Job]) -> set[str]:
+        """What the file lists under these overrides, as far as it trains the networks and data of `jobs`.
+
+        Others are no match for any of them, and planning them might download their data.
+        """
+        try:
+            others = expand(given, self.file, self.composer)[0]
+        except MISTAKES:  # what is required stands in the overrides
+            return set()
+        known = {trained(job) for job in jobs}
+        alike = [job for job in others if trained(job) in known]
+        for job in alike:
+            plan_job(job)
+        unlike = {trained(job) for job in others} - known
+        return configurations(alike) | unlike
+
+    def _file(self, arguments: list[str]) -> SweepFile | None:
         chosen = self.composed.get("sweeps")
+        typed = [a for a in arguments if key_of(a) == "sweeps"]
         if chosen is None:
-            arms: list[list[str]] = [[]]
-            common: list[str] = []
-            name = self.composed.get("sweep") or f"multirun-{records.digest({'arguments': sorted(given)})[:6]}"
-        else:
-            name = next(a.partition("=")[2] for a in arguments if key_of(a) == "sweeps")
-            arms = [list(arm) for arm in chosen.arms]
-            common = [*chosen.get("common", []), f"seed={','.join(str(s) for s in chosen.seeds)}"]
-        parser = OverridesParser.create(config_loader=self.context.config_loader)
-        lists = []
-        for arm in arms:
-            # strategy=baseline also takes the place of an arm's strategy.budget=0.4.
-            defaults = [o for o in [*common, *arm] if not keys & {key_of(o), key_of(o).partition(".")[0]}]
-            parsed = parser.parse_overrides([*defaults, *given])
-            lists += BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
-        return name, [list(overrides) for overrides in lists]
-
-    def compose(self, overrides: list[str]) -> Job:
-        composed = self.context.config_loader.load_sweep_config(self.composed, overrides)
-        return Job(list(overrides), configuration.parse(configuration.without_hydra(composed)))
-
-    def launch(self, todo: list[Job]) -> None:
-        """Launch the runs: one by one in this process, so that the bar can move, or all at once elsewhere."""
-        alone = self.composed.hydra.runtime.choices["hydra/launcher"] == "basic"
-        terminal = sys.stderr.isatty()
-        start = time.monotonic()
-        with tqdm(total=len(todo), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar:
-            if not alone:
-                returns = self.runs_jobs.launch([job.overrides for job in todo], initial_job_idx=0)
-                for job, returned in zip(todo, returns, strict=True):
-                    job.said = outcome(returned)
-                bar.update(len(todo))
-                return
-            for i, job in enumerate(todo):
-                job.said = outcome(self.runs_jobs.launch([job.overrides], initial_job_idx=i)[0])
-                line = f"[{i + 1}/{len(todo)}] {job.words}{job.said}"
-                if terminal:
-                    bar.write(line, file=sys.stderr)
-                else:
-                    left = (time.monotonic() - start) / (i + 1) * (len(todo) - i - 1)
-                    print(f"{line}; about {left / 60:.1f} min left", file=sys.stderr, flush=True)
-                bar.update()
+            if any(self.composer.parse(a).is_sweep_override() for a in typed):
+                raise ConfigError(f"{typed[0]}: one file at a time; give them in turn, what they share is trained once")
+            return None
+        name = str(self.composed.hydra.runtime.choices["sweeps"])
+        content = OmegaConf.to_container(chosen, resolve=False) if OmegaConf.is_config(chosen) else chosen
+        return sweep_file.checked(name.replace("/", "-"), content, self.composer.options)
 
 
-def outcome(returned: JobReturn) -> str:
-    """What a job said of itself, or the one line of what stopped it from saying anything."""
-    try:
-        return str(returned.return_value)
-    except Exception as error:
-        return f"failed: {configuration.one_line(error)}"
+def plan_job(job: Job) -> Plan:
+    """The plan of a job, which gives the job its run id and its folder."""
+    from freezeout.run import identity
+    from freezeout.run.resolve import make_plan
+
+    planned = make_plan(job.config)
+    job.run_id, job.folder = identity.run_id(planned), identity.folder(planned)
+    return planned
+
+
+def trained(job: Job) -> str:
+    """The network, the data and the batch that a plan needs before it can be named."""
+    return repr((job.config.model, job.config.dataset, job.config.batch_size))
+
+
+def configurations(jobs: Sequence[Job]) -> set[str]:
+    """The names of the jobs' configurations: their run names without the seed."""
+    return {job.folder.parent.name for job in jobs}
+
+
+def entry(job: Job, planned: Plan) -> sweep_list.Entry:
+    """How the sweep's list calls a run."""
+    described = planned.config_dict
+    label = {"strategy": described["strategy"], "epochs": described["epochs"]}
+    return {"run_id": job.run_id, "seed": job.config.seed, "label": label}
+
+
+def before(found: Sequence[dict[str, Any] | None]) -> str:
+    """`36 done before, 1 diverged before (a result)`, of the records that a sweep finds."""
+    done = sum(record is not None and record["status"] == "done" for record in found)
+    diverged = sum(record is not None and records.is_finished(record) for record in found) - done
+    return f"{done} done before" + (f", {diverged} diverged before (a result)" if diverged else "")
+
+
+def ahead(todo: Sequence[Job]) -> str:
+    """`2 to do (1 resumed)`."""
+    resumed = sum((job.folder / "checkpoint.pt").exists() for job in todo)
+    return f"{len(todo)} to do" + (f" ({resumed} resumed)" if resumed else "")
 
 
 def tell_apart(jobs: list[Job]) -> None:
-    """Give each job the words that differ among the sweep's jobs, but for those that its own line has anyway."""
+    """Label each job by the overrides that differ among the sweep's jobs, but for those that its line has anyway."""
     given = [dict(o.partition("=")[::2] for o in job.overrides) for job in jobs]
     usual = ("seed", "t_0", "strategy", "sweep")
     keys = [k for k in dict.fromkeys(k for g in given for k in g) if k.partition(".")[0] not in usual]
     varying = [k for k in keys if len({g.get(k) for g in given}) > 1]
     for job, words in zip(jobs, given, strict=True):
-        job.words = "".join(f"{k}={words[k]} " for k in varying if k in words)
+        job.label = "".join(f"{k}={words[k]} " for k in varying if k in words)
 
 
-def other_seeds(root: Path, name: str, labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that this sweep had before, of the same configurations under seeds that are not asked for now.
-
-    So more seeds can be added later, while a sweep that changed otherwise is the new one alone.
-    """
-    path = records.sweep_path(root, name)
-    before = json.loads(path.read_text())["runs"] if path.exists() else []
-    seeds, kinds = {run["seed"] for run in labels}, [run["label"] for run in labels]
-    return [run for run in before if run["seed"] not in seeds and run["label"] in kinds]
-
-
-def record_of(job: Job) -> dict[str, Any] | None:
-    """The job's record; None also where it cannot be read: the run itself will say so, and the others go on."""
-    try:
-        return records.read_record(job.folder)
-    except ValueError:
-        return None
-
-
-def report_failures(jobs: list[Job]) -> None:
-    """Raise SweepError, naming each run that is not done and why."""
-    failed, diverged = [], 0
+def report_failures(jobs: Sequence[Job]) -> None:
+    """Say how many runs are trained elsewhere; raise SweepError, naming each run that failed and why."""
+    failed, diverged, elsewhere = [], 0, 0
     for job in jobs:
-        record = record_of(job)
-        if record is None or record["status"] != "done":
-            failed.append(f"  {job.words}{job.folder}: {record['reason'] if record else job.said}")
-            diverged += bool(record and record.get("diverged"))
+        record = record_of(job.folder)
+        if record is not None and record["status"] == "done":
+            continue
+        if job.elsewhere:
+            elsewhere += 1
+            continue
+        reason = str(record["reason"]) if record else job.outcome
+        where = "" if str(job.folder) in reason else f"{job.folder}: "
+        failed.append(f"  {job.label}{where}{reason}")
+        diverged += bool(record and record.get("diverged"))
+    if elsewhere:
+        print(f"{count(elsewhere, 'run')} of {len(jobs)} left to another process that trains them", file=sys.stderr)
     if failed:
         again = f"; the same command tries {len(failed) - diverged} of them again" if diverged < len(failed) else ""
         lines = "\n".join(failed)
-        raise SweepError(f"{len(failed)} of {len(jobs)} runs failed, {diverged} by divergence{again}:\n{lines}")
+        runs = count(len(jobs), "run")
+        raise SweepError(f"{len(failed)} of {runs} failed, {diverged} by divergence{again}:\n{lines}")

@@ -66,6 +66,22 @@ class ConfigError(Exception):
     """A user's mistake, as one line: what was given, what is allowed, the nearest match."""
 
 
+class InUseError(ConfigError):
+    """Another process is training this run: no failure in a sweep, where the others go on.
+
+    Args:
+        folder: The run's folder.
+        holder: ` (pid 4711 on host)` where it is known, else "".
+    """
+
+    def __init__(self, folder: str, holder: str = "") -> None:
+        super().__init__(folder, holder)
+        self.folder, self.holder = folder, holder
+
+    def __str__(self) -> str:
+        return f"{self.folder}: another process is training this run{self.holder}"
+
+
 @dataclass(kw_only=True)
 class Config:
     """One run. Groups hold the dataclass of the option that was chosen."""

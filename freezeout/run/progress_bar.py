@@ -9,14 +9,9 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from freezeout.run.phrases import time_left
+
 SPARSE = 60.0  # seconds between two lines of a run in a sweep, at least: its end gets a line anyway
-
-
-def time_left(seconds: float) -> str:
-    """`40 s left`, `4.2 min left`, `7.5 h left`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s left"
-    return f"{seconds / 60:.1f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
 
 
 class EpochBar:

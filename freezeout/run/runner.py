@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import math
 import sys
 import traceback
@@ -18,7 +17,7 @@ import numpy as np
 
 from freezeout import records
 from freezeout.naming import run_title
-from freezeout.run import identity, tracking
+from freezeout.run import identity, lock, tracking
 from freezeout.run.assemble import assemble
 from freezeout.run.config import ConfigError, plain_yaml
 from freezeout.run.notes import notes, say_once
@@ -79,14 +78,10 @@ def held(folder: Path, out: str) -> Iterator[None]:
     """Hold the run's folder for this process alone. Raises ConfigError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        taken = lock.take(folder)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot write there ({error.strerror}); choose another folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"{folder}: another process is training this run") from error
+    with taken:
         yield
 
 

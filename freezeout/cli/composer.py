@@ -1,0 +1,117 @@
+"""Composes the jobs of a sweep quickly: Hydra once for each choice of options, values on copies of what it gives.
+
+Hydra takes a tenth of a second for a job, most of it for finding and merging files. Those depend on the options that
+are chosen (`model=`, `strategy=`, ...) and on nothing else, so a sweep of thousands of runs needs it a few times only.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from freezeout.run import config as configuration
+from freezeout.run.config import TABLES, Config, ConfigError
+
+# What composing a job raises where its overrides are wrong. ValueError is Hydra's for an option that is no word.
+MISTAKES = (ConfigError, HydraException, OmegaConfBaseException, ValueError)
+
+
+class Composer:
+    """From a job's overrides to its checked configuration, as Hydra would compose it.
+
+    Args:
+        loader: Hydra's loader, which knows where the groups are.
+        master: The configuration that Hydra composed for the sweep as a whole.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self._loader, self._master = loader, master
+        self._parser = OverridesParser.create(config_loader=loader)
+        self._parsed: dict[str, Override] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], bool]] = {}
+        self._replicated: dict[tuple[str, ...], Config] = {}
+
+    def parse(self, override: str) -> Override:
+        """The override as Hydra's grammar reads it. Raises ConfigError for one that it cannot read."""
+        if override not in self._parsed:
+            try:
+                self._parsed[override] = self._parser.parse_overrides([override])[0]
+            except HydraException as error:
+                raise ConfigError(f"{override}: {configuration.one_line(error).split(' See https')[0]}") from error
+        return self._parsed[override]
+
+    def options(self, group: str) -> list[str]:
+        """All options of a group, those in folders of the user's own included."""
+        hydra = self._master.hydra
+        return self._loader.get_group_options(
+            group, config_name=hydra.job.config_name, overrides=list(hydra.overrides.hydra)
+        )
+
+    def option(self, group: str, overrides: list[str]) -> str:
+        """The option of `group` that a job with these overrides has chosen."""
+        return self._of_options(overrides)[1][group]
+
+    def has_field(self, key: str, overrides: list[str]) -> bool:
+        """Whether the chosen option has the field of a key such as `strategy.how_scale`; True for all other keys."""
+        group, _, path = key.partition(".")
+        if not path or group not in TABLES:
+            return True
+        node = OmegaConf.select(self._of_options(overrides)[0], group)
+        if not isinstance(node, DictConfig):
+            return True
+        return path.partition(".")[0] in node.keys()  # noqa: SIM118 (`in node` is false for a field without a value)
+
+    def config(self, overrides: list[str]) -> Config:
+        """The checked configuration. Raises ConfigError, or Hydra's or omegaconf's own errors."""
+        seed = [o for o in overrides if o.startswith("seed=")]
+        rest = tuple(o for o in overrides if o not in seed)
+        value = self.parse(seed[0]).value() if len(seed) == 1 else None
+        if type(value) is not int or not 0 <= value < 2**63 or self._reads_seed(overrides):
+            return self._of_job(overrides)
+        if rest not in self._replicated:
+            self._replicated[rest] = self._of_job(overrides)
+        return dataclasses.replace(self._replicated[rest], seed=value)
+
+    def _reads_seed(self, overrides: list[str]) -> bool:
+        """Whether a value is made from the seed, so that replicates differ in more than that."""
+        return self._of_options(overrides)[2] or any("seed}" in override for override in overrides)
+
+    def _of_job(self, overrides: list[str]) -> Config:
+        parsed = [self.parse(override) for override in overrides]
+        if not all(_is_plain(override) for override in parsed):
+            return self._by_hydra(overrides)
+        composed = copy.deepcopy(self._of_options(overrides)[0])
+        try:
+            for override in parsed:
+                if override.key_or_group not in TABLES:
+                    OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:
+            return self._by_hydra(overrides)  # which says what is wrong with them
+        return configuration.parse(composed)
+
+    def _by_hydra(self, overrides: list[str]) -> Config:
+        composed = self._loader.load_sweep_config(self._master, overrides)
+        return configuration.parse(configuration.without_hydra(composed))
+
+    def _of_options(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str], bool]:
+        """What Hydra makes of the chosen options alone, each group's option, and whether a value reads the seed."""
+        chosen = tuple(sorted(o for o in overrides if _is_plain(p := self.parse(o)) and p.key_or_group in TABLES))
+        if chosen not in self._composed:
+            composed = self._loader.load_sweep_config(self._master, list(chosen))
+            options = {group: str(composed.hydra.runtime.choices[group]) for group in TABLES}
+            task = configuration.without_hydra(composed)
+            self._composed[chosen] = task, options, "seed}" in OmegaConf.to_yaml(task)
+        return self._composed[chosen]
+
+
+def _is_plain(override: Override) -> bool:
+    """Whether an override sets a value or chooses an option; what adds, deletes or names a package is Hydra's."""
+    plain = override.type is OverrideType.CHANGE and override.package is None
+    return plain and not override.is_hydra_override() and "/" not in override.key_or_group

@@ -1,0 +1,97 @@
+"""The runs that are still to do, handed to Hydra's launcher: in this process one by one, or elsewhere all at once."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from tqdm import tqdm
+
+from freezeout import records
+from freezeout.cli.expansion import Job
+from freezeout.cli.sweep_file import key_of
+from freezeout.cli.terminal import lines_above_bars
+from freezeout.run import config as configuration
+from freezeout.run.config import ConfigError, InUseError
+from freezeout.run.phrases import time_left
+
+# Launchers that are packages of their own: the part of the option before the first underscore, and their module.
+PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
+
+
+def check_launcher(overrides: list[str]) -> None:
+    """Raise ConfigError, in a line that says what to install, for a launcher whose package is not there."""
+    for override in overrides:
+        module = PLUGINS.get(override.partition("=")[2].partition("_")[0])
+        if key_of(override) != "hydra/launcher" or module is None:
+            continue
+        if find_spec(f"hydra_plugins.{module}") is None:
+            raise ConfigError(f"{override}: is not installed; pip install {module.replace('_', '-')}")
+
+
+def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
+    """Seeds outermost in the order given, so that what is compared runs close in time; arms in an order of the seed's.
+
+    That order is drawn by a hash, so that no arm always runs first, and is the same whatever has been done already.
+    """
+    seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in jobs))}
+
+    def drawn(job: Job) -> tuple[int, str]:
+        return seeds[job.config.seed], hashlib.sha256(f"{job.config.seed} {job.run_id}".encode()).hexdigest()
+
+    return sorted(jobs, key=drawn)
+
+
+def launch(jobs: Sequence[Job], launcher: Launcher, *, here: bool) -> None:
+    """Launch the jobs, and say what became of each.
+
+    Args:
+        jobs: The runs to do, in their order; their `outcome` and `elsewhere` are set.
+        launcher: Hydra's launcher.
+        here: It runs them in this process, so they are handed over one by one, with a line for each.
+    """
+    if not here:
+        returns = launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+        for job, returned in zip(jobs, returns, strict=True):
+            _take(job, returned)
+        return
+    start, terminal = time.monotonic(), sys.stderr.isatty()
+    with (
+        lines_above_bars(),
+        tqdm(total=len(jobs), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar,
+    ):
+        for number, job in enumerate(jobs, 1):
+            if records.is_finished(record_of(job.folder)):
+                job.outcome = "trained by another process meanwhile"
+            else:
+                _take(job, launcher.launch([job.overrides], initial_job_idx=number - 1)[0])
+            left = (time.monotonic() - start) / number * (len(jobs) - number)
+            expected = f"; {time_left(left)}" if number < len(jobs) and not terminal else ""
+            print(f"[{number}/{len(jobs)}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)
+            bar.update()
+
+
+def record_of(folder: Path) -> dict[str, Any] | None:
+    """A run's record; None also where it cannot be read: the run itself will say so, and the others go on."""
+    try:
+        return records.read_record(folder)
+    except ValueError:
+        return None
+
+
+def _take(job: Job, returned: JobReturn) -> None:
+    """Keep what a job said of itself, or the one line of what stopped it from saying anything."""
+    try:
+        said = returned.return_value
+    except Exception as error:
+        job.outcome = f"failed: {configuration.one_line(error)}"
+        return
+    job.elsewhere = isinstance(said, InUseError)
+    job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)

@@ -1,0 +1,75 @@
+"""The stored list of a sweep's runs, <out>/sweeps/NAME.json: it grows, and nothing ever leaves it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+from freezeout import records
+from freezeout.cli.sweep_file import key_of
+from freezeout.run.config import ConfigError
+
+# What says where a run reads and writes, which replicate it is or who watches, but not what it is.
+INERT = ("seed", "out", "data_dir", "sweep", "tracker", "dataset.root", "dataset.workers")
+
+Entry = dict[str, Any]  # run_id, seed, label: how the sweep calls the run
+
+
+def is_inert(override: str) -> bool:
+    """Whether an override leaves all configurations as they are, so that it makes no sweep of its own."""
+    key = key_of(override)
+    return key in INERT or key.partition(".")[0] in INERT or key.startswith("hydra")
+
+
+def grow(root: Path, name: str, entries: list[Entry]) -> list[Entry]:
+    """Add runs to the list of a sweep, on disk too, and give the whole list.
+
+    Args:
+        root: The folder that holds all runs (`out`).
+        name: The sweep's name.
+        entries: The runs asked for now, in the order of the sweep.
+
+    Returns:
+        The runs that were listed before and are not asked for now, then `entries`. A run that was listed under
+        another strategy or length (a shortened baseline is the baseline with fewer epochs) keeps what it was called.
+
+    Raises:
+        ConfigError: The list cannot be read or written.
+    """
+    path = records.sweep_path(root, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (path.parent / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may add to one list
+            grown = _merged(_stored(path), entries)
+            records.write_json_atomic(path, {"sweep": name, "runs": grown})
+    except OSError as error:
+        raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
+    return grown
+
+
+def _merged(before: list[Entry], entries: list[Entry]) -> list[Entry]:
+    known, now = {entry["run_id"]: entry for entry in before}, {entry["run_id"] for entry in entries}
+    called = []
+    for entry in entries:
+        old = known.get(entry["run_id"], entry)
+        called.append(entry if _stands_for(old) == _stands_for(entry) else old)
+    return [*(entry for entry in before if entry["run_id"] not in now), *called]
+
+
+def _stands_for(entry: Entry) -> tuple[Any, Any]:
+    return entry["label"]["strategy"]["name"], entry["label"]["epochs"]
+
+
+def _stored(path: Path) -> list[Entry]:
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        for entry in found:
+            _stands_for(entry), entry["run_id"], entry["seed"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: no list of runs; move it away to begin a new one (the runs stay)") from error
+    return found

@@ -1,0 +1,167 @@
+"""A sweep's table, printed at its end: one row per configuration, from the records alone, in plain Python."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freezeout import naming, records
+from freezeout.cli.sweep_list import Entry
+
+NARROWEST = 20  # characters of a configuration's name on one line, however narrow the terminal is
+FOOTNOTE = (
+    "mean ± standard deviation over seeds; saving predicted from FLOPs, against the longest baseline of the sweep"
+)
+# Of a configuration: what a row says in other words, or what does not change a run.
+UNSAID = ("strategy", "t_0", "epochs", "seed", "out", "data_dir", "tracker", "sweep")
+
+
+@dataclass
+class Row:
+    """A configuration with the records of its runs, None for one that has left none."""
+
+    label: dict[str, Any]
+    found: list[dict[str, Any] | None] = field(default_factory=list)
+
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        return [record for record in self.found if record and record["status"] == "done"]
+
+    @property
+    def any(self) -> dict[str, Any]:
+        """One of the records, for what all runs of a configuration have in common; {} where there is none."""
+        return next((record for record in self.found if record), {})
+
+
+def table(root: Path, entries: Sequence[Entry]) -> str:
+    """The table of a sweep, as wide as the terminal at most.
+
+    Args:
+        root: The folder that holds all runs.
+        entries: The sweep's stored list; rows keep its order.
+
+    Returns:
+        Its lines: name, runs done (and what became of the others), error in per cent, training seconds, and the saving
+        predicted, each a mean over the runs that are done.
+    """
+    rows: dict[str, Row] = {}
+    for entry in entries:
+        name = entry["run_id"].rpartition("-")[0]
+        row = rows.setdefault(name, Row(entry["label"]))
+        row.found.append(_read(records.run_folder(root, name, entry["seed"])))
+    found = list(rows.values())
+    cells = [
+        [_runs(row), _mean(row, "error", digits=2), _mean(row, "seconds", "train", digits=1), _saving(row, found)]
+        for row in found
+    ]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return "\n".join([*_laid_out(titles(found), cells, width), *textwrap.wrap(FOOTNOTE, width or len(FOOTNOTE))])
+
+
+def titles(rows: Sequence[Row]) -> list[str]:
+    """What tells the rows apart: the strategy, the length where there are several, and whatever else differs."""
+    lengths = len({row.label.get("epochs") for row in rows}) > 1
+    facts = [_facts(row.any.get("config") or {}) for row in rows]
+    keys = list(dict.fromkeys(key for own in facts for key in own))
+    differing = [k for k in keys if _differs([(own.get(f"{k.partition('.')[0]}"), own.get(k)) for own in facts])]
+    found = []
+    for row, own in zip(rows, facts, strict=True):
+        words = [own["model"]] if "model" in differing and "model" in own else []
+        words += [naming.configuration(row.label)]
+        words += [f"{key}={own[key]}" for key in differing if key != "model" and key in own]
+        words += [f"{row.label['epochs']} epochs"] if lengths else []
+        found.append(" ".join(words))
+    return found
+
+
+def _facts(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as `dataset`, `dataset.size`, `optimizer.lr`, ...; the network in one word."""
+    facts: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "model":
+            facts["model"] = naming.network(value)
+        elif isinstance(value, dict) and key not in UNSAID:
+            facts |= {key: value.get("name")} | {f"{key}.{k}": v for k, v in value.items() if k != "name"}
+        elif key not in UNSAID:
+            facts[key] = value
+    return facts
+
+
+def _differs(values: Sequence[tuple[Any, Any]]) -> bool:
+    """Whether a value differs among configurations with the same option of its group."""
+    by_option: dict[Any, set[Any]] = {}
+    for option, value in values:
+        by_option.setdefault(str(option) if option != value else None, set()).add(str(value))
+    return any(len(different) > 1 for different in by_option.values())
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        return records.read_record(folder)
+    except ValueError as error:
+        return {"status": "unreadable", "reason": str(error)}
+
+
+def _runs(row: Row) -> str:
+    """`3`, or `1 of 3, 1 diverged, 1 not done yet`."""
+    states = Counter(
+        "not done yet" if r is None else "diverged" if r.get("diverged") else r["status"] for r in row.found
+    )
+    done = states.pop("done", 0)
+    others = [f"{n} {state}" for state, n in sorted(states.items())]
+    return ", ".join([f"{done} of {len(row.found)}", *others]) if others else str(done)
+
+
+def _mean(row: Row, *keys: str, digits: int) -> str:
+    """`2.87 ± 0.58`; no deviation of one run."""
+    values = []
+    for record in row.done:
+        value: Any = record
+        for key in keys:
+            value = (value or {}).get(key)
+        if value is not None:
+            values.append(float(value))
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _saving(row: Row, rows: Sequence[Row]) -> str:
+    """Counted FLOPs against those of the longest baseline of the same network, data and machine."""
+    alike = [other for other in rows if _setting(other) == _setting(row)]
+    longest = max(other.label["epochs"] for other in alike)
+    references = [r for r in alike if r.label["strategy"]["name"] == "baseline" and r.label["epochs"] == longest]
+    own = _flops(row)
+    full = next((flops for reference in references if (flops := _flops(reference))), None)
+    return "-" if own is None or full is None else f"{100 * (1 - own / full):.1f} %"
+
+
+def _setting(row: Row) -> Any:
+    return row.any.get("setting_id") or row.any.get("group")  # its name in records of before
+
+
+def _flops(row: Row) -> float | None:
+    return next((r["flops"]["run"] for r in row.done if r.get("flops")), None)
+
+
+def _laid_out(names: Sequence[str], cells: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """The lines: names on the left, wrapped where the terminal is too narrow for them; everything else on the right."""
+    head = ["runs", "error, %", "seconds", "saving"]
+    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
+    rest = sum(widths) + 2 * len(widths)
+    longest = max(len(name) for name in [*names, "configuration"])
+    left = longest if width is None else min(longest, max(width - rest, NARROWEST))
+    lines = []
+    for name, own in [("configuration", head), *zip(names, cells, strict=True)]:
+        first, *more = textwrap.wrap(name, left, subsequent_indent="  ") or [""]
+        numbers = "".join(f"  {cell:>{w}}" for cell, w in zip(own, widths, strict=True))
+        lines += [f"{first:<{left}}{numbers}", *more]
+    return lines
