@@ -9,15 +9,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .estimates import CURVE
 from .paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
 from .paper_layout import SMALL, Sheet, draw_nothing
 from .plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
 from .presets import Chosen
+from .savings import CURVE
+from .text import counted
 
 STRATEGIES = [f"FreezeOut {how} {rates}" for how in ("cubic", "linear") for rates in ("scaled", "unscaled")]
 COLUMNS = (
-    *("source", "preset", "series", "t_0", "knob", "epochs", "n", "error", "error_low", "error_high", "error_sd"),
+    *("source", "preset", "series", "t_0", "swept", "epochs", "n", "diverged_seeds"),
+    *("error", "error_low", "error_high", "error_sd"),
     *("estimated_saving", "predicted_saving", "measured_saving", "measured_saving_low", "measured_saving_high"),
     *("seconds_train", "seconds_train_low", "seconds_train_high", "error_difference", "error_difference_low"),
     *("error_difference_high", "verdict", "against_curve", "against_curve_low", "against_curve_high", "papers_x"),
@@ -61,15 +63,17 @@ def why_empty(figure: Figure, chosen: Chosen) -> str:
     if chosen.sweep == "quick" and figure.small is None:
         return (
             f"Nothing honest to draw at quick size. Figure {figure.number} is Figure 2's network on another data set, "
-            "and quick has one data set, digits. PRESET=paper trains it."
+            f"and quick has one data set, digits. python -m freezeout -m sweeps={figure.sweep} trains it."
         )
-    return f"No finished run of sweep {chosen.sweep} yet. make reproduce-figures PRESET={chosen.preset} trains them."
+    return f"No finished run of sweep {chosen.sweep} yet. python -m freezeout -m sweeps={chosen.sweep} trains them."
 
 
 def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.DataFrame) -> str:
     """What the reader must know of the points, in sentences."""
     few, many = int(made["n"].min()), int(made["n"].max())
-    seeds = f"{many} seeds a point" if few == many else f"{few} to {many} seeds a point (no bars with one)"
+    seeds = f"{few} to {many} seeds per point (no bars with one)"
+    if few == many:
+        seeds = f"{counted(many, 'seed')} per point"
     parts = [
         f"Coloured: FreezeOut. {seeds.capitalize()}; bars: 95 % t intervals over seeds, the baseline's too; "
         "shading: one standard deviation."
@@ -143,10 +147,10 @@ def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float)
         axes.vlines(x, y - sd, y + sd, color=colour, alpha=0.15, lw=6, zorder=1)
     line = "" if rival or len(own) == 1 else "-"
     style: dict[str, Any] = {"color": colour, "ms": 4, "mec": "white", "mew": 0.4, "lw": 0.9, "zorder": 4}
-    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + swept(own))
+    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + range_of(own))
 
 
-def swept(own: pd.DataFrame) -> str:
+def range_of(own: pd.DataFrame) -> str:
     """`, $t_0$ = 0.8`, or from where to where the points of a series go."""
     values = sorted(own["t_0"].dropna().unique())
     if not values:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .estimates import CURVE, points
+from .estimates import points
+from .savings import CURVE
 
 READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error; Figures 3 and 4 only
 
@@ -23,7 +24,7 @@ class Axis:
 
 
 MEASURED = Axis("measured_saving", "Training time saved, measured (%)")
-PREDICTED = Axis("budget_or_predicted", "Training time saved, predicted from FLOPs (%)")
+PREDICTED = Axis("predicted_saving", "Training time saved, predicted from FLOPs (%)")
 ESTIMATED = Axis("budget_or_estimated", "Training time saved, the paper's estimate (%)")
 SECONDS = Axis("seconds_train", "Training time, measured", 1.0)
 EPOCHS = Axis("predicted_epochs", "Training time, predicted from FLOPs (baseline epochs)", 1.0)
@@ -80,27 +81,27 @@ FIGURES = (
 
 
 def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
-    """The runs that may enter the figure: of one group, the one with the most runs (the first where they tie)."""
+    """The runs that may enter the figure: of one setting, the one with the most runs (the first where they tie)."""
     if "left_out" not in table:
         return pd.DataFrame()
     found = table[(table["sweep"] == sweep) & (table["model_name"] == figure.family) & table["left_out"].isna()]
     if sweep == "quick" and figure.small is None:
         return found.iloc[:0]
-    return found[found["group"] == found["group"].value_counts().index[0]] if len(found) else found
+    return found[found["setting_id"] == found["setting_id"].value_counts().index[0]] if len(found) else found
 
 
 def points_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
+    """One row per configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
 
-    A shortened run's share of the steps stands for it on the axes of estimates and predictions.
+    On the axis of estimates baseline and shortened runs stand at the predicted saving, the share of the steps that they
+    leave out: the paper's formula says nothing of them.
     """
     made = points(runs, np.random.default_rng(0))
     made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
     made["t_0"] = made["label"].map(runs.groupby("label")["t_0"].first()) if "t_0" in runs else np.nan
     rival = made["strategy"].isin(CURVE)
-    made["budget_or_predicted"] = made["predicted_saving"]
     made["budget_or_estimated"] = made["estimated_saving"].where(~rival, made["predicted_saving"])
-    made["predicted_epochs"] = made["epochs"] * (1 - made["predicted_saving"])
+    made["predicted_epochs"] = runs["reference_epochs"].iloc[0] * (1 - made["predicted_saving"])
     return made
 
 

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 
 from freezeout.naming import configuration, network
 
+from .collect import find_record
 from .plots import COLOURS, CURVE_COLOUR, STYLE, write
-from .time_breakdown import PARTS, blocks, find_record, level, parts_text, per_prefix, saved
+from .time_breakdown import PARTS, blocks, level, parts_text, per_prefix, saved
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
 SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")

@@ -10,7 +10,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
 
 from analysis.__main__ import main
-from analysis.summary import WIDTH
+from analysis.text import PAPER
 
 HOUSE = Path(__file__).parents[1]
 
@@ -58,23 +58,23 @@ def test_a_large_evaluation_set_is_not_called_small(root, capsys):
     assert "settle nothing" not in capsys.readouterr().out
 
 
-def test_the_table_has_a_row_a_configuration_in_at_most_100_columns(root, capsys):
+def test_the_table_has_one_row_per_configuration_in_at_most_100_columns(root, capsys):
     table(root)
     out = capsys.readouterr().out
     lines = out[: out.index("next:")].splitlines()
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= PAPER
     (row,) = [line for line in lines if line.startswith("FreezeOut cubic scaled") and "t_0=0.5" in line]
     assert row.split()[3:5] == ["t_0=0.5", "3"]
     assert not (root.parent / "figures").exists()
 
 
 def test_long_names_are_wrapped_not_cut(root, capsys):
-    entry = make_run(root, freezeout(0.5), group="g")
+    entry = make_run(root, freezeout(0.5), setting_id="g")
     entry["label"]["a_long_key_of_the_users_own"] = "with a long value of its own, longer than a column"
     write_manifest(root, [entry], "long")
     table(root, "--sweep", "long")
     out = capsys.readouterr().out
-    assert max(map(len, out[: out.index("next:")].splitlines())) <= WIDTH
+    assert max(map(len, out[: out.index("next:")].splitlines())) <= PAPER
     assert "longer than a" in out
 
 
@@ -111,7 +111,7 @@ def test_no_runs_is_one_line_on_stderr_and_exit_code_2(tmp_path, capsys, command
         streams = capsys.readouterr()
         assert streams.err.count("\n") == 1
         assert str(folder) in streams.err
-        assert "make sweep" in streams.err
+        assert "python -m freezeout -m sweeps=digits" in streams.err
 
 
 def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_drawn(tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_draw
     assert pareto(tmp_path) == 2
     streams = capsys.readouterr()
     assert "left out: 1 run, failed" in streams.out
-    assert "all 1 runs are left out" in streams.err
+    assert "the only run is left out" in streams.err
 
 
 def test_an_unknown_sweep_is_answered_with_the_nearest_and_the_rest(root, capsys):

@@ -154,12 +154,12 @@ def test_configurations_of_several_lengths_are_told_apart(tmp_path):
     short["label"] = {"strategy": BASELINE, "epochs": 10}
     write_manifest(tmp_path, [long, short])
     (panel,) = panels(load(tmp_path))
-    assert panel.points["knob"].tolist() == ["20 epochs", "10 epochs"]
+    assert panel.points["swept"].tolist() == ["20 epochs", "10 epochs"]
 
 
-def test_a_sweep_of_several_groups_has_a_panel_and_a_file_name_for_each(tmp_path):
+def test_a_sweep_of_several_settings_has_a_panel_and_a_file_name_for_each(tmp_path):
     def run(group: str, model: str, device: str) -> dict:
-        changes = {"group": group, "device": {"type": "cuda", "model": device}}
+        changes = {"setting_id": group, "device": {"type": "cuda", "model": device}}
         entry = make_run(tmp_path, BASELINE, config={"model": {"name": model}}, **changes)
         return entry
 

@@ -176,5 +176,5 @@ def test_error_bars_never_reach_below_an_error_of_0(tmp_path) -> None:
 def test_runs_on_two_devices_are_never_mixed_in_a_figure(runs, tmp_path) -> None:
     both = shutil.copytree(runs, tmp_path / "runs")
     table = load(both)
-    kept = runs_of(BY_NUMBER[2], table.assign(group=table["seed"].map({0: "a", 1: "b", 2: "b"})), "figure2")
-    assert set(kept["group"]) == {"b"}
+    kept = runs_of(BY_NUMBER[2], table.assign(setting_id=table["seed"].map({0: "a", 1: "b", 2: "b"})), "figure2")
+    assert set(kept["setting_id"]) == {"b"}

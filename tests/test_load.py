@@ -1,4 +1,4 @@
-"""Records -> table: a row a (sweep, run), savings paired by seed, and a reason for whatever is left out."""
+"""Records -> table: one row per run and sweep, savings paired by seed, and a reason for whatever is left out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_error_difference_is_paired_with_the_baseline_of_its_seed(root):
     ("baseline", "rival", "reason"),
     [
         ({"status": "failed"}, {}, "no finished baseline of its seed"),
-        ({"group": "another group"}, {}, "no finished baseline of its seed"),
+        ({"setting_id": "another"}, {}, "no finished baseline of its seed"),
         ({"device": OTHER_GPU}, {}, "its baseline ran on another device or other versions"),
         ({"versions": {"torch": "2.11.0"}}, {}, "its baseline ran on another device or other versions"),
         ({}, {"repeated_seconds": 0.07}, "1 % or more of its training seconds were repeated"),
@@ -133,7 +133,7 @@ def test_a_manifest_that_is_none_is_a_row_that_says_so(root):
     assert table.loc["broken", "left_out"] == "unreadable"
 
 
-def test_runs_on_another_machine_than_most_of_their_group_are_left_out(root):
+def test_runs_on_another_machine_than_most_of_their_panel_are_left_out(root):
     entries = [make_run(root, BASELINE), make_run(root, shortened(0.5)), make_run(root, ARM, device=OTHER_GPU)]
     write_manifest(root, entries)
     assert load(root)["left_out"].tolist() == [None, None, "another device or other versions"]
@@ -166,20 +166,20 @@ def test_a_run_that_no_manifest_lists_belongs_to_the_sweep_runs_under_its_own_co
     ("data", "split", "images"), [({"validation": 50, "test": 9}, "validation", 50), ({"test": 9}, "test", 9)]
 )
 def test_the_evaluation_images_are_those_of_the_split_that_gave_the_error(root, data, split, images):
-    make_run(root, BASELINE, data={"name": "digits", "synthetic": False, **data})
+    make_run(root, BASELINE, split=split, data={"name": "digits", "synthetic": False, **data})
     row = load(root).iloc[0]
     assert (row["evaluation_split"], row["evaluation_images"]) == (split, images)
 
 
 def test_nothing_there_is_one_line_with_a_remedy(root):
-    with pytest.raises(NothingToDrawError, match="no such folder; `make sweep`"):
+    with pytest.raises(NothingToDrawError, match="no such folder; `python -m freezeout -m sweeps=digits"):
         load(root)
     root.mkdir()
     with pytest.raises(NothingToDrawError, match="no record in it yet"):
         load(root)
 
 
-def test_runs_csv_has_a_row_a_run_and_null_where_nothing_is_known(root, tmp_path):
+def test_runs_csv_has_one_row_per_run_and_null_where_nothing_is_known(root, tmp_path):
     make_sweep(root, seeds=2)
     write_manifest(root, [{"run_id": "ffff-0", "seed": 0, "label": {"strategy": ARM}}], "gap")
     written = pd.read_csv(write_runs(load(root), tmp_path / "figures"))

@@ -125,5 +125,5 @@ def test_without_savings_there_is_no_figure_of_savings_and_one_of_seconds(tmp_pa
 def test_one_seed_is_said_in_the_title(tmp_path):
     make_sweep(tmp_path, seeds=1)
     kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
-    assert "one seed a point, so no intervals" in kept.axes[0].get_title(loc="left")
+    assert "one seed per point, so no intervals" in kept.axes[0].get_title(loc="left")
     plt.close(kept)
