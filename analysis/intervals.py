@@ -33,13 +33,9 @@ def limits(
     if len(reach):
         low, high = min(low, max(reach.min(), low - room)), max(high, min(reach.max(), high + room))
     margin = MARGIN * (high - low) or room
-    found = []
-    for end, bound, outwards in ((low, bounds[0], -1), (high, bounds[1], 1)):
-        # Beyond what can be there is room for half a marker only, and only where there is one.
-        nearest = values.min() if outwards < 0 else values.max()
-        furthest = bound + outwards * (margin if abs(nearest - bound) < margin else 0)
-        found.append(outwards * min(outwards * (end + outwards * margin), outwards * furthest))
-    return float(found[0]), float(found[1])
+    # Beyond what can be there is room only for the marker of a point that lies there.
+    first = max(low - margin, min(bounds[0], values.min() - margin))
+    return float(first), float(min(high + margin, max(bounds[1], values.max() + margin)))
 
 
 def bars(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from freezeout.records import NEUTRAL
+from freezeout.records import NEUTRAL, flat
 
 from .text import text_table
 
@@ -50,14 +49,7 @@ def _named(record: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         device = (record.get("device") or {}).get("model")
         found |= {"machine": {**(config.get("machine") or {}), "device": device}, "steps": record.get("steps")}
     found["data"] = f"{data.get('name')} {str(data.get('fingerprint'))[:12]}"
-    return {key: value for key, value in _flat(found).items() if key not in NEUTRAL or value != NEUTRAL[key]}
-
-
-def _flat(section: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in section.items():
-        found |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
-    return found
+    return {key: value for key, value in flat(found).items() if key not in NEUTRAL or value != NEUTRAL[key]}
 
 
 def _words(value: Any) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from freezeout.records import run_folder
+from freezeout.records import flat, run_folder
 
 from .collect import collect
 from .load import NothingToDrawError
@@ -74,19 +75,14 @@ def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str |
 def _known(table: pd.DataFrame, root: Path) -> pd.DataFrame:
     """What can be asked of each row, by the names that users type: configuration, the strategy's fields, COLUMNS."""
     records = collect(root)
-    configs = [_flat((records.get(run_id) or {}).get("config") or {}) for run_id in table["run_id"]]
+    configs = []
+    for run_id, label in zip(table["run_id"], table["label"], strict=True):
+        config = (records.get(run_id) or {}).get("config") or {}
+        configs.append(flat({**config, **json.loads(label)}))  # as the sweep calls the run
     known = pd.DataFrame(configs, index=table.index)
     # A strategy that does not read t_0 has none, whatever the configuration says at its top level.
     known["t_0"] = known.get("strategy.t_0")
     return known.assign(**{name: table[name] for name in COLUMNS})
-
-
-def _flat(section: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """`{"model": {"depth": 10}}` -> `{"model.depth": 10}`."""
-    found: dict[str, Any] = {}
-    for key, value in section.items():
-        found |= _flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
-    return found
 
 
 def _fits(known: pd.DataFrame, word: str) -> pd.Series:

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,14 @@ def _without_neutral(section: dict[str, Any], path: str = "") -> dict[str, Any]:
             continue
         kept[key] = _without_neutral(value, f"{name}.") if isinstance(value, dict) else value
     return kept
+
+
+def flat(section: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A nested document as one level: `{"model": {"depth": 10}}` -> `{"model.depth": 10}`."""
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        found |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return found
 
 
 def run_id(name: str, seed: int) -> str:

@@ -88,6 +88,11 @@ def test_without_a_saving_that_can_be_measured_nothing_is_told(tmp_path) -> None
     assert rows[0][-1] == "cannot tell"
 
 
+def test_a_diverged_seed_cannot_tell() -> None:
+    increase = Estimate(0.1, 0.0, 0.2, 3)
+    assert verdict(WRN, SAVES, increase, smoke=False, diverged=1) == "cannot tell (1 diverged)"
+
+
 def test_the_table_has_every_claim_in_at_most_100_columns(tmp_path) -> None:
     make_figure(tmp_path, "figure2", small=True)
     runs = {figure.number: runs_of(figure, load(tmp_path), "quick") for figure in FIGURES}

@@ -124,7 +124,7 @@ def test_the_figure_stacks_what_the_csv_holds_and_marks_events_level_and_saving(
 
 def test_the_words_name_network_run_clock_and_unit(axes):
     assert axes.get_title(loc="left") == (
-        "wrn_10_1 on digits\nFreezeOut cubic scaled t_0=0.5, seed 0: 100 steps in 0.77 s"
+        "wide_resnet (depth 10) on digits\nFreezeOut cubic scaled t_0=0.5, seed 0: 100 steps in 0.77 s"
     )
     assert axes.get_ylabel() == "Milliseconds per training step"
     assert axes.get_xlabel().startswith("t, fraction of training\nmeasured on Xeon 8480, one run")
