@@ -98,7 +98,7 @@ def points(
     for (_, label), group in _by_series(runs).groupby(["series", "label"], sort=False):
         own, first = group[group["left_out"].isna()], group.iloc[0]
         row = {"label": label, **first[["strategy", "configuration", "series", "swept", "epochs"]].to_dict()}
-        row["sweep"] = "+".join(group["sweep"].unique())
+        row["sweep"] = "+".join(dict.fromkeys("+".join(group["sweep"]).split("+")))
         if lengths > 1:
             row["swept"] = ", ".join(filter(None, [row["swept"], f"{row['epochs']:g} epochs"]))
         row |= {"n": len(own), "diverged_seeds": int(first["diverged_seeds"])}

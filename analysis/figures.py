@@ -28,7 +28,17 @@ UNITS = ((120 * 60, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "s"))  # 
 
 
 def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) -> list[Path]:
-    """Write figure<number>.png, .svg, .pdf and .csv into `out`; a figure without runs says why it has none."""
+    """Write figure<number>.png, .svg, .pdf and .csv; a figure without runs says in its place why it has none.
+
+    Args:
+        figure: Which one.
+        table: The runs below `chosen.root`, as `load` gives them.
+        chosen: Where the figure's runs are.
+        out: The folder to write into.
+
+    Returns:
+        The paths written.
+    """
     runs = runs_of(figure, table, chosen.sweep)
     stem = out / figure.sweep
     if runs.empty:
@@ -52,15 +62,17 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
 
 
 def title(figure: Figure, runs: pd.DataFrame) -> str:
+    """The paper's title for runs of its size; else the network and data as they are typed."""
     if figure.at_papers_size(runs):
         up_to = "up to " if runs["epochs"].nunique() > 1 else ""
         return f"Figure {figure.number}: {figure.title}, {up_to}{runs['epochs'].max():g} epochs"
-    where = f"{figure.small or runs['model'].iloc[0]} on {runs['dataset'].iloc[0]}"
+    where = f"{runs['model'].iloc[0]} on {runs['dataset'].iloc[0]}"
     return f"Figure {figure.number}, quick: {where},\nnot the paper's size"
 
 
 def why_empty(figure: Figure, chosen: Chosen) -> str:
-    if chosen.sweep == "quick" and figure.small is None:
+    """Why a figure has no runs, and what trains them."""
+    if chosen.sweep == "quick" and not figure.in_quick:
         return (
             f"Nothing honest to draw at quick size. Figure {figure.number} is Figure 2's network on another data set, "
             f"and quick has one data set, digits. python -m freezeout -m sweeps={figure.sweep} trains it."
@@ -98,7 +110,15 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
 
 
 def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """Error against one axis: every series with its bars and shading, the paper's points faint behind."""
+    """Draw error against one axis: every series with its intervals, and the paper's points faint behind them.
+
+    Args:
+        axes: Where to draw.
+        axis: What error is drawn against.
+        figure: Which one.
+        made: Our points, as `points_of` gives them.
+        theirs: The paper's, as `read_off` gives them; empty where they are not shown.
+    """
     unit, factor = "", axis.factor
     if axis is SECONDS:
         longest = made["seconds_train"].max()
@@ -131,6 +151,15 @@ def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd
 
 
 def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float) -> None:
+    """The points of one series with their intervals, joined by a line, and one standard deviation shaded.
+
+    Args:
+        axes: Where to draw.
+        name: The series, as the table calls it.
+        own: Its points that have an x, sorted by it.
+        column: Their x, times `factor`.
+        factor: From the column's unit to the axis'.
+    """
     if own.empty:
         return
     colour, marker = look(name)
@@ -151,7 +180,7 @@ def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float)
 
 
 def range_of(own: pd.DataFrame) -> str:
-    """`, $t_0$ = 0.8`, or from where to where the points of a series go."""
+    """`, $t_0$ = 0.8`, or the largest and the smallest one of a series' points, as words of its legend."""
     values = sorted(own["t_0"].dropna().unique())
     if not values:
         return ""

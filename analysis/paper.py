@@ -16,7 +16,7 @@ READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error
 
 @dataclass(frozen=True)
 class Axis:
-    """What error is drawn against: a column of the points, times `factor`."""
+    """What error is drawn against: a column of the points, times `factor` to get from its unit to the axis'."""
 
     column: str
     label: str
@@ -32,10 +32,17 @@ EPOCHS = Axis("predicted_epochs", "Training time, predicted from FLOPs (baseline
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of the paper. `model` and `dataset` are the paper's, as the table of runs writes them.
+    """One figure of the paper.
 
-    axes: the paper's own first, then the one beside it that the paper lacks. small: the family's member that quick
-    trains, or None where quick has nothing honest to draw. tolerance: the band of relative error, in per cent.
+    Attributes:
+        number: The paper's.
+        family: Family of its network, the `model_name` of the table of runs.
+        model: Its network, as users type it.
+        dataset: Its data set, as users type it.
+        title: Both, as the paper writes them.
+        axes: What error is drawn against: the paper's axis, then one that the paper lacks.
+        in_quick: Whether the sweep quick trains a small network of this family on data of its own.
+        tolerance: Half-width of the band around the baseline's error, in per cent of it; None for no band.
     """
 
     number: int
@@ -44,7 +51,7 @@ class Figure:
     dataset: str
     title: str
     axes: tuple[Axis, Axis]
-    small: str | None
+    in_quick: bool
     tolerance: float | None = None
 
     @property
@@ -52,13 +59,14 @@ class Figure:
         return f"figure{self.number}"
 
     def at_papers_size(self, runs: pd.DataFrame) -> bool:
+        """Whether all runs are of the paper's network and data set."""
         return bool((runs["model"] == self.model).all() and (runs["dataset"] == self.dataset).all())
 
 
 DENSENET = ("densenet_bc", "densenet_bc_76_12")
 FIGURES = (
-    Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), "DenseNet-BC 16/4", 3.0),
-    Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), None, 3.0),
+    Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), True, 3.0),
+    Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), False, 3.0),
     Figure(
         4,
         "wide_resnet",
@@ -66,7 +74,7 @@ FIGURES = (
         "cifar100",
         "WRN-40-4, CIFAR-100",
         (SECONDS, EPOCHS),
-        "WRN-10-1",
+        True,
     ),
     Figure(
         5,
@@ -75,7 +83,7 @@ FIGURES = (
         "cifar100",
         "VGG-16, CIFAR-100",
         (PREDICTED, MEASURED),
-        "VGG-16 (width 1/8)",
+        True,
     ),
 )
 
@@ -85,7 +93,7 @@ def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
     if "left_out" not in table:
         return pd.DataFrame()
     found = table[(table["sweep"] == sweep) & (table["model_name"] == figure.family) & table["left_out"].isna()]
-    if sweep == "quick" and figure.small is None:
+    if sweep == "quick" and not figure.in_quick:
         return found.iloc[:0]
     return found[found["setting_id"] == found["setting_id"].value_counts().index[0]] if len(found) else found
 

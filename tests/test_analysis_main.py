@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
 
@@ -66,6 +67,50 @@ def test_the_table_has_one_row_per_configuration_in_at_most_100_columns(root, ca
     (row,) = [line for line in lines if line.startswith("FreezeOut cubic scaled") and "t_0=0.5" in line]
     assert row.split()[3:5] == ["t_0=0.5", "3"]
     assert not (root.parent / "figures").exists()
+
+
+def test_the_table_fits_the_terminal_with_every_configuration_in_it(root, capsys, monkeypatch):
+    for columns in (60, 75, 130):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        table(root)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines[: lines.index("next:")])) <= columns
+        assert all(any(f"t_0={t_0}" in line for line in lines) for t_0 in (0.3, 0.5, 0.8))
+
+
+def test_a_diverged_seed_stays_in_the_table_and_its_configuration_is_not_better(root, capsys):
+    lost = [make_run(root, freezeout(0.9), s, status="failed", diverged=True, error=None) for s in (0, 1)]
+    write_manifest(root, [*make_sweep(root), make_run(root, freezeout(0.9), 2, error=0.1), *lost])
+    table(root)
+    said = capsys.readouterr().out
+    (row,) = [line for line in said.splitlines() if "t_0=0.9" in line]
+    assert "1 of 3, 2" in row
+    assert "better" not in row
+    assert "left out: 2 runs, diverged" in said
+    assert "a configuration with one that did is never better" in " ".join(said.split())
+
+
+def test_two_sweeps_are_compared_in_one_plot_and_its_csv_names_them(root, tmp_path):
+    write_manifest(root, [make_run(root, BASELINE), make_run(root, freezeout(0.5), 7)], "later")
+    assert pareto(root, "--sweep", "smoke", "--sweep", "later", "--x", "saving") == 0
+    written = pd.read_csv(root.parent / "figures" / "pareto_smoke+later_saving.csv")
+    assert {"FreezeOut cubic scaled (smoke)", "FreezeOut linear unscaled"} <= set(written["series"])
+    assert written.set_index("series").loc["baseline", "sweep"] == "smoke+later"
+    assert set(pd.read_csv(root.parent / "figures" / "runs.csv")["sweep"]) == {"smoke", "later", "smoke+later"}
+
+
+def test_one_wrong_sweep_of_two_is_refused(root, capsys):
+    for command in ("table", "status"):
+        assert main([command, "--runs", str(root), "--sweep", "smoke", "--sweep", "smok"]) == 2
+        assert "--sweep smok: no such sweep in the records; did you mean smoke?" in capsys.readouterr().err
+
+
+def test_hints_name_the_program_as_it_was_started(root, capsys):
+    table(root)
+    assert f"python -m analysis status --runs {root}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "usage: python -m analysis " in capsys.readouterr().out
 
 
 def test_long_names_are_wrapped_not_cut(root, capsys):
