@@ -1,9 +1,8 @@
-"""`python -m analysis pareto | timeline | table | status | figures | keep`: from records only; nothing is trained."""
+"""Reads records, and shows, draws or compares what is in them; nothing is trained."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,8 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from . import PROGRAM
 from .archive import keep
 from .claims import claims_text
+from .collect import find_record
 from .comparisons import Panel, on, panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
@@ -20,44 +21,28 @@ from .load import NothingToDrawError, load, write_runs
 from .paper import FIGURES, runs_of
 from .plots import AXES, draw
 from .presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
-from .profiles import read_profile
+from .profiles import Profile, read_profile
+from .run_diff import diff_text
+from .run_list import SORTS, runs_text
 from .summary import left_out_text, next_text, panel_text, status_text
+from .text import counted
 from .timeline import timeline
 
 RUNS = Path("runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0; 2 after one line on stderr when there is nothing to show or the request is wrong."""
+    """Run one command.
+
+    Args:
+        arguments: The words after the program's name; None takes those of the command line.
+
+    Returns:
+        The exit code: 0; 2 after one line on stderr where there is nothing to show or the request is wrong.
+    """
     chosen = _parser().parse_args(arguments)
     try:
-        if chosen.command == "figures":
-            _figures(chosen)
-            return 0
-        if chosen.command == "keep":
-            print("\n".join(f"wrote {path}" for path in keep(chosen.runs, chosen.sweep, chosen.out)))
-            return 0
-        if chosen.command == "timeline":
-            print(timeline(chosen.run, chosen.out))
-            return 0
-        profile = read_profile(chosen.profile) if chosen.profile else None
-        if chosen.runs is None:
-            chosen.runs = RECORDS if profile else RUNS
-        table = _of_sweep(load(chosen.runs, profile), chosen.sweep)
-        if chosen.command == "status":
-            print(status_text(table))
-            return 0
-        device = profile.device if profile else None
-        drawn = panels(table, device)
-        if not drawn and profile:
-            why = left_out_text(table).replace("\n", "; ")
-            raise NothingToDrawError(f"--profile {chosen.profile}: nothing in {chosen.runs} can be redrawn: {why}")
-        if not drawn:
-            print(left_out_text(table))
-            raise NothingToDrawError(
-                f"--runs {chosen.runs}: all {len(table)} runs are left out, so nothing can be drawn"
-            )
-        _show(table, drawn, chosen, device)
+        chosen.does(chosen)
     except (ValueError, OSError) as error:
         print(f"analysis: {error}", file=sys.stderr)
         return 2
@@ -65,93 +50,145 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("pareto", "draw the speedup-versus-error Pareto plot of every sweep, and print its table"),
-        ("table", "print the table without drawing"),
-        ("status", "count the runs of every sweep: done, failed (with the reason), interrupted, missing"),
-    ):
+
+    def add(name: str, does, text: str, *, out: str | None = None, runs: str = "runs") -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        default = "runs; with --profile the kept records" if name == "pareto" else "runs"
-        command.add_argument("--runs", type=Path, help=f"the folder of records (default: {default})")
-        command.add_argument("--sweep", help="this sweep only (default: all)")
-        command.set_defaults(profile=None)
-        if name == "pareto":
-            command.add_argument(
-                "--out", type=Path, default=Path("figures"), help="where figures go (default: figures)"
-            )
-            command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
-            command.add_argument(
-                "--profile",
-                type=Path,
-                metavar="FILE",
-                help="seconds of your device, from `freezeout.predict --measure`: redraw the errors with them",
-            )
+        command.set_defaults(does=does)
+        if runs:
+            command.add_argument("--runs", type=Path, help=f"the folder of records (default: {runs})")
+        if out:
+            command.add_argument("--out", type=Path, default=Path(out), help=f"where to write (default: {out})")
+        return command
+
+    several = "these sweeps only (default: all); --sweep A --sweep B compares two in one plot"
+    command = add(
+        "pareto",
+        _table,
+        "draw the speedup-versus-error Pareto plot of every sweep, and print its table",
+        out="figures",
+        runs="runs; with --profile the kept records",
+    )
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+    command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
+    measured = "seconds of your device, from `freezeout.predict --measure`: redraw the errors with them"
+    command.add_argument("--profile", type=Path, metavar="FILE", help=measured)
+    command = add("table", _table, "print the table without drawing")
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+    command.set_defaults(profile=None)
+    command = add("status", _status, "count the runs of every sweep: done, failed (with the reason), missing")
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
+    command = add("runs", _runs, "list runs by what they are, and the commands that make them again")
+    asked = "what they are: keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
+    command.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=asked)
+    command.add_argument("--sort", choices=SORTS, help="the least first")
+    command.add_argument("--limit", type=_count, metavar="N", help="show N runs at most")
+    command = add("diff", _diff, "say which keys make the names of two runs differ")
+    where = "a run's folder, its record.json, or its id"
+    command.add_argument("first", type=Path, metavar="RUN", help=where)
+    command.add_argument("second", type=Path, metavar="RUN", help=where)
     text = "draw where the seconds of one run went, part by part over t"
-    command = commands.add_parser("timeline", help=text, description=text)
+    command = add("timeline", _timeline, text, out="figures", runs="")
     command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
-    command.add_argument("--out", type=Path, default=Path("figures"), help="where figures go (default: figures)")
-    command = commands.add_parser("figures", help="redraw the paper's figures, and print its claims beside the runs")
-    command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
-    command.add_argument("--out", type=Path, default=Path("figures/paper"), help="default: figures/paper")
+    command = add(
+        "figures", _figures, "redraw the paper's figures, and print its claims beside the runs", out="figures/paper"
+    )
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
     command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
-    command = commands.add_parser("keep", help="keep the records of a finished sweep for the preset cached")
-    command.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of records (default: runs)")
+    command = add("keep", _keep, "keep the records of a finished sweep for the preset cached")
     command.add_argument("--sweep", required=True, help="its name")
-    command.add_argument("--out", type=Path, default=RECORDS, help="default: analysis/records")
+    command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
+    return int(text)
+
+
+def _keep(chosen: argparse.Namespace) -> None:
+    print("\n".join(f"wrote {path}" for path in keep(chosen.runs or RUNS, chosen.sweep, chosen.out)))
+
+
+def _timeline(chosen: argparse.Namespace) -> None:
+    print(timeline(chosen.run, chosen.out))
+
+
+def _status(chosen: argparse.Namespace) -> None:
+    table = load(chosen.runs or RUNS)
+    if chosen.sweep:
+        load(chosen.runs or RUNS, sweeps=chosen.sweep)  # refuses a name that is not there
+        table = table[table["sweep"].isin(chosen.sweep)]
+    print(status_text(table))
+
+
+def _runs(chosen: argparse.Namespace) -> None:
+    root = chosen.runs or RUNS
+    print(runs_text(load(root), root, chosen.where, chosen.sort, chosen.limit))
+
+
+def _diff(chosen: argparse.Namespace) -> None:
+    print(diff_text(*(find_record(run, chosen.runs or RUNS) for run in (chosen.first, chosen.second))))
+
+
+def _table(chosen: argparse.Namespace) -> None:
+    profile = read_profile(chosen.profile) if chosen.profile else None
+    root = chosen.runs or (RECORDS if profile else RUNS)
+    table = load(root, profile, chosen.sweep)
+    drawn = panels(table, profile.device if profile else None)
+    if not drawn and profile:
+        why = left_out_text(table).replace("\n", "; ")
+        raise NothingToDrawError(f"--profile {chosen.profile}: nothing in {root} can be redrawn: {why}")
+    if not drawn:
+        print(left_out_text(table))
+        runs = f"all {len(table)} runs are" if len(table) > 1 else "the only run is"
+        raise NothingToDrawError(f"--runs {root}: {runs} left out, so nothing can be drawn")
+    # Draw before printing, so that the last lines on the screen are the ones to read.
+    paths = _draw(table, drawn, chosen, profile) if chosen.command == "pareto" else []
+    print("\n\n".join(panel_text(panel) for panel in drawn))
+    shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
+    if shared:
+        print(f"{counted(shared, 'run')} shared a device with others: seconds, and savings from them, are not clean")
+    for text in (left_out_text(table), "\n".join(f"wrote {path}" for path in paths)):
+        if text:
+            print(text)
+    print(next_text(root, set(table["sweep"])))
+
+
+def _draw(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, profile: Profile | None) -> list[Path]:
+    """The figures of all panels and the table of runs; gives the paths written."""
+    paths = []
+    for panel in drawn:
+        for x in AXES if chosen.x == "both" else [chosen.x]:
+            made = draw(panel, x, chosen.out)
+            paths += made
+            if not made:
+                print(f"{panel.name}: no run has a measured {x}, so that figure is not drawn")
+    return [
+        *paths,
+        write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(profile.device if profile else None)]))),
+    ]
 
 
 def _figures(chosen: argparse.Namespace) -> None:
     """Draw before printing, as the other commands; with --sweeps say what there is to train and for which preset."""
-    sources = [choose(figure, chosen.preset, chosen.runs) for figure in FIGURES]
+    runs = chosen.runs or RUNS
+    sources = [choose(figure, chosen.preset, runs) for figure in FIGURES]
     if chosen.sweeps:
         for figure, source in zip(FIGURES, sources, strict=True):
             print(f"figure {figure.number}: {source.preset}, sweep {source.sweep} in {source.root}", file=sys.stderr)
-        print(paper_cost([*FIGURES], chosen.runs), file=sys.stderr)
+        print(paper_cost([*FIGURES], runs), file=sys.stderr)
         print("\n".join(to_train(sources)))
         return
     tables = {root: loaded(root) for root in {source.root for source in sources}}
     paths = draw_schedules(chosen.out)
-    runs = {}
+    found = {}
     for figure, source in zip(FIGURES, sources, strict=True):
         paths += draw_figure(figure, tables[source.root], source, chosen.out)
-        runs[figure.number] = runs_of(figure, tables[source.root], source.sweep)
-    print(*(f"wrote {path}" for path in paths), claims_text(runs), sep="\n")
-
-
-def _of_sweep(table: pd.DataFrame, sweep: str | None) -> pd.DataFrame:
-    if sweep is None:
-        return table
-    names = [str(name) for name in table["sweep"].unique()]
-    if sweep not in names:
-        near = difflib.get_close_matches(sweep, names, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"--sweep {sweep}: no such sweep in the records; {hint}there are {', '.join(names)}")
-    return table[table["sweep"] == sweep]
-
-
-def _show(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, device: str | None) -> None:
-    """Draw before printing, so that the last lines on the screen are the ones to read."""
-    paths = []
-    if chosen.command == "pareto":
-        for panel in drawn:
-            for x in AXES if chosen.x == "both" else [chosen.x]:
-                made = draw(panel, x, chosen.out)
-                paths += made
-                if not made:
-                    print(f"{panel.name}: no run has a measured {x}, so that figure is not drawn")
-        paths.append(write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(device)]))))
-    print("\n\n".join(panel_text(panel) for panel in drawn))
-    shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
-    if shared:
-        print(f"{shared} runs shared their device with others: their seconds, and the savings from them, are not clean")
-    for text in (left_out_text(table), "\n".join(f"wrote {path}" for path in paths)):
-        if text:
-            print(text)
-    print(next_text(chosen.runs, set(table["sweep"])))
+        found[figure.number] = runs_of(figure, tables[source.root], source.sweep)
+    print(*(f"wrote {path}" for path in paths), claims_text(found), sep="\n")
 
 
 if __name__ == "__main__":

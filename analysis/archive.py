@@ -9,7 +9,19 @@ from freezeout.records import is_finished, read_record, rewrite_lines, run_folde
 
 
 def keep(runs: Path, sweep: str, out: Path) -> list[Path]:
-    """Copy every record of `sweep`, whole; gives the paths written. Raises ValueError unless all its runs are done."""
+    """Copy every record of a sweep, as it is, and its manifest.
+
+    Args:
+        runs: The folder of runs.
+        sweep: The sweep's name.
+        out: The folder of kept records.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: There is no such sweep, or a run of it is not done.
+    """
     path = sweep_path(runs, sweep)
     if not path.exists():
         raise ValueError(f"{path}: no such sweep; train it first (python -m freezeout -m sweeps={sweep})")

@@ -1,4 +1,4 @@
-"""Which runs are drawn together: a panel is one group of one sweep, its runs, its points and what its title says."""
+"""Which runs are drawn together: a panel is all runs of one setting in one sweep (or in several that are compared)."""
 
 from __future__ import annotations
 
@@ -9,60 +9,84 @@ import numpy as np
 import pandas as pd
 
 from .estimates import points
+from .text import counted
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Runs that may be compared: equal in all but strategy, steps and seed, on one device model and versions."""
+    """Runs that may be compared: equal in all but strategy, steps and seed, on one device model and versions.
+
+    Attributes:
+        sweep: The sweep's name; `a+b` for two that are compared.
+        name: Name of its files: the sweep's, and what tells it from the sweep's other panels.
+        runs: The rows of the table that may enter its error plots.
+        points: Means over seeds, as `estimates.points` gives them.
+        profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
+    """
 
     sweep: str
-    name: str  # of its files: the sweep, and what tells it from the sweep's other panels
+    name: str
     runs: pd.DataFrame
     points: pd.DataFrame
-    profiled_on: str | None = None  # the device whose profile gives every run a saving; None: their clocks give it
+    profiled_on: str | None = None
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
         return self.runs[column].iloc[0]
 
     @property
+    def drawn(self) -> pd.DataFrame:
+        """The points of configurations of which a seed has an error, and not those that diverged throughout."""
+        return self.points[self.points["n"] > 0]
+
+    @property
     def seeds(self) -> str:
         """`3 seeds`, or `1 to 3 seeds` where configurations have different numbers of them."""
-        few, many = self.points["n"].min(), self.points["n"].max()
-        return f"{many} seed{'s' if many > 1 else ''}" if few == many else f"{few} to {many} seeds"
+        few, many = self.drawn["n"].min(), self.drawn["n"].max()
+        return counted(many, "seed") if few == many else f"{few} to {many} seeds"
 
     @property
     def size(self) -> str:
         """`30 runs, 3 seeds`."""
-        return f"{len(self.runs)} run{'s' if len(self.runs) > 1 else ''}, {self.seeds}"
+        return f"{counted(len(self.runs), 'run')}, {self.seeds}"
 
 
 def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
-    """The panels of every sweep in the table, from the runs that nothing leaves out; equal tables give equal panels.
+    """The panels of a table, from the runs that nothing leaves out; equal tables give equal panels.
 
-    profiled_on: the device of the profile that the table was loaded with; without one a profile in the records is of
-    the runs' own device. Savings are profiled ones where every run of the panel has one, else measured.
+    Savings are profiled ones where every run of the panel has one, else measured.
+
+    Args:
+        table: As `load` gives it.
+        profiled_on: The device of the profile that the table was loaded with. Without one, a profile in the records is
+            of the runs' own device.
     """
     made = []
-    for sweep, runs in table[table["left_out"].isna()].groupby("sweep", sort=False):
-        groups = dict(list(runs.groupby("group", sort=False, dropna=False)))
+    for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
+        groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
         names = _names(
             [(r["model_name"].iloc[0], r["dataset"].iloc[0], r["device"].iloc[0], g) for g, r in groups.items()]
         )
-        for own, name in zip(groups.values(), names, strict=True):
-            # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
+        for (setting, own), name in zip(groups.items(), names, strict=True):
             timed_on = None
             if own["profiled_saving"].notna().all():
                 timed_on = profiled_on or str(own["device"].iloc[0])
             saving = "profiled_saving" if timed_on else "measured_saving"
-            drawn = points(own, np.random.default_rng(0), saving)
-            stem = "_".join(filter(None, [file_name(str(sweep)), name, on(profiled_on)]))
-            made.append(Panel(str(sweep), stem, own, drawn, timed_on))
+            lost = (table["comparison"] == comparison) & (table["setting_id"] == setting)
+            lost &= table["left_out"] == "diverged"
+            counting = table[lost | table.index.isin(own.index)]
+            # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
+            drawn = points(counting, np.random.default_rng(0), saving)
+            stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
+            made.append(Panel(str(comparison), stem, own, drawn, timed_on))
     return made
 
 
 def _names(groups: list[tuple]) -> list[str]:
-    """What tells the groups apart in file names: nothing for one; model-dataset, then the device, then the hash."""
+    """What tells settings apart in file names: nothing for one; model-dataset, then the device, then the hash.
+
+    groups: (model, dataset, device, setting_id) of each.
+    """
     if len(groups) == 1:
         return [""]
     for parts in ((0, 1), (0, 1, 2)):
@@ -73,9 +97,10 @@ def _names(groups: list[tuple]) -> list[str]:
 
 
 def on(profiled_on: str | None) -> str:
-    """What tells files drawn with another device's seconds from those of the runs: `on-NVIDIA-H200`, or nothing."""
+    """The part of a file's name that says whose profile its seconds are from: `on-NVIDIA-H200`; "" for the runs'."""
     return f"on-{file_name(profiled_on)}" if profiled_on else ""
 
 
 def file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", text).strip("-")
+    """The text with everything replaced by hyphens that is not safe in a file's name."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-")

@@ -10,14 +10,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .savings import CURVE
+
 CONFIDENCE = 0.95
 BOOTSTRAP_FROM = 20
-CURVE = ("baseline", "shortened")  # the strategies whose points make the curve to beat
 
 MEASURES = {  # column of the table -> whether it has an interval in the points
     "error": True,
@@ -35,7 +37,13 @@ MEASURES = {  # column of the table -> whether it has an interval in the points
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n seeds; low and high are NaN where n < 2 gives no interval, and all three where n is 0."""
+    """A mean over n seeds with its 95 % interval.
+
+    Attributes:
+        mean: NaN where n is 0.
+        low, high: NaN where n is below 2, which gives no interval.
+        n: Number of seeds.
+    """
 
     mean: float
     low: float
@@ -44,7 +52,12 @@ class Estimate:
 
 
 def estimate(values: Sequence[float] | np.ndarray | pd.Series, rng: np.random.Generator) -> Estimate:
-    """The mean of `values` (NaN ones left out) with its interval. `rng` is used from 20 values on, by the bootstrap."""
+    """The mean of some values with its 95 % interval.
+
+    Args:
+        values: One per seed; NaN is left out.
+        rng: Draws the bootstrap's samples, from 20 values on.
+    """
     kept = np.asarray(values, dtype=float)
     kept = kept[~np.isnan(kept)]
     n = len(kept)
@@ -62,26 +75,39 @@ def estimate(values: Sequence[float] | np.ndarray | pd.Series, rng: np.random.Ge
     return Estimate(mean, float(mean - half), float(mean + half), n)
 
 
-def points(runs: pd.DataFrame, rng: np.random.Generator, saving: str = "measured_saving") -> pd.DataFrame:
-    """One row a configuration (a label without its seed) of the runs of one sweep and group, in the order of the table
-    with those of a series together.
+def points(
+    runs: pd.DataFrame,
+    rng: np.random.Generator,
+    saving: str = "measured_saving",
+) -> pd.DataFrame:
+    """Means over seeds: one row per configuration, in the order of the table with those of a series together.
 
-    Columns: n, then for each measure its mean (under its own name) and `_low`, `_high`, `_n`; errors in per cent,
-    savings as fractions; `verdict` against the shortened curve with `against_curve` (points of error), `_low`, `_high`.
-    saving: the column by which a run is set beside the curve.
+    Args:
+        runs: The runs of one panel that may enter error plots, and those that diverged, of which only the
+            number counts.
+        rng: For the bootstrap, from 20 seeds on.
+        saving: The column by which a run is set beside the curve.
+
+    Returns:
+        The columns of `analysis.columns.POINTS`: `n` seeds with an error, and for each measure its mean under its own
+        name, `_low` and `_high`, and the seeds that it is of, `_n`; the `verdict` against the shortened curve, and the
+        distance from it in points of error, `against_curve`.
     """
-    rows, curves, lengths = [], shortened_curves(runs, saving), runs["epochs"].nunique()
-    for (_, label), own in _by_series(runs).groupby(["series", "label"], sort=False):
-        row = {"label": label, **own[["strategy", "configuration", "series", "knob", "epochs"]].iloc[0].to_dict()}
+    rows, lengths = [], runs["epochs"].nunique()
+    curves = shortened_curves(runs[runs["left_out"].isna()], saving)
+    for (_, label), group in _by_series(runs).groupby(["series", "label"], sort=False):
+        own, first = group[group["left_out"].isna()], group.iloc[0]
+        row = {"label": label, **first[["strategy", "configuration", "series", "swept", "epochs"]].to_dict()}
+        row["sweep"] = "+".join(dict.fromkeys("+".join(group["sweep"]).split("+")))
         if lengths > 1:
-            row["knob"] = ", ".join(filter(None, [row["knob"], f"{row['epochs']:g} epochs"]))
-        row["n"] = len(own)
+            row["swept"] = ", ".join(filter(None, [row["swept"], f"{row['epochs']:g} epochs"]))
+        row |= {"n": len(own), "diverged_seeds": int(first["diverged_seeds"])}
         for measure, has_interval in MEASURES.items():
             found = estimate(own[measure], rng)
             row[measure] = found.mean
             if has_interval:
                 row |= {f"{measure}_low": found.low, f"{measure}_high": found.high, f"{measure}_n": found.n}
-        rows.append(row | _verdict(own, curves, saving, rng))
+        rows.append(row | _verdict(own, row, curves, saving, rng))
     return pd.DataFrame(rows)
 
 
@@ -92,8 +118,16 @@ def _by_series(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def shortened_curves(runs: pd.DataFrame, by: str = "measured_saving") -> dict[int, np.ndarray]:
-    """For each seed its own shortened curve: (saving, error) rows from the fewest steps to the most, NaN where one is
-    missing, so that a gap is never bridged (across a gap of a convex curve the chord lies above it)."""
+    """Each seed's own curve of error over saving, from its baselines and shortened runs.
+
+    Args:
+        runs: The runs of one panel.
+        by: The column of savings.
+
+    Returns:
+        For each seed an array (k, 2) of savings and errors, from the fewest steps to the most. A run that the seed
+        lacks is a row of NaN, so that a gap is never bridged: across a gap of a convex curve the chord lies above it.
+    """
     rivals = runs[runs["strategy"].isin(CURVE)]
     wide = rivals.pivot_table(index="seed", columns="steps", values=[by, "error"], dropna=False)
     if wide.empty:
@@ -102,8 +136,14 @@ def shortened_curves(runs: pd.DataFrame, by: str = "measured_saving") -> dict[in
 
 
 def on_curve(curve: np.ndarray, saving: float) -> float:
-    """The curve's error at `saving`, linear between neighbours; NaN outside. Where timing noise folds the curve over
-    itself the lower error counts: the harder rival."""
+    """The curve's error at a saving, linear between neighbours; NaN outside the curve.
+
+    Where timing noise folds the curve over itself the lower error counts: the harder rival.
+
+    Args:
+        curve: (k, 2), savings and errors; rows of NaN are gaps.
+        saving: A fraction, as the curve's.
+    """
     found = []
     for (x0, y0), (x1, y1) in pairwise(curve):
         if min(x0, x1) <= saving <= max(x0, x1):  # false with a NaN
@@ -112,21 +152,26 @@ def on_curve(curve: np.ndarray, saving: float) -> float:
 
 
 def _verdict(
-    own: pd.DataFrame, curves: dict[int, np.ndarray], saving: str, rng: np.random.Generator
-) -> dict[str, object]:
-    """Error minus the shortened curve's at the same saving, paired by seed: each seed against its own curve."""
-    if own["strategy"].iloc[0] in CURVE:
-        return {"verdict": "the curve"}
+    own: pd.DataFrame, row: dict[str, Any], curves: dict[int, np.ndarray], saving: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Error minus the shortened curve's at the same saving, paired by seed: each seed against its own curve.
+
+    A configuration is never "better" when one of its seeds diverged: its mean is over those that went well.
+    """
+    if row["strategy"] in CURVE:
+        return {"verdict": "the curve" if len(own) else "diverged"}
     differences = [
-        run["error"] - on_curve(curves[run["seed"]], run[saving]) if run["seed"] in curves else math.nan
-        for _, run in own.iterrows()
+        error - on_curve(curves[seed], saved) if seed in curves else math.nan
+        for seed, saved, error in zip(own["seed"], own[saving], own["error"], strict=True)
     ]
     found = estimate(differences, rng)
-    if own[saving].isna().all():
+    if own.empty:
+        verdict = "diverged"
+    elif own[saving].isna().all():
         verdict = "no saving measured"
     elif found.n == 0:
         verdict = "outside the curve"
-    elif found.high < 0:
+    elif found.high < 0 and not row["diverged_seeds"]:
         verdict = "better"
     elif found.low > 0:
         verdict = "worse"
@@ -142,6 +187,6 @@ def _verdict(
 
 
 def binomial_error(error: float, images: float) -> float:
-    """Standard error, in points, of an error of `error` per cent measured on `images` images."""
+    """Standard error, in points, of an error of `error` per cent that was measured on `images` images."""
     share = error / 100
     return 100 * math.sqrt(share * (1 - share) / images)

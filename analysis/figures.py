@@ -9,15 +9,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .estimates import CURVE
 from .paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
 from .paper_layout import SMALL, Sheet, draw_nothing
 from .plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
 from .presets import Chosen
+from .savings import CURVE
+from .text import counted
 
 STRATEGIES = [f"FreezeOut {how} {rates}" for how in ("cubic", "linear") for rates in ("scaled", "unscaled")]
 COLUMNS = (
-    *("source", "preset", "series", "t_0", "knob", "epochs", "n", "error", "error_low", "error_high", "error_sd"),
+    *("source", "preset", "series", "t_0", "swept", "epochs", "n", "diverged_seeds"),
+    *("error", "error_low", "error_high", "error_sd"),
     *("estimated_saving", "predicted_saving", "measured_saving", "measured_saving_low", "measured_saving_high"),
     *("seconds_train", "seconds_train_low", "seconds_train_high", "error_difference", "error_difference_low"),
     *("error_difference_high", "verdict", "against_curve", "against_curve_low", "against_curve_high", "papers_x"),
@@ -26,7 +28,17 @@ UNITS = ((120 * 60, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "s"))  # 
 
 
 def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) -> list[Path]:
-    """Write figure<number>.png, .svg, .pdf and .csv into `out`; a figure without runs says why it has none."""
+    """Write figure<number>.png, .svg, .pdf and .csv; a figure without runs says in its place why it has none.
+
+    Args:
+        figure: Which one.
+        table: The runs below `chosen.root`, as `load` gives them.
+        chosen: Where the figure's runs are.
+        out: The folder to write into.
+
+    Returns:
+        The paths written.
+    """
     runs = runs_of(figure, table, chosen.sweep)
     stem = out / figure.sweep
     if runs.empty:
@@ -50,26 +62,30 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
 
 
 def title(figure: Figure, runs: pd.DataFrame) -> str:
+    """The paper's title for runs of its size; else the network and data as they are typed."""
     if figure.at_papers_size(runs):
         up_to = "up to " if runs["epochs"].nunique() > 1 else ""
         return f"Figure {figure.number}: {figure.title}, {up_to}{runs['epochs'].max():g} epochs"
-    where = f"{figure.small or runs['model'].iloc[0]} on {runs['dataset'].iloc[0]}"
+    where = f"{runs['model'].iloc[0]} on {runs['dataset'].iloc[0]}"
     return f"Figure {figure.number}, quick: {where},\nnot the paper's size"
 
 
 def why_empty(figure: Figure, chosen: Chosen) -> str:
-    if chosen.sweep == "quick" and figure.small is None:
+    """Why a figure has no runs, and what trains them."""
+    if chosen.sweep == "quick" and not figure.in_quick:
         return (
             f"Nothing honest to draw at quick size. Figure {figure.number} is Figure 2's network on another data set, "
-            "and quick has one data set, digits. PRESET=paper trains it."
+            f"and quick has one data set, digits. python -m freezeout -m sweeps={figure.sweep} trains it."
         )
-    return f"No finished run of sweep {chosen.sweep} yet. make reproduce-figures PRESET={chosen.preset} trains them."
+    return f"No finished run of sweep {chosen.sweep} yet. python -m freezeout -m sweeps={chosen.sweep} trains them."
 
 
 def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.DataFrame) -> str:
     """What the reader must know of the points, in sentences."""
     few, many = int(made["n"].min()), int(made["n"].max())
-    seeds = f"{many} seeds a point" if few == many else f"{few} to {many} seeds a point (no bars with one)"
+    seeds = f"{few} to {many} seeds per point (no bars with one)"
+    if few == many:
+        seeds = f"{counted(many, 'seed')} per point"
     parts = [
         f"Coloured: FreezeOut. {seeds.capitalize()}; bars: 95 % t intervals over seeds, the baseline's too; "
         "shading: one standard deviation."
@@ -94,7 +110,15 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
 
 
 def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd.DataFrame) -> None:
-    """Error against one axis: every series with its bars and shading, the paper's points faint behind."""
+    """Draw error against one axis: every series with its intervals, and the paper's points faint behind them.
+
+    Args:
+        axes: Where to draw.
+        axis: What error is drawn against.
+        figure: Which one.
+        made: Our points, as `points_of` gives them.
+        theirs: The paper's, as `read_off` gives them; empty where they are not shown.
+    """
     unit, factor = "", axis.factor
     if axis is SECONDS:
         longest = made["seconds_train"].max()
@@ -127,6 +151,15 @@ def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd
 
 
 def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float) -> None:
+    """The points of one series with their intervals, joined by a line, and one standard deviation shaded.
+
+    Args:
+        axes: Where to draw.
+        name: The series, as the table calls it.
+        own: Its points that have an x, sorted by it.
+        column: Their x, times `factor`.
+        factor: From the column's unit to the axis'.
+    """
     if own.empty:
         return
     colour, marker = look(name)
@@ -143,11 +176,11 @@ def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float)
         axes.vlines(x, y - sd, y + sd, color=colour, alpha=0.15, lw=6, zorder=1)
     line = "" if rival or len(own) == 1 else "-"
     style: dict[str, Any] = {"color": colour, "ms": 4, "mec": "white", "mew": 0.4, "lw": 0.9, "zorder": 4}
-    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + swept(own))
+    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + range_of(own))
 
 
-def swept(own: pd.DataFrame) -> str:
-    """`, $t_0$ = 0.8`, or from where to where the points of a series go."""
+def range_of(own: pd.DataFrame) -> str:
+    """`, $t_0$ = 0.8`, or the largest and the smallest one of a series' points, as words of its legend."""
     values = sorted(own["t_0"].dropna().unique())
     if not values:
         return ""

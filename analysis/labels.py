@@ -9,15 +9,22 @@ import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
 
-# Offsets of a word's centre from its point, in points (1/72 inch), the preferred ones first.
-OFFSETS = ((13, 8), (13, -8), (-13, 8), (-13, -8), (14, 0), (-14, 0), (9, 15), (-9, 15), (9, -15), (-9, -15))
-REACH = np.array([9.0, 6.0])  # half the width and height of a word such as 0.75, in points
+# Lengths are in points (1/72 inch). Offsets of a word's centre from its point, the preferred ones first: half the
+# word's width times the first number, then so much more to the side and up.
+SIDES = ((1, 4, 8), (1, 4, -8), (-1, -4, 8), (-1, -4, -8), (1, 5, 0), (-1, -5, 0))
+OFFSETS = np.array([*SIDES, (1, 0, 15), (-1, 0, 15), (1, 0, -15), (-1, 0, -15)])
+LETTER, HEIGHT = 2.25, 6.0  # half the width of a letter, half the height of a word
+NARROWEST = 9.0  # half the width of the shortest word
+OUTSIDE = 50  # obstacles that a word may hide before it is rather written across the edge of the axes
 
 
 def place(axes: Axes, words: Sequence[tuple[str, float, float, str]], lines: Sequence[np.ndarray]) -> None:
-    """Write each (text, x, y, colour) beside its point, clear of the points, `lines` and words placed before.
+    """Write words beside their points, clear of points, lines and the words placed before.
 
-    lines: arrays (k, 2) of vertices in data coordinates. The figure's layout must be final.
+    Args:
+        axes: Of a figure whose layout is final.
+        words: (text, x, y, colour) of each, in data coordinates.
+        lines: Arrays (k, 2) of vertices, in data coordinates.
     """
     scale = 72 / axes.figure.dpi
 
@@ -29,11 +36,15 @@ def place(axes: Axes, words: Sequence[tuple[str, float, float, str]], lines: Seq
         ends = points(line)
         steps = np.linspace(0, 1, 40)[:, None]
         taken += [start + steps * (stop - start) for start, stop in pairwise(ends)]
+    edges = axes.get_window_extent().get_points() * scale
     for text, x, y, colour in words:
         at, obstacles = points(np.array([[x, y]]))[0], np.concatenate(taken)
-        hidden = [int((np.abs(obstacles - at - offset) < REACH).all(axis=1).sum()) for offset in np.array(OFFSETS)]
-        best = OFFSETS[int(np.argmin(hidden))]
-        word = axes.annotate(text, (x, y), best, textcoords="offset points", ha="center", va="center", zorder=5)
+        reach = np.array([max(NARROWEST, LETTER * len(text)), HEIGHT])
+        offsets = np.column_stack([OFFSETS[:, 0] * reach[0] + OFFSETS[:, 1], OFFSETS[:, 2]])
+        hidden = [int((np.abs(obstacles - at - offset) < reach).all(axis=1).sum()) for offset in offsets]
+        beyond = ((at + offsets - reach < edges[0]) | (at + offsets + reach > edges[1])).any(axis=1)
+        best = offsets[int(np.argmin(hidden + OUTSIDE * beyond))]
+        word = axes.annotate(text, (x, y), tuple(best), textcoords="offset points", ha="center", va="center", zorder=5)
         word.set(color=colour, fontsize=8, path_effects=[effects.withStroke(linewidth=2, foreground="white")])
-        corners = np.array([[-1, 0], [0, 0], [1, 0]]) * REACH
+        corners = np.column_stack([np.linspace(-1, 1, 2 + len(text) // 2), np.zeros(2 + len(text) // 2)]) * reach
         taken.append(at + best + corners)

@@ -1,26 +1,32 @@
-"""Records -> one pandas table, one row a (sweep, run); whatever cannot be used stays in it, with the reason.
+"""Records -> one pandas table with one row per run and sweep; whatever cannot be used stays in it, with the reason.
 
-Two columns say why a row may not enter error plots (`left_out`) or savings (`left_out_of_savings`); null: it may.
-Missing numbers are NaN or null, never 0.
+`analysis.columns` says what each column holds. Two of them say why a row may not enter error plots (`left_out`) or
+savings (`left_out_of_savings`); null: it may. Missing numbers are NaN or null, never 0.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from freezeout.naming import configuration, network, series, swept
-from freezeout.records import read_lines, read_record, record_paths, replacing
+from freezeout.records import replacing
 
+from .collect import collect
 from .profiles import Profile, columns, without_unfit
-from .savings import with_savings, without_other_machines
+from .savings import CURVE, with_savings, without_other_machines
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
-REPEATED_AT_MOST = (
-    0.01  # share of a run's training seconds done again after a kill, from which on its clock is not used
+NUMBERS = (
+    *("seed", "epochs", "steps", "trained_epochs", "error", "test_error", "train_error"),
+    *("seconds_train", "seconds_total", "repeated_seconds", "evaluation_images"),
+    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds"),
 )
 
 
@@ -28,77 +34,77 @@ class NothingToDrawError(ValueError):
     """There are no records: one line that says where they were looked for."""
 
 
-def load(root: Path, profile: Profile | None = None) -> pd.DataFrame:
+def load(root: Path, profile: Profile | None = None, sweeps: Sequence[str] = ()) -> pd.DataFrame:
     """The table of every run below `root`, those that a manifest lists and that are not there included.
 
-    Seconds are seconds, errors per cent, savings fractions of the baseline's training seconds. With a profile its
-    seconds replace what the records say of profiled ones, and runs that it does not fit are left out.
-    Raises NothingToDrawError when there is no folder or nothing in it.
+    Args:
+        root: The folder of runs, or of kept records.
+        profile: Seconds per step on the reader's device. Its seconds replace what the records say of profiled ones, and
+            runs that it does not fit are left out.
+        sweeps: The sweeps wanted; all if empty. Two or more are compared with each other: their runs share panels, and
+            a series that is in several of them is told apart by the sweep's name.
+
+    Returns:
+        One row per run and sweep. Seconds are seconds, errors per cent, savings fractions of the training seconds of
+        one baseline, that of `reference_epochs`.
+
+    Raises:
+        NothingToDrawError: There is no such folder, or nothing in it.
+        ValueError: A sweep of that name is not there.
     """
+    remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
-        raise NothingToDrawError(f"--runs {root}: there is no such folder; `make sweep` makes one")
-    records, rows = _records(root), []
+        raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
+    rows = _rows(root, profile)
+    if not rows:
+        raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
+    table = pd.DataFrame(rows, columns=_columns(rows))
+    table[[*NUMBERS]] = table[[*NUMBERS]].apply(pd.to_numeric, errors="coerce")
+    table["left_out"] = _left_out(table)
+    table = _together(table, sweeps)
+    return with_savings(without_other_machines(without_unfit(table))).drop(columns=["machine", "trained_epochs"])
+
+
+def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
+    """Write <name>.csv, the whole table, into `out`; gives its path. Equal tables give equal bytes."""
+    path = out / f"{name}.csv"
+    whole = dict.fromkeys(("seed", "steps", "evaluation_images", "diverged_seeds"), "Int64")
+    with replacing(path) as temporary:
+        table.astype(whole).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
+    return path
+
+
+def _rows(root: Path, profile: Profile | None) -> list[dict[str, Any]]:
+    """One row per run of every manifest, then those that no manifest lists."""
+    records, rows = collect(root), []
     listed: set[str] = set()
     for path in sorted((root / "sweeps").glob("*.json")):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             entries = [(run["run_id"], run["seed"], run["label"]) for run in manifest["runs"]]
         except (ValueError, OSError, KeyError, TypeError):
-            rows.append(
-                {"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": f"{path} is no manifest"}
-            )
+            reason = f"{path} is no manifest"
+            rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         for run_id, seed, label in entries:
-            rows.append(
-                {"sweep": manifest.get("sweep", path.stem), **_row(records.get(run_id), run_id, seed, label, profile)}
-            )
+            row = _row(records.get(run_id), run_id, seed, label, profile)
+            rows.append({"sweep": manifest.get("sweep", path.stem), **row})
             listed.add(run_id)
     for run_id, record in records.items():
         if run_id not in listed:
             config = record.get("config") or {}
             label = {"strategy": config.get("strategy"), "epochs": config.get("epochs")}
             rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profile)})
-    if not rows:
-        raise NothingToDrawError(f"--runs {root}: no record in it yet; `make sweep` makes some")
-    table = pd.DataFrame(rows, columns=_columns(rows))
-    for name in NUMBERS:
-        table[name] = pd.to_numeric(table[name], errors="coerce")
-    table["left_out"] = [_left_out(row) for row in table.to_dict("records")]
-    return with_savings(without_other_machines(without_unfit(table))).drop(columns="machine")
-
-
-def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
-    """Write <name>.csv, the whole table, into `out`; gives its path. Equal tables give equal bytes."""
-    path = out / f"{name}.csv"
-    whole = dict.fromkeys(("seed", "epochs", "steps", "evaluation_images"), "Int64")
-    with replacing(path) as temporary:
-        table.astype(whole).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
-    return path
-
-
-def _records(root: Path) -> dict[str, dict[str, Any]]:
-    """Every record below `root` by run id; an unreadable one is a record that says so."""
-    records: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.glob("*.jsonl")):  # kept ones, as in analysis/records
-        records |= {record["run_id"]: record for record in read_lines(path)}
-    for folder in record_paths(root):
-        run_id = f"{folder.parent.name}-{folder.name}"
-        try:
-            record = read_record(folder) or {}
-            if record.get("status") not in ("done", "failed", "interrupted") or not isinstance(
-                record.get("config"), dict
-            ):
-                raise ValueError(f"{folder}: a record has a status and a config")
-        except ValueError as error:
-            record = {"status": "unreadable", "reason": str(error)}
-        records[run_id] = record
-    return records
+    return rows
 
 
 def _row(
     record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any], profile: Profile | None
 ) -> dict[str, Any]:
-    """One run as the sweep calls it. The label says what the run stands for, the record what came of it."""
+    """One run as the sweep calls it: the label says what the run stands for, the record what came of it.
+
+    Savings are against a baseline of as many steps as the run's (`trained_epochs`) until `with_savings` has them.
+    """
     record = record or {"status": "missing"}
 
     def get(*keys: str) -> Any:
@@ -110,56 +116,47 @@ def _row(
     strategy = label.get("strategy") or {}
     strategy = strategy if isinstance(strategy, dict) else {"name": strategy}
     label = {key: value for key, value in {**label, "strategy": strategy}.items() if key != "seed"}
-    split = "validation" if get("data", "validation") else "test"
-    versions = get("versions") or {}
+    split, versions = get("split"), get("versions") or {}
+    steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
+    predicted = 1 - get("flops", "run") / (step_flops * steps) if step_flops and steps else get("saving", "predicted")
     return {
         "run_id": run_id,
-        "group": get("group"),
+        "setting_id": get("setting_id"),
         "seed": seed,
         "strategy": strategy.get("name"),
         **{key: value for key, value in strategy.items() if key != "name"},
         "configuration": configuration(label),
         "series": series(label),
-        "knob": swept(strategy),
+        "swept": swept(strategy),
         "label": json.dumps(label, sort_keys=True),
         "epochs": label.get("epochs"),
-        "steps": get("steps"),
+        "steps": steps,
+        "trained_epochs": steps / per_epoch if steps and per_epoch else label.get("epochs"),
         "status": get("status"),
+        "diverged": bool(get("diverged")),
         "reason": get("reason"),
         "error": get("error"),
         "test_error": get("test_error"),
         "train_error": get("train_error"),
         "seconds_train": get("seconds", "train"),
         "seconds_total": get("seconds", "total"),
-        "repeated_seconds": _repeated(record),
+        "repeated_seconds": get("repeated_seconds"),
         "estimated_saving": get("saving", "estimated"),
-        "predicted_saving": get("saving", "predicted"),
+        "predicted_saving": predicted,
         **columns(record, profile),
         "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": get("data", "name") or get("config", "dataset", "name"),
         "evaluation_split": split,
-        "evaluation_images": get("data", split),
+        "evaluation_images": get("data", split) if split else None,
         "synthetic": get("data", "synthetic"),
         "device": get("device", "model"),
         **{name: versions.get(name) for name in ("python", "torch", "freezeout")},
         "machine": json.dumps([get("device", "type"), get("device", "model"), versions], sort_keys=True),
         "host": get("host"),
         "shared_device": get("shared_device"),
+        "command": get("command"),
     }
-
-
-def _repeated(record: dict[str, Any]) -> float | None:
-    """Seconds of steps done again: none for a run in one piece, whether it says so or not; else null is unknown."""
-    repeated = record.get("repeated_seconds")
-    return 0.0 if repeated is None and len(record.get("segments") or []) == 1 else repeated
-
-
-NUMBERS = (
-    *("seed", "epochs", "steps", "error", "test_error", "train_error", "seconds_train", "seconds_total"),
-    *("repeated_seconds", "estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds"),
-    "evaluation_images",
-)
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -168,14 +165,46 @@ def _columns(rows: list[dict[str, Any]]) -> list[str]:
     return [*fullest, *sorted({key for row in rows for key in row} - set(fullest))]
 
 
-def _left_out(row: dict[str, Any]) -> str | None:
-    """Why a run enters no error plot, as far as it can be seen from the run alone."""
-    if row["status"] == "unreadable":
-        return "unreadable"
-    if row["status"] == "missing":
-        return "missing: not started, or still running"
-    if row["status"] != "done":
-        return row["status"]
-    if pd.notna(row["synthetic"]) and row["synthetic"]:
-        return "synthetic data: for timing only"
-    return "no final error in its record" if pd.isna(row["error"]) else None
+def _left_out(table: pd.DataFrame) -> pd.Series:
+    """Why each run enters no error plot, as far as that can be seen from the run alone; None: it does."""
+    status = table["status"]
+    reasons = {
+        "unreadable": status == "unreadable",
+        "missing: not started, or still running": status == "missing",
+        "diverged": table["diverged"] == True,  # noqa: E712 (null is not False)
+        "failed": status == "failed",
+        "interrupted": status == "interrupted",
+        "synthetic data: for timing only": table["synthetic"] == True,  # noqa: E712
+        "no final error in its record": table["error"].isna(),
+    }
+    found = np.select([*reasons.values()], [*reasons], default="")
+    return pd.Series(found, index=table.index, dtype=object).replace({"": None})
+
+
+def _together(table: pd.DataFrame, sweeps: Sequence[str]) -> pd.DataFrame:
+    """The rows of the sweeps wanted, with the column `comparison`: those of one comparison share panels.
+
+    Without a choice every sweep is a comparison of its own. Where several are wanted together, a run that each of them
+    calls the same is one row, named after all of them, if it belongs to the curve to beat or if they share its whole
+    series; other series that are in several sweeps are told apart by the sweep's name.
+    """
+    names = [str(name) for name in table["sweep"].unique()]
+    for sweep in sweeps:
+        if sweep not in names:
+            near = difflib.get_close_matches(sweep, names, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"--sweep {sweep}: no such sweep in the records; {hint}there are {', '.join(names)}")
+    if len(set(sweeps)) < 2:
+        table = table[table["sweep"].isin(sweeps)].reset_index(drop=True) if sweeps else table
+        return table.assign(comparison=table["sweep"])
+    order = {name: i for i, name in enumerate(dict.fromkeys(sweeps))}
+    table = table[table["sweep"].isin(order)].sort_values("sweep", key=lambda s: s.map(order), kind="stable")
+    runs = table.groupby(["series", "sweep"])["run_id"].agg(frozenset)
+    apart = runs.groupby("series").nunique() > 1
+    apart &= ~apart.index.isin(table.loc[table["strategy"].isin(CURVE), "series"])
+    is_apart = table["series"].map(apart).fillna(False).astype(bool)
+    for column in ("series", "configuration", "label"):
+        table.loc[is_apart, column] += " (" + table.loc[is_apart, "sweep"] + ")"
+    key = ["run_id", "label", "series"]
+    table["sweep"] = table.groupby(key, dropna=False, sort=False)["sweep"].transform("+".join)
+    return table.drop_duplicates(key).reset_index(drop=True).assign(comparison="+".join(order))

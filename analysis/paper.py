@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .estimates import CURVE, points
+from .estimates import points
+from .savings import CURVE
 
 READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error; Figures 3 and 4 only
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What error is drawn against: a column of the points, times `factor`."""
+    """What error is drawn against: a column of the points, times `factor` to get from its unit to the axis'."""
 
     column: str
     label: str
@@ -23,7 +24,7 @@ class Axis:
 
 
 MEASURED = Axis("measured_saving", "Training time saved, measured (%)")
-PREDICTED = Axis("budget_or_predicted", "Training time saved, predicted from FLOPs (%)")
+PREDICTED = Axis("predicted_saving", "Training time saved, predicted from FLOPs (%)")
 ESTIMATED = Axis("budget_or_estimated", "Training time saved, the paper's estimate (%)")
 SECONDS = Axis("seconds_train", "Training time, measured", 1.0)
 EPOCHS = Axis("predicted_epochs", "Training time, predicted from FLOPs (baseline epochs)", 1.0)
@@ -31,10 +32,17 @@ EPOCHS = Axis("predicted_epochs", "Training time, predicted from FLOPs (baseline
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of the paper. `model` and `dataset` are the paper's, as the table of runs writes them.
+    """One figure of the paper.
 
-    axes: the paper's own first, then the one beside it that the paper lacks. small: the family's member that quick
-    trains, or None where quick has nothing honest to draw. tolerance: the band of relative error, in per cent.
+    Attributes:
+        number: The paper's.
+        family: Family of its network, the `model_name` of the table of runs.
+        model: Its network, as users type it.
+        dataset: Its data set, as users type it.
+        title: Both, as the paper writes them.
+        axes: What error is drawn against: the paper's axis, then one that the paper lacks.
+        in_quick: Whether the sweep quick trains a small network of this family on data of its own.
+        tolerance: Half-width of the band around the baseline's error, in per cent of it; None for no band.
     """
 
     number: int
@@ -43,7 +51,7 @@ class Figure:
     dataset: str
     title: str
     axes: tuple[Axis, Axis]
-    small: str | None
+    in_quick: bool
     tolerance: float | None = None
 
     @property
@@ -51,13 +59,14 @@ class Figure:
         return f"figure{self.number}"
 
     def at_papers_size(self, runs: pd.DataFrame) -> bool:
+        """Whether all runs are of the paper's network and data set."""
         return bool((runs["model"] == self.model).all() and (runs["dataset"] == self.dataset).all())
 
 
 DENSENET = ("densenet_bc", "densenet_bc_76_12")
 FIGURES = (
-    Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), "DenseNet-BC 16/4", 3.0),
-    Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), None, 3.0),
+    Figure(2, *DENSENET, "cifar100", "DenseNet-BC 76/12, CIFAR-100", (ESTIMATED, MEASURED), True, 3.0),
+    Figure(3, *DENSENET, "cifar10", "DenseNet-BC 76/12, CIFAR-10", (ESTIMATED, MEASURED), False, 3.0),
     Figure(
         4,
         "wide_resnet",
@@ -65,7 +74,7 @@ FIGURES = (
         "cifar100",
         "WRN-40-4, CIFAR-100",
         (SECONDS, EPOCHS),
-        "WRN-10-1",
+        True,
     ),
     Figure(
         5,
@@ -74,33 +83,33 @@ FIGURES = (
         "cifar100",
         "VGG-16, CIFAR-100",
         (PREDICTED, MEASURED),
-        "VGG-16 (width 1/8)",
+        True,
     ),
 )
 
 
 def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
-    """The runs that may enter the figure: of one group, the one with the most runs (the first where they tie)."""
+    """The runs that may enter the figure: of one setting, the one with the most runs (the first where they tie)."""
     if "left_out" not in table:
         return pd.DataFrame()
     found = table[(table["sweep"] == sweep) & (table["model_name"] == figure.family) & table["left_out"].isna()]
-    if sweep == "quick" and figure.small is None:
+    if sweep == "quick" and not figure.in_quick:
         return found.iloc[:0]
-    return found[found["group"] == found["group"].value_counts().index[0]] if len(found) else found
+    return found[found["setting_id"] == found["setting_id"].value_counts().index[0]] if len(found) else found
 
 
 def points_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
+    """One row per configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
 
-    A shortened run's share of the steps stands for it on the axes of estimates and predictions.
+    On the axis of estimates baseline and shortened runs stand at the predicted saving, the share of the steps that they
+    leave out: the paper's formula says nothing of them.
     """
     made = points(runs, np.random.default_rng(0))
     made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
     made["t_0"] = made["label"].map(runs.groupby("label")["t_0"].first()) if "t_0" in runs else np.nan
     rival = made["strategy"].isin(CURVE)
-    made["budget_or_predicted"] = made["predicted_saving"]
     made["budget_or_estimated"] = made["estimated_saving"].where(~rival, made["predicted_saving"])
-    made["predicted_epochs"] = made["epochs"] * (1 - made["predicted_saving"])
+    made["predicted_epochs"] = runs["reference_epochs"].iloc[0] * (1 - made["predicted_saving"])
     return made
 
 

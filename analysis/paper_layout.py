@@ -41,6 +41,11 @@ class Sheet:
     """Panels in `rows` rows of `columns`, `height` inches each, above `legend` lines of a legend and the note.
 
     Those of one column share the axis of errors. `finish` writes the sheet and closes the figure.
+
+    Attributes:
+        figure: Its panels' figure.
+        panels: Their axes, row by row.
+        legend_at: Where the lower centre of the legend goes, in the figure's coordinates.
     """
 
     def __init__(self, title: str, note: str, rows: int, columns: int = 1, height: float = 1.75, legend: int = 0):
@@ -74,7 +79,7 @@ class Sheet:
 
 
 def draw_nothing(title: str, why: str, columns: list[str], stem: Path) -> list[Path]:
-    """A figure that says why it shows nothing, and a CSV of its header alone."""
+    """Write a figure that says why it shows nothing, and a CSV of its header alone; gives the paths."""
     sheet = Sheet(title, "", 1, height=1.2)
     (axes,) = sheet.panels
     axes.set_axis_off()

@@ -18,9 +18,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Front:
-    """The points of `members` are dominated by none, in order of x; each of `dominated` is by some member.
+    """What a set of points falls into.
 
-    `undefined` holds the points with a NaN: they neither dominate nor are dominated.
+    Attributes:
+        members: Points that no other one dominates, in order of x.
+        dominated: Points that a member dominates.
+        undefined: Points with a NaN: they neither dominate nor are dominated.
     """
 
     members: tuple[Point, ...]
@@ -29,13 +32,24 @@ class Front:
 
 
 def dominates(a: Point, b: Point, *, more_is_better: bool = True) -> bool:
-    """No worse on both counts and better on one; so of two equal points neither dominates. False with a NaN."""
+    """Whether `a` is no worse than `b` on both counts and better on one; of two equal points neither dominates.
+
+    Args:
+        a: A point; False if it has a NaN.
+        b: Another.
+        more_is_better: A large x is good, as with savings; with seconds a small one is.
+    """
     cheaper = a.x - b.x if more_is_better else b.x - a.x
     return cheaper >= 0 and a.error <= b.error and (cheaper > 0 or a.error < b.error)
 
 
 def front(points: Sequence[Point], *, more_is_better: bool = True) -> Front:
-    """Least error against the largest x (a saving) or, with more_is_better=False, the smallest (seconds)."""
+    """The Pareto front of some points: least error against the largest or the smallest x.
+
+    Args:
+        points: Any number; those with a NaN are set aside.
+        more_is_better: A large x is good, as with savings; with seconds a small one is.
+    """
     known = [p for p in points if not (math.isnan(p.x) or math.isnan(p.error))]
     beaten = [any(dominates(q, p, more_is_better=more_is_better) for q in known) for p in known]
     members = [p for p, is_beaten in zip(known, beaten, strict=True) if not is_beaten]

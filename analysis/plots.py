@@ -1,4 +1,7 @@
-"""Draws a panel: error against saving or seconds, profiled or measured, and writes beside each figure what it shows."""
+"""Draws a panel: error against saving or seconds, profiled or measured, and writes beside each figure what it shows.
+
+The CSV beside a figure has the numbers as they are, also where the figure cuts an interval.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,14 @@ from freezeout.naming import swept_fields
 from freezeout.records import replacing
 
 from .comparisons import Panel
-from .estimates import BOOTSTRAP_FROM, CURVE
+from .estimates import BOOTSTRAP_FROM
+from .intervals import bars, limits
 from .labels import place
 from .pareto import Front, Point, front
+from .savings import CURVE
 
-# Okabe and Ito's palette, which colour-blind readers tell apart, with markers that print in grey does. Seven of these
-# to six of those: 42 series before a pair comes back. Squares and diamonds are the curve's.
+# Okabe and Ito's palette, which colour-blind readers tell apart, with markers distinct in greyscale. There are seven
+# markers and six colours: 42 series before a pair comes back. Squares and diamonds are the curve's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "^", "v", "P", "X", "p", "*")
 CURVE_COLOUR = "#222222"
@@ -49,24 +54,37 @@ NO_DATE = {
 
 @dataclass(frozen=True)
 class Axis:
+    """What error is drawn against.
+
+    Attributes:
+        column: Of the points and the runs.
+        factor: From the column's unit to the axis'.
+        more_is_better: True for savings, false for seconds.
+        label: The axis' label, without the device.
+        bounds: The least and the largest possible value, in the axis' unit.
+        check: Column of the runs' own clocks, where the axis is profiled on their device.
+    """
+
     column: str
     factor: float
     more_is_better: bool
     label: str
-    check: str | None = None  # the column of the runs' own clocks, where the axis is profiled on their device
+    bounds: tuple[float, float]
+    check: str | None = None
 
 
 AXES = {
-    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)"),
-    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)"),
+    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)", (-np.inf, 100)),
+    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)", (0, np.inf)),
 }
+ERRORS = (0, 100)  # the least and the largest possible error, per cent
 PROFILED = {"saving": "profiled_saving", "seconds": "profiled_seconds"}
 
 
 def axis_of(panel: Panel, x: str) -> Axis:
     """Profiled where the panel's savings are (seconds: where a profile's are at hand too), else measured."""
     axis, column = AXES[x], PROFILED[x]
-    if panel.profiled_on is None or panel.points[column].isna().any():
+    if panel.profiled_on is None or panel.drawn[column].isna().any():
         return axis
     check = axis.column if panel.profiled_on == panel.first("device") else None
     return replace(axis, column=column, check=check)
@@ -100,6 +118,7 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
     with plt.rc_context(STYLE):
         height = 4.1 + 0.11 * table["series"].nunique()  # inches; the legend below takes a line for every two series
         figure, axes = plt.subplots(figsize=(6.6, height), layout="constrained")
+        _limit(axes, panel, table, axis)
         _front(axes, panel_front(panel, x), axis)
         styles = _styles(table)
         for name, points in table.groupby("series", sort=False):
@@ -109,7 +128,7 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
         _words(axes, panel, axis)
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         figure.draw_without_rendering()  # settles the layout, so that words can be placed
-        _knobs(axes, table, axis, curve, styles)
+        _swept(axes, table, axis, curve, styles)
         write(figure, table, paths)
     return paths
 
@@ -143,13 +162,12 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
     x, y = points[axis.column] * axis.factor, points["error"]
     faint: dict[str, Any] = {"color": colour, "alpha": 0.35, "markersize": 4, "markeredgewidth": 0, "zorder": 2}
     axes.plot(runs[axis.column] * axis.factor, runs["error"], marker, **faint)
-    spread: dict[str, Any] = {"yerr": [y - points["error_low"], points["error_high"] - y]}
-    if f"{axis.column}_low" in points:  # profiled ones do not differ from seed to seed
-        spread["xerr"] = [x - points[f"{axis.column}_low"] * axis.factor]
-        spread["xerr"].append(points[f"{axis.column}_high"] * axis.factor - x)
-    axes.errorbar(x, y, **spread, fmt="none", ecolor=colour, elinewidth=0.8, capsize=2, alpha=0.6, zorder=3)
-    knob = next(iter(swept_fields(points["strategy"].iloc[0])), None)
-    by = {"t_0": ", by $t_0$", None: ""}.get(knob, f", by {str(knob).replace('_', ' ')}")
+    style: dict[str, Any] = {"ecolor": colour, "elinewidth": 0.8, "capsize": 2, "alpha": 0.6, "zorder": 3}
+    along = tuple(points[f"error_{end}"].to_numpy() for end in ("low", "high"))
+    bounds = {"x": axis.bounds, "y": ERRORS}
+    bars(axes, x.to_numpy(), y.to_numpy(), across=_ends(points, axis), along=along, bounds=bounds, **style)
+    field = next(iter(swept_fields(points["strategy"].iloc[0])), None)
+    by = {"t_0": ", by $t_0$", None: ""}.get(field, f", by {str(field).replace('_', ' ')}")
     mean: dict[str, Any] = {
         "color": colour,
         "markersize": 7,
@@ -160,19 +178,37 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
     axes.plot(x, y, marker, **mean, label=f"{points['series'].iloc[0]}{by}")
 
 
-def _knobs(axes: Axes, table: pd.DataFrame, axis: Axis, curve: np.ndarray, styles: dict[str, tuple[str, str]]) -> None:
-    """The knob's value (t_0, budget) beside each point."""
-    words, bars = [], [curve]
+def _ends(points: pd.DataFrame, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
+    """The ends of the intervals in x; None where there are none: profiled savings do not differ from seed to seed."""
+    if f"{axis.column}_low" not in points:
+        return None
+    low, high = (points[f"{axis.column}_{end}"].to_numpy() * axis.factor for end in ("low", "high"))
+    return low, high
+
+
+def _limit(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis) -> None:
+    """Set the axes' limits by means, single seeds and the runs' own clocks, and by intervals where they are sane."""
+    runs = panel.runs[panel.runs[axis.column].notna()]
+    checks = table[axis.check] * axis.factor if axis.check is not None else ()
+    x = [*table[axis.column] * axis.factor, *runs[axis.column] * axis.factor, *checks]
+    ends = _ends(table, axis)
+    axes.set_xlim(limits(x, np.concatenate(ends) if ends else (), axis.bounds))
+    y = [*table["error"], *runs["error"]]
+    axes.set_ylim(limits(y, [*table["error_low"], *table["error_high"]], ERRORS))
+
+
+def _swept(axes: Axes, table: pd.DataFrame, axis: Axis, curve: np.ndarray, styles: dict[str, tuple[str, str]]) -> None:
+    """The swept value (t_0, budget) beside each point."""
+    words, lines = [], [curve]
     for _, point in table.iterrows():
         x = point[axis.column] * axis.factor
-        bars.append(np.array([[x, point["error_low"]], [x, point["error_high"]]]))
+        lines.append(np.array([[x, point["error_low"]], [x, point["error_high"]]]))
         if axis.check is not None and pd.notna(point[axis.check]):
-            bars.append(np.array([[x, point["error"]], [point[axis.check] * axis.factor, point["error"]]]))
-        if point["knob"]:
-            words.append(
-                (point["knob"].partition("=")[2] or point["knob"], x, point["error"], styles[point["series"]][0])
-            )
-    place(axes, words, bars)
+            lines.append(np.array([[x, point["error"]], [point[axis.check] * axis.factor, point["error"]]]))
+        if point["swept"]:
+            text = point["swept"].partition("=")[2] or point["swept"]
+            words.append((text, x, point["error"], styles[point["series"]][0]))
+    place(axes, words, lines)
 
 
 def _curve(axes: Axes, table: pd.DataFrame, axis: Axis) -> np.ndarray:
@@ -205,11 +241,11 @@ def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[
 
 
 def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
-    few = panel.points["n"].min()
+    few = panel.drawn["n"].min()
     kind = "BCa bootstrap" if few >= BOOTSTRAP_FROM else "t"
     interval = f"means with 95 % {kind} intervals, single seeds faint"
     if panel.points["n"].max() == 1:
-        interval = "one seed a point, so no intervals"
+        interval = "one seed per point, so no intervals"
     source = (
         f"profiled on {panel.profiled_on}"
         if axis.column in PROFILED.values()

@@ -8,17 +8,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from freezeout.naming import folder
+
 from .load import NothingToDrawError, load
 from .paper import Figure
+from .text import counted
 
 PRESETS = ("quick", "paper", "cached")
-HOUSE = Path(__file__).parents[1]
 RECORDS = Path(__file__).parent / "records"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A figure's runs: those of `sweep` below `root`. `preset` is never "cached" where something is to be trained."""
+    """Where a figure's runs are.
+
+    Attributes:
+        preset: One of PRESETS; never "cached" where something is to be trained.
+        root: The folder of records.
+        sweep: The sweep of the runs.
+    """
 
     preset: str
     root: Path
@@ -26,7 +34,14 @@ class Chosen:
 
 
 def choose(figure: Figure, asked: str | None, runs: Path, records: Path = RECORDS) -> Chosen:
-    """Without a preset asked for: cached where the committed records hold the figure's runs, else quick."""
+    """Where a figure's runs are to come from.
+
+    Args:
+        figure: The figure.
+        asked: The preset asked for; None takes "cached" where the kept records hold the figure's runs, else "quick".
+        runs: The folder of runs that are trained.
+        records: The folder of kept records.
+    """
     held = {path.stem for path in (records / "sweeps").glob("*.json")}
     own = figure.sweep if figure.sweep in held else "quick"  # runs at the paper's size are preferred to quick ones
     preset = asked or ("cached" if own in held else "quick")
@@ -53,14 +68,15 @@ def paper_cost(figures: list[Figure], runs: Path) -> str:
     table = loaded(runs)
     parts, all_runs, all_hours = [], 0, 0.0
     for figure in figures:
-        text = (HOUSE / "sweeps" / f"{figure.sweep}.yaml").read_text(encoding="utf-8")
+        text = (folder("sweeps") / f"{figure.sweep}.yaml").read_text(encoding="utf-8")
         count = int(_said(r"^# Runs:\s+(\d+)", text))
         left = count - int(((table["sweep"] == figure.sweep) & (table["status"] == "done")).sum())
         hours = float(_said(r"^# GPU-hours: ([\d.]+)", text)) * left / count
-        parts.append(f"{figure.sweep} {left} runs, {hours:.0f} h")
+        parts.append(f"{figure.sweep} {counted(left, 'run')}, {hours:.0f} h")
         all_runs, all_hours = all_runs + left, all_hours + hours
     words = "predicted from FLOPs, see sweeps/"
-    return f"PRESET=paper would add {all_runs} runs, about {all_hours:.0f} GPU-hours ({words}): {'; '.join(parts)}"
+    total = f"{counted(all_runs, 'run')}, about {all_hours:.0f} GPU-hours"
+    return f"PRESET=paper would add {total} ({words}): {'; '.join(parts)}"
 
 
 def _said(pattern: str, text: str) -> str:

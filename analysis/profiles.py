@@ -6,7 +6,6 @@ from anywhere are redrawn with the seconds of a device that trained none of them
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,26 +16,10 @@ import pandas as pd
 
 from freezeout.naming import network
 from freezeout.records import digest
-from freezeout.savings import profile as timed
+from freezeout.savings import profile as profile_file
+from freezeout.savings.profile import MADE_BY, Profile
 
-MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
-# Classes and pixels a side of the data sets whose names say them, for records that do not (data.classes, data.image).
-OUTLINES: dict[str, tuple[int | None, int | None]] = {
-    "digits": (10, 8),
-    "cifar10": (10, 32),
-    "cifar100": (100, 32),
-    "synthetic": (10, 32),
-}
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What training steps took, alone on `device`, under `conditions`."""
-
-    device: str
-    times: timed.Profile
-    conditions: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,44 +35,28 @@ class Difference:
 
 
 def read_profile(path: Path) -> Profile:
-    """Raises ValueError, in one line, for a file that holds no profile."""
+    """The profile in a file.
+
+    Raises:
+        ValueError: In one line: there is no such file, or it holds no profile that records can be compared with.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"--profile {path}: there is no such file; {MADE_BY}") from error
-    except (ValueError, OSError) as error:
-        said = getattr(error, "strerror", None) or "it is no JSON"
-        raise ValueError(f"--profile {path}: cannot be read ({said}); {MADE_BY}") from error
-    try:
-        conditions = {key: found["conditions"][key] for key in CONDITIONS}
-        seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
-        profile = Profile(found["device"]["model"], timed.Profile(seconds, switches), conditions)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"--profile {path}: is no profile (no {error}); {MADE_BY}") from error
-    if not seconds or not all(0 < s < float("inf") for s in seconds):
-        raise ValueError(f"--profile {path}: has no seconds above 0 at every prefix; {MADE_BY}")
+        profile = profile_file.read(path)
+    except ValueError as error:
+        raise ValueError(f"--profile {error}") from error
+    for key in CONDITIONS:
+        if key not in profile.conditions:
+            raise ValueError(f"--profile {path}: is no profile (no '{key}' in its conditions); {MADE_BY}")
     return profile
-
-
-def outline(record: dict[str, Any]) -> tuple[int | None, list[int] | None]:
-    """Classes and [height, width] of the images that a run was trained on; None where its record cannot tell."""
-    data, dataset = record.get("data") or {}, record["config"].get("dataset") or {}
-    classes, side = OUTLINES.get(str(dataset.get("name")), (None, None))
-    side = dataset.get("size") or side
-    return (
-        data.get("classes") or dataset.get("classes") or classes,
-        data.get("image") or ([side, side] if side else None),
-    )
 
 
 def conditions(record: dict[str, Any]) -> dict[str, Any]:
     """What the seconds of a run's steps depend on but for device and engine, as a profile writes it."""
-    config = record["config"]
-    classes, image = outline(record)
+    config, data = record["config"], record.get("data") or {}
     return {
         "model": config.get("model"),
-        "classes": classes,
-        "image": image,
+        "classes": data.get("classes"),
+        "image": data.get("image"),
         "batch_size": config.get("batch_size"),
         "augment": (config.get("augment") or {}).get("kind"),
         "optimizer": (config.get("optimizer") or {}).get("name"),
@@ -113,9 +80,9 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
         if digest({key: own}) != digest({key: theirs}):
             found.append(Difference(key.replace("_", " "), _words(own), _words(theirs)))
     stages, steps = len(record.get("stages") or []), steps_at(record)
-    if stages != len(profile.times.seconds) and "model" not in [one.what for one in found]:
-        found.append(Difference("stages", str(stages or "unknown"), str(len(profile.times.seconds))))
-    if not record.get("full_steps") or sum(steps.values()) != record.get("steps"):
+    if stages != len(profile.seconds) and "model" not in [one.what for one in found]:
+        found.append(Difference("stages", str(stages or "unknown"), str(len(profile.seconds))))
+    if not steps or sum(steps.values()) != record.get("steps"):
         found.append(Difference("steps", "not told prefix by prefix", "need them"))
     strategy = record["config"].get("strategy") or {}
     if max(steps, default=0) > 0 and strategy.get("bn", "eval") != "eval":
@@ -125,13 +92,14 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
 
 def seconds_of(record: dict[str, Any], profile: Profile) -> float:
     """Training seconds of the run on the profile's device."""
-    steps, times = steps_at(record), profile.times
-    return sum(n * times.seconds[prefix] for prefix, n in steps.items()) + times.switched(max(steps, default=0))
+    steps = steps_at(record)
+    stepping = sum(n * profile.seconds[prefix] for prefix, n in steps.items())
+    return stepping + profile.switched(max(steps, default=0))
 
 
 def saving_of(record: dict[str, Any], profile: Profile) -> float:
-    """Against the plain recipe of the run's own epochs, a fraction."""
-    return 1 - seconds_of(record, profile) / (record["full_steps"] * profile.times.seconds[0])
+    """The share of a baseline's seconds that the run saves; the baseline has as many steps as the run."""
+    return 1 - seconds_of(record, profile) / (record["steps"] * profile.seconds[0])
 
 
 def columns(record: dict[str, Any], profile: Profile | None) -> dict[str, Any]:

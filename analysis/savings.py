@@ -1,61 +1,96 @@
-"""Savings within a group: which runs may be compared by their clocks, and why the others may not."""
+"""Savings within a panel: which runs may be compared by their clocks, why the others may not, and against what."""
 
 from __future__ import annotations
 
-from collections import Counter
-
+import numpy as np
 import pandas as pd
 
 REPEATED_AT_MOST = 0.01  # share of its training seconds that a run may have done again after a kill
+PANEL = ["comparison", "setting_id"]  # runs that agree in these may be compared
+CURVE = ("baseline", "shortened")  # the strategies whose points make the curve to beat
 
 
 def without_other_machines(table: pd.DataFrame) -> pd.DataFrame:
-    """A group's reference machine (device model and versions) is its most frequent one; with a tie, the baselines'."""
-    for _, rows in table[table["left_out"].isna()].groupby(["sweep", "group"], dropna=False):
-        baselines = Counter(rows.loc[rows["strategy"] == "baseline", "machine"])
-        runs = Counter(rows["machine"])
-        reference = max(sorted(runs), key=lambda machine: (runs[machine], baselines[machine]))
-        table.loc[rows.index[rows["machine"] != reference], "left_out"] = "another device or other versions"
+    """Leaves out the runs of a panel that were not trained on its reference machine (device model and versions).
+
+    That is the most frequent one; with a tie, the one of most baselines.
+    """
+    kept = table.loc[table["left_out"].isna(), [*PANEL, "machine", "strategy"]]
+    counts = kept.assign(is_baseline=kept["strategy"] == "baseline").groupby([*PANEL, "machine"], dropna=False)
+    counts = counts["is_baseline"].agg(runs="size", baselines="sum").reset_index()
+    counts = counts.sort_values(["runs", "baselines", "machine"], ascending=[False, False, True])
+    reference = counts.drop_duplicates(PANEL)[[*PANEL, "machine"]]
+    found = kept.merge(reference, on=PANEL, how="left", suffixes=("", "_reference"))
+    other = kept.index[(found["machine"] != found["machine_reference"]).to_numpy()]
+    table.loc[other, "left_out"] = "another device or other versions"
     return table
 
 
 def with_savings(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds measured_saving, error_difference (points of error, against the same baseline) and left_out_of_savings.
+    """Sets every saving of a panel against one baseline, so that all four kinds mean the same on one axis.
 
-    The baseline of a run is the one of its sweep, group and seed, on the same device model and versions. In a sweep of
-    several lengths it is that of the longest: the shorter baselines lie on the shortened curve. Profiled savings, each
-    of its own length until here, become those against the longest too.
+    The reference is a baseline of the panel's full length, `reference_epochs`: the longest of its baselines, failed
+    ones too (a baseline that failed is never replaced by a shorter one), and of the lengths that shortened runs
+    shorten; where a panel has neither, its longest run. Shorter baselines thus lie on the shortened curve.
+
+    Args:
+        table: With the columns of `load`, savings being against a baseline of `trained_epochs`, and the estimate
+            against one of `epochs`, as the paper's formula is.
+
+    Returns:
+        The table with `reference_epochs`, `measured_saving`, `error_difference` (points of error, against the baseline
+        of the same seed), `left_out_of_savings` and `diverged_seeds`; the other savings are now against the reference.
     """
-    table[["measured_saving", "error_difference"]] = float("nan")
-    table["left_out_of_savings"] = table["left_out"].where(table["status"] != "done")
-    for _, group in table.groupby(["sweep", "group"], dropna=False):
-        shares = (group["epochs"] / group["epochs"].max()).fillna(1.0)
-        table.loc[group.index, "profiled_saving"] = 1 - (1 - group["profiled_saving"]) * shares
-        done = group[group["status"] == "done"]
-        # The longest of all runs, failed ones too: a baseline that failed is never replaced by a shorter one.
-        baselines = done[(done["strategy"] == "baseline") & (done["epochs"] == group["epochs"].max())]
-        baselines = baselines.drop_duplicates("seed").set_index("seed")
-        for index, run in done.iterrows():
-            baseline = baselines.loc[run["seed"]] if run["seed"] in baselines.index else None
-            reason = _no_saving(run, baseline)
-            if baseline is not None and run["machine"] == baseline["machine"]:
-                table.loc[index, "error_difference"] = run["error"] - baseline["error"]
-            if reason is None and baseline is not None:
-                table.loc[index, "measured_saving"] = 1 - run["seconds_train"] / baseline["seconds_train"]
-            table.loc[index, "left_out_of_savings"] = reason
+    curve = table["epochs"].where(table["strategy"].isin(CURVE))
+    longest = [
+        epochs.groupby([table[key] for key in PANEL], dropna=False).transform("max")
+        for epochs in (curve, table["epochs"])
+    ]
+    table["reference_epochs"] = longest[0].fillna(longest[1])
+    for column, own in (
+        ("estimated_saving", table["epochs"]),
+        ("predicted_saving", table["trained_epochs"]),
+        ("profiled_saving", table["trained_epochs"]),
+    ):
+        table[column] = 1 - (1 - table[column]) * (own / table["reference_epochs"]).fillna(1.0)
+    paired = _paired(table)
+    reason = _no_saving(paired)
+    table["error_difference"] = (paired["error"] - paired["error_baseline"]).where(
+        paired["machine"] == paired["machine_baseline"]
+    )
+    table["measured_saving"] = (1 - paired["seconds_train"] / paired["seconds_train_baseline"]).where(reason.isna())
+    table["left_out_of_savings"] = table["left_out"].where(table["status"] != "done", reason)
+    same = [*PANEL, "series", "label"]
+    is_diverged = (table["diverged"] == True).astype(int)  # noqa: E712 (null is not False)
+    table["diverged_seeds"] = is_diverged.groupby([table[key] for key in same], dropna=False).transform("sum")
     return table
 
 
-def _no_saving(run: pd.Series, baseline: pd.Series | None) -> str | None:
-    if baseline is None:
-        return "no finished baseline of its seed"
-    if run["machine"] != baseline["machine"]:
-        return "its baseline ran on another device or other versions"
-    for owner, row in (("", run), ("its baseline: ", baseline)):
-        if not row["seconds_train"] > 0:
-            return f"{owner}no training seconds in the record"
-        if pd.isna(row["repeated_seconds"]):
-            return f"{owner}resumed, and how much work was repeated is not known"
-        if row["repeated_seconds"] >= REPEATED_AT_MOST * row["seconds_train"]:
-            return f"{owner}1 % or more of its training seconds were repeated"
-    return None
+def _paired(table: pd.DataFrame) -> pd.DataFrame:
+    """Each finished run with its baseline's columns, as `_baseline`: of its panel and seed, of the reference length.
+
+    Same index as the table; rows of other runs are null throughout.
+    """
+    done = table[table["status"] == "done"]
+    whole = done[(done["strategy"] == "baseline") & (done["epochs"] == done["reference_epochs"])]
+    pair = [*PANEL, "seed"]
+    whole = whole.drop_duplicates(pair)[[*pair, "machine", "error", "seconds_train", "repeated_seconds"]]
+    found = done.merge(whole, on=pair, how="left", suffixes=("", "_baseline"))
+    return found.set_axis(done.index).reindex(table.index)
+
+
+def _no_saving(paired: pd.DataFrame) -> pd.Series:
+    """Why the clocks of a run and its baseline give no saving; None where they do."""
+    reasons = {
+        "no finished baseline of its seed": paired["machine_baseline"].isna(),
+        "its baseline ran on another device or other versions": paired["machine"] != paired["machine_baseline"],
+    }
+    for owner, of in (("", ""), ("its baseline: ", "_baseline")):
+        seconds, repeated = paired[f"seconds_train{of}"], paired[f"repeated_seconds{of}"]
+        reasons |= {
+            f"{owner}no training seconds in the record": ~(seconds > 0),
+            f"{owner}resumed, and how much work was repeated is not known": repeated.isna(),
+            f"{owner}1 % or more of its training seconds were repeated": repeated >= REPEATED_AT_MOST * seconds,
+        }
+    found = np.select([*reasons.values()], [*reasons], default="")
+    return pd.Series(found, index=paired.index, dtype=object).replace({"": None})

@@ -1,43 +1,30 @@
-"""What the commands print: plain text of at most 100 columns."""
+"""What the commands print of a table of runs: plain text that fits the terminal."""
 
 from __future__ import annotations
 
-import math
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from freezeout.naming import options
+
+from . import PROGRAM
 from .comparisons import Panel
 from .estimates import binomial_error
+from .text import counted, number, text_table, width, wrapped
 
-WIDTH = 100
 FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell close configurations apart
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns a space apart, the first one flush left and wrapped so that the whole is at most WIDTH wide."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    widths[0] = max(10, min(widths[0], WIDTH - sum(widths[1:]) - len(widths) + 1))
-    lines = []
-    for row in [header, *rows]:
-        first, *more = textwrap.wrap(row[0], widths[0]) or [""]
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines += [" ".join([first.ljust(widths[0]), *cells]).rstrip(), *more]
-    lines.insert(1, "-" * (sum(widths) + len(widths) - 1))
-    return "\n".join(lines)
-
-
 def panel_text(panel: Panel) -> str:
-    """A panel in words: what it is, whether its data can settle anything, and a row a configuration."""
+    """A panel in words: what it is, whether its data can settle anything, and one row per configuration."""
     rows, profiled = [], panel.profiled_on is not None
     for _, point in panel.points.iterrows():
         rows.append(
             (
                 point["series"],
-                point["knob"] or "-",
-                str(point["n"]),
+                point["swept"] or "-",
+                seeds(point),
                 with_interval(point, "error"),
                 number(point["seconds_train"], 1),
                 number(100 * point["measured_saving"], 1),
@@ -51,18 +38,27 @@ def panel_text(panel: Panel) -> str:
     heading = (
         f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {panel.size}, {panel.first('device')}"
     )
+    length = f" of {panel.first('reference_epochs'):g} epochs" if panel.runs["epochs"].nunique() > 1 else ""
     note = (
-        "[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed; "
+        f"[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed{length}; "
         + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
-        + "pred.: from FLOPs; against the curve: points of error above (+) or below (-) the shortened baseline at the "
-        f"same {'profiled ' if profiled else ''}saving, paired by seed; better or worse where the 95 % "
-        "interval of the difference excludes 0, outside where the curve has no such saving. Intervals are "
-        "not corrected for the number of comparisons."
+        + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
+        f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
+        "where the 95 % interval of the difference excludes 0, outside where the curve has no such saving. Intervals "
+        "are not corrected for the number of comparisons."
     )
     if (panel.points["n"] == 1).any():
         note += " One seed gives a point without an interval."
-    parts = [*textwrap.wrap(heading, WIDTH), *few_images(panel), text_table(header, rows), *textwrap.wrap(note, WIDTH)]
-    return "\n".join(parts)
+    if panel.points["diverged_seeds"].any():
+        note += " Means are over the seeds that did not diverge; a configuration with one that did is never better."
+    table = text_table(header, rows, optional=("seconds", "pred. %", *(["prof. %"] if profiled else [])))
+    return "\n".join([*wrapped(heading), *few_images(panel), table, *wrapped(note)])
+
+
+def seeds(point: pd.Series) -> str:
+    """How many seeds a point is the mean of: `3`, or `2 of 3, 1 diverged`."""
+    n, diverged = point["n"], point["diverged_seeds"]
+    return f"{n} of {n + diverged}, {diverged} diverged" if diverged else str(n)
 
 
 def few_images(panel: Panel) -> list[str]:
@@ -71,23 +67,16 @@ def few_images(panel: Panel) -> list[str]:
     if not images < FEW_IMAGES:
         return []
     kind = "Smoke data" if panel.first("dataset") == "digits" else "Few images"
-    return [
+    return wrapped(
         f"{kind}: {images:.0f} {panel.first('evaluation_split')} images settle nothing (standard error of one run at "
         f"{error:.1f} %: {binomial_error(error, images):.1f} points)."
-    ]
+    )
 
 
-def with_interval(point: pd.Series, measure: str, sign: str = "") -> str:
+def with_interval(point: pd.Series, measure: str) -> str:
     """`3.43 [2.63, 4.22]`; the mean alone where there is no interval."""
-    if math.isnan(point[measure]):
-        return "-"
-    mean = f"{point[measure]:{sign}.2f}"
-    low, high = point[f"{measure}_low"], point[f"{measure}_high"]
-    return mean if math.isnan(low) else f"{mean} [{low:.2f}, {high:.2f}]"
-
-
-def number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+    mean, low, high = (number(point[f"{measure}{end}"], 2) for end in ("", "_low", "_high"))
+    return mean if low == "-" else f"{mean} [{low}, {high}]"
 
 
 def verdict(point: pd.Series) -> str:
@@ -95,23 +84,23 @@ def verdict(point: pd.Series) -> str:
     n = point.get("against_curve_n", 0)
     if not n > 0:
         return point["verdict"]
-    return f"{point['verdict']} {point['against_curve']:+.2f}" + ("" if n == point["n"] else f" (n={n:.0f})")
+    return f"{point['verdict']} {number(point['against_curve'], 2, '+')}" + ("" if n == point["n"] else f" (n={n:.0f})")
 
 
 def left_out_text(table: pd.DataFrame) -> str:
     """How many runs enter no figure, and how many no saving, by reason; '' when all are in."""
     lines = []
-    for what, counted in (
+    for what, reasons in (
         ("left out", table["left_out"]),
         ("left out of savings only", table.loc[table["left_out"].isna(), "left_out_of_savings"]),
     ):
-        for reason, count in counted.value_counts().sort_index().items():
-            lines.append(f"{what}: {count} run{'s' if count > 1 else ''}, {reason}")
+        for reason, count in reasons.value_counts().sort_index().items():
+            lines.append(f"{what}: {counted(count, 'run')}, {reason}")
     return "\n".join(lines)
 
 
 def status_text(table: pd.DataFrame) -> str:
-    """A row a sweep with its runs by status, then each run that failed or cannot be read, with its reason."""
+    """One row per sweep with its runs by status, then each run that failed or cannot be read, with its reason."""
     states = ["done", "failed", "interrupted", "missing", *sorted(set(table["status"]) & {"unreadable"})]
     rows = []
     for sweep, runs in table.groupby("sweep", sort=False):
@@ -119,30 +108,27 @@ def status_text(table: pd.DataFrame) -> str:
         rows.append((str(sweep), str(len(runs)), *(str(counts.get(state, 0)) for state in states)))
     lines = [text_table(("sweep", "runs", *states), rows)]
     for _, run in table[table["status"].isin(["failed", "interrupted", "unreadable"])].iterrows():
-        words = [
-            run["sweep"],
-            run["run_id"],
-            run["configuration"],
-            f"{run['status']}:",
-            run["reason"] or "no reason given",
-        ]
-        text = " ".join(str(word) for word in words if pd.notna(word))
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+        state = "diverged" if run["diverged"] is True else run["status"]
+        words = [run["sweep"], run["run_id"], run["configuration"], f"{state}:", run["reason"] or "no reason given"]
+        lines += wrapped(" ".join(str(word) for word in words if pd.notna(word)), indent="  ")
     return "\n".join(lines)
 
 
 def next_text(runs: Path, drawn: set[str]) -> str:
-    """Commands to try next; the sweeps that are offered are those of the checkout that are not drawn yet."""
-    there = {p.stem for p in (Path(__file__).parents[1] / "sweeps").glob("*.yaml")}
-    sweeps = sorted(name for name in there - drawn - {"quick"} if not name.startswith("figure"))
+    """Commands to try next; the sweeps that are offered are those that come with the program and are not drawn yet."""
+    sweeps = [name for name in options("sweeps") if name not in {*drawn, "quick"} and not name.startswith("figure")]
     commands = [
         (f"python -m freezeout -m sweeps={name}", "another sweep; its file says what it costs") for name in sweeps[:2]
     ]
     commands += [
-        ("make reproduce-figures", "the paper's figures and claims; without PRESET= it trains nothing"),
+        (f"{PROGRAM} figures", "the paper's figures and claims"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
-        (f"python -m analysis status --runs {runs}", "which runs are done, failed or missing"),
-        ("make dashboard", "the curves of every run"),
+        (f"{PROGRAM} status --runs {runs}", "which runs are done, failed or missing"),
+        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where these runs lie, and how to make them again"),
+        (f"wandb leet {runs}/wandb", "the curves of every run"),
     ]
-    width = max(len(command) for command, _ in commands)
-    return "\n".join(["next:", *(f"  {command:{width}}  {why}" for command, why in commands)])
+    columns = max(len(command) for command, _ in commands)
+    lines = [f"  {command:{columns}}  {why}" for command, why in commands]
+    if max(map(len, lines)) > width():
+        lines = [line for command, why in commands for line in (f"  {command}", f"      {why}")]
+    return "\n".join(["next:", *lines])

@@ -6,14 +6,11 @@ A block of a record's `prefixes` is at most 50 steps at one prefix, with the sec
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from freezeout.records import read_record
-
-from .summary import text_table
+from .text import text_table
 
 # Each part of a block by its key, in the order in which they are stacked, with the words for it: what freezing leaves
 # lies below what it takes away.
@@ -30,31 +27,21 @@ PARTS = {
 INSIDE_GRAPHS = ("prefix_forward", "forward", "backward", "optimizer")
 
 
-def find_record(run: Path) -> dict[str, Any]:
-    """The record of a run's folder, or of its record.json. Raises ValueError, in one line, where there is none."""
-    folder = run.parent if run.name == "record.json" else run
-    record = read_record(folder)
-    if record is None:
-        below = sorted(path.parent for path in folder.glob("**/record.json"))[:1]
-        hint = f"did you mean {below[0]}?" if below else "a run's folder is runs/<name>/<seed>"
-        raise ValueError(f"{run}: no record.json there; {hint}")
-    return record
-
-
 def blocks(record: dict[str, Any]) -> pd.DataFrame:
-    """A row a block: prefix, step_from, step_to, steps, seconds, and the seconds of every one of PARTS in it.
+    """The blocks of a run with the seconds of every part of their work.
 
     The seconds of replayed CUDA graphs, which cannot be timed inside, are split as the steps of the same prefix outside
-    of graphs were (its warm-up). `other` is the rest. Raises ValueError where the record has no parts.
+    of graphs were (its warm-up). `other` is the rest.
+
+    Returns:
+        One row per block: prefix, step_from, step_to, steps, seconds, and the seconds of each of PARTS.
+
+    Raises:
+        ValueError: The record has no training step.
     """
     table = pd.DataFrame(record.get("prefixes") or [])
     if table.empty:
         raise ValueError(f"run {record.get('run_id')}: no training step in its record ({record.get('status')})")
-    if not {*PARTS} & {*table}:
-        raise ValueError(
-            f"run {record.get('run_id')}: its record says how long steps took and not what they did, as it is of an "
-            f"earlier version; this makes one that does: {command(record)}"
-        )
     table = table.reindex(columns=["prefix", "step_from", "step_to", "seconds", *PARTS]).fillna(0.0)
     table.insert(3, "steps", table["step_to"] - table["step_from"])
     for prefix, own in table.groupby("prefix"):
@@ -69,9 +56,15 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
-    """A row a prefix: t_from, t_to (fractions of the run's `steps`), and seconds per step, in all and of each part.
+    """The mean step at each prefix, so that areas over t are the run's seconds.
 
-    Means, so that areas over t are the run's seconds; `median` is the median over blocks, for how even they were.
+    Args:
+        table: As `blocks` gives it.
+        steps: Training steps of the whole run.
+
+    Returns:
+        One row per prefix: its steps from `step_from` to `step_to`, the same as fractions of the run (t_from, t_to),
+        and seconds per step, in all and of each part. `median` is that over blocks, for how even they were.
     """
     rows = []
     for prefix, own in table.groupby("prefix", sort=False):
@@ -92,19 +85,19 @@ def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
 
 
 def level(found: pd.DataFrame) -> float | None:
-    """Seconds per step with nothing frozen: the median over its blocks; None where the run never trained so."""
+    """Seconds per step with nothing frozen: the median over blocks; None where the run never trained so."""
     whole = found.loc[found["prefix"] == 0, "median"]
     return float(whole.iloc[0]) if len(whole) else None
 
 
 def saved(found: pd.DataFrame) -> float | None:
-    """The share of the run's steps at `level` that was not spent; None without a level."""
+    """1 - the run's seconds / those of as many steps with nothing frozen (`level`); None without a level."""
     base, steps = level(found), found["step_to"] - found["step_from"]
     return None if base is None else float(1 - (found["seconds"] * steps).sum() / (base * steps.sum()))
 
 
 def parts_text(found: pd.DataFrame) -> str:
-    """A row a part: its seconds in the run, its share, and milliseconds per step at the first and the last prefix."""
+    """A table with one row per part: its seconds in the run, its share, and milliseconds per step at both ends."""
     steps = found["step_to"] - found["step_from"]
     first, last = found.iloc[0], found.iloc[-1]
     total = (found["seconds"] * steps).sum()
@@ -116,17 +109,3 @@ def parts_text(found: pd.DataFrame) -> str:
             rows.append((words, f"{spent:.2f}", f"{100 * spent / total:.1f}", *per_step))
     header = ("part", "seconds", "share %", f"ms/step, {first['prefix']:.0f} frozen", f"{last['prefix']:.0f} frozen")
     return text_table(header, rows)
-
-
-def command(record: dict[str, Any]) -> str:
-    """The command that trains such a run elsewhere: a finished run, found in its own folder, would only be read."""
-    config = record["config"]
-    words = []
-    for group in ("model", "dataset", "strategy", "optimizer"):
-        for key, value in (config.get(group) or {}).items():
-            if value is not None and not isinstance(value, dict | list):
-                word = str(value).lower() if isinstance(value, bool) else value
-                name = {"name": group, "t_0": "t_0"}.get(key, f"{group}.{key}")  # t_0 is a top-level key
-                words.append(f"{name}={word}")
-    words += [f"{key}={config[key]}" for key in ("epochs", "batch_size", "seed") if key in config]
-    return " ".join(["python -m freezeout", *words, "out=again"])

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 
 from freezeout.naming import configuration, network
 
+from .collect import find_record
 from .plots import COLOURS, CURVE_COLOUR, STYLE, write
-from .time_breakdown import PARTS, blocks, find_record, level, parts_text, per_prefix, saved
+from .time_breakdown import PARTS, blocks, level, parts_text, per_prefix, saved
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
 SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
@@ -27,9 +28,17 @@ ROOM = 1.3  # the axis ends at so many times the highest of stack and level: a s
 
 
 def timeline(run: Path, out: Path) -> str:
-    """Write timeline_<run id>.png, .svg and .csv into `out`; gives the table of parts and the paths, as text.
+    """Write timeline_<run id>.png, .svg and .csv: where the seconds of one run went.
 
-    The CSV has a row a prefix, as `per_prefix` gives it. Raises ValueError, in one line, for a run that has no parts.
+    Args:
+        run: The run's folder, or its record.json.
+        out: The folder to write into. The CSV has one row per prefix, as `per_prefix` gives it.
+
+    Returns:
+        The table of parts and the paths written, as text.
+
+    Raises:
+        ValueError: In one line: there is no such run, or it made no training step.
     """
     record = find_record(run)
     table = blocks(record)
@@ -42,7 +51,13 @@ def timeline(run: Path, out: Path) -> str:
 
 
 def drawn(record: dict[str, Any], table: pd.DataFrame, found: pd.DataFrame) -> Any:
-    """The figure, open."""
+    """The figure of a run, not yet written.
+
+    Args:
+        record: The run's record.
+        table: Its blocks, as `blocks` gives them.
+        found: Its prefixes, as `per_prefix` gives them.
+    """
     figure, axes = plt.subplots(figsize=(6.6, 4.4), layout="constrained")
     base, highest = level(found), found["seconds"].max()
     scale, unit = (1e3, "Milliseconds") if highest < 1 else (1.0, "Seconds")
@@ -74,11 +89,12 @@ def drawn(record: dict[str, Any], table: pd.DataFrame, found: pd.DataFrame) -> A
 
 
 def edges(found: pd.DataFrame) -> np.ndarray:
+    """Where prefixes begin and the last one ends, as fractions of the run: one more than there are prefixes."""
     return np.append(found["t_from"].to_numpy(), found["t_to"].iloc[-1])
 
 
 def stacked(axes: Axes, found: pd.DataFrame, scale: float) -> np.ndarray:
-    """Draw the parts on top of each other; gives the heights reached (one a prefix)."""
+    """Draw the parts on top of each other; gives the height reached at each prefix, in seconds times `scale`."""
     below = np.zeros(len(found))
     for key, words in PARTS.items():
         if found[key].sum() > 0:
@@ -105,6 +121,7 @@ def events(axes: Axes, found: pd.DataFrame) -> None:
 
 
 def title(record: dict[str, Any], found: pd.DataFrame) -> str:
+    """Two lines: network and data; strategy, seed, steps and seconds."""
     config = record["config"]
     name = f"{network(config.get('model'))} on {(record.get('data') or {}).get('name') or config['dataset']['name']}"
     steps, seconds = found["step_to"] - found["step_from"], found["seconds"]

@@ -141,7 +141,7 @@ def network(section: dict[str, Any] | None) -> str | None:
         _, values = option_file(folder("conf") / "model" / f"{option}.yaml")
         if values.keys() <= section.keys():
             return option
-    words = ", ".join(f"{key} {_number(value)}" for key, value in section.items() if key != "name" and value)
+    words = ", ".join(f"{key} {_shown(value)}" for key, value in section.items() if key != "name" and value)
     return f"{name} ({words})" if words else name
 
 
@@ -153,7 +153,7 @@ def swept_fields(strategy: str | None) -> tuple[str, ...]:
 def swept(strategy: dict[str, Any]) -> str:
     """`t_0=0.5`, `budget=0.4`: the swept fields of a strategy section with their values; "" where it has none."""
     names = swept_fields(strategy.get("name"))
-    return ", ".join(f"{name}={_number(strategy[name])}" for name in names if name in strategy)
+    return ", ".join(f"{name}={_shown(strategy[name])}" for name in names if name in strategy)
 
 
 def series(label: dict[str, Any]) -> str:
@@ -172,9 +172,9 @@ def series(label: dict[str, Any]) -> str:
         elif key == "scale_lr":
             words.append("scaled" if value else "unscaled")
         elif key not in ("name", "epochs", *swept_fields(name)) and plain.get(key, MISSING) != value:
-            words.append(f"{key}={_number(value)}")
+            words.append(f"{key}={_shown(value)}")
     rest = {key: value for key, value in label.items() if key not in ("strategy", "epochs", "seed")}
-    return " ".join([*words, *(f"{key}={_number(value)}" for key, value in rest.items())])
+    return " ".join([*words, *(f"{key}={_shown(value)}" for key, value in rest.items())])
 
 
 def configuration(label: dict[str, Any]) -> str:
@@ -193,7 +193,7 @@ def run_title(config: dict[str, Any]) -> str:
         words.append(given.pop("how_scale"))
     if "scale_lr" in given:
         words.append("scaled" if given.pop("scale_lr") else "unscaled")
-    words += [f"{k}={v}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
+    words += [f"{k}={_shown(v)}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
     words += [f"compat={config['compat']}"] if config.get("compat") else []
     return " ".join([*words, f"seed={config['seed']}"])
 
@@ -262,5 +262,8 @@ def _defaults(name: str) -> dict[str, Any]:
     return {f.name: f.default for f in fields(STRATEGIES[name])} if name in STRATEGIES else {}  # type: ignore[arg-type]
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    """A value as users type it, but for the quotes and the last digits."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else _word(value)

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,56 @@ NUMERICS = 2  # 2: fused optimizers, whose last bits differ
 # A key that was added later, at the value that has no effect, as "section.key": value. It is left out of the hash, so
 # that runs made before it keep their names. Pinned: never today's default, and never edited once released.
 NEUTRAL: dict[str, Any] = {"compat": None, "strategy.const_time": False}
+
+
+# The keys of record.json and what each holds. Absent is null, never 0.
+KEYS: dict[str, str] = {
+    "schema_version": "version of this table; raised when a key changes its meaning",
+    "status": "`done`, `failed` or `interrupted`",
+    "reason": "why the run is not done, in one line; null when it is",
+    "diverged": "true when the training loss stopped being a number: a result, which is not trained again",
+    "run_id": "name of the run: its folder's hash, a hyphen and the seed",
+    "setting_id": "hash of all that runs must have in common to be compared: everything but strategy, steps and seed",
+    "seed": "number of the replicate",
+    "sweep": "sweep that asked for the run first; null for a single run",
+    "config": "configuration, every key resolved; a shortened run reads as the baseline of as many epochs",
+    "effective": "everything that changes the result or its seconds: what the run's folder is the hash of",
+    "command": "command that makes the run again",
+    "commit": "git commit of the program; null outside a checkout",
+    "dirty": "whether the checkout had uncommitted changes; null outside a checkout",
+    "host": "name of the computer",
+    "cores": "CPU cores of the computer",
+    "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that compute",
+    "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network",
+    "data": "`name`, `fingerprint` (hash of pixels, labels and split), `synthetic`, `classes`, `image` (height and "
+    "width in pixels), `mean` and `std` of each channel, and the images in `train`, `validation` and `test`",
+    "split": "what `error` is measured on: `validation` or `test`",
+    "stages": "for each stage its `name`, number of `parameters`, FLOPs of a training step `forward` and `backward`, "
+    "and `freeze_step`, the first step in which it is frozen (null: never)",
+    "started": "when the first attempt began, ISO 8601",
+    "segments": "for each attempt when it `started`, its first and last step (`step_from`, `step_to`), wall-clock "
+    "`seconds` and `host`",
+    "repeated_seconds": "training seconds that were lost by a kill and done again, an upper bound",
+    "seconds": "seconds of `train` (every training step, freezing and graph captures included), `compile`, "
+    "`evaluation`, `checkpoint` and `total` (wall clock of all attempts)",
+    "prefixes": "blocks of at most 50 training steps (`step_from` up to, not including, `step_to`) with `prefix` "
+    "stages frozen: their `seconds`, and those of each part of the work",
+    "steps": "training steps",
+    "steps_per_epoch": "training steps in an epoch",
+    "epochs": "for each epoch `train_loss`, `eval_loss`, `error`, training `seconds` so far, `step`, `prefix` and the "
+    "`learning_rates` of the stages",
+    "error": "per cent of the images misclassified, on `split` after the last step",
+    "test_error": "error on the test set after the last step, per cent",
+    "train_error": "error on the training set after the last step, per cent, in evaluation mode",
+    "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never",
+    "freeze_steps": "for each stage the first step in which it is frozen; null for never",
+    "peak_memory": "largest amount of GPU memory allocated, bytes; null on a CPU",
+    "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`",
+    "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
+    "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
+    "shared_device": "whether other runs used the device at the same time; null where that is not known",
+    "wandb": "`id` and `dir` of the Weights & Biases run; null without one",
+}
 
 
 def digest(effective: dict[str, Any]) -> str:
@@ -43,6 +93,14 @@ def _without_neutral(section: dict[str, Any], path: str = "") -> dict[str, Any]:
             continue
         kept[key] = _without_neutral(value, f"{name}.") if isinstance(value, dict) else value
     return kept
+
+
+def flat(section: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A nested document as one level: `{"model": {"depth": 10}}` -> `{"model.depth": 10}`."""
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        found |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return found
 
 
 def run_id(name: str, seed: int) -> str:
@@ -137,17 +195,6 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def record_paths(root: Path) -> list[Path]:
     """The folders below `root` that hold a record.json, sorted."""
     return sorted(path.parent for path in root.glob("*/*/record.json"))
-
-
-def find_records(root: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Every readable record below `root` with its folder, sorted by folder."""
-    found = []
-    for folder in record_paths(root):
-        with contextlib.suppress(ValueError):
-            record = read_record(folder)
-            if record is not None:
-                found.append((folder, record))
-    return found
 
 
 def is_finished(record: dict[str, Any] | None) -> bool:

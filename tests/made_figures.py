@@ -32,14 +32,18 @@ def make_figure(root: Path, sweep: str, *, small: bool = False) -> None:
                 root,
                 strategy,
                 seed,
-                group=f"{sweep}{'-small' if small else ''}",
+                setting_id=f"{sweep}{'-small' if small else ''}",
                 config={"epochs": epochs, "model": model, "dataset": {"name": dataset}, "strategy": strategy},
                 data={**CIFAR, "name": dataset, **({"validation": 0, "test": 360} if small else {})},
                 device={"type": "cuda", "model": "Made-up GPU"},
                 error=ground + cost * ground / 25 + luck + rng.normal(0, 0.05),
                 seconds={"train": seconds, "total": seconds},
-                saving={"estimated": 0.75 * saving if strategy["name"] == "freezeout" else None, "predicted": saving},
-                steps=int(900 * epochs * strategy.get("budget", 1.0)),
+                saving={"estimated": 0.75 * saving, "predicted": saving}
+                if strategy["name"] == "freezeout"
+                else {"predicted": 0.0},
+                split="test" if small else "validation",
+                steps_per_epoch=900,
+                steps=round(900 * epochs * strategy.get("budget", 1.0)),
             )
             entry["label"]["epochs"] = epochs
             entries.append(entry)

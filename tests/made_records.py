@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from freezeout.records import SCHEMA_VERSION, digest, run_folder, run_id, sweep_path, write_json_atomic
+from freezeout.records import (
+    SCHEMA_VERSION,
+    digest,
+    read_record,
+    record_paths,
+    run_folder,
+    run_id,
+    sweep_path,
+    write_json_atomic,
+)
 
 EPOCHS = 20
 BASELINE = {"name": "baseline"}
@@ -37,7 +46,8 @@ def make_run(root: Path, strategy: dict[str, Any], seed: int = 0, **changes: Any
         "status": "done",
         "reason": None,
         "seed": seed,
-        "group": "9f2c4e1b77aa",
+        "diverged": False,
+        "setting_id": "9f2c4e1b77aa",
         "config": {
             "seed": seed,
             "epochs": EPOCHS,
@@ -46,6 +56,7 @@ def make_run(root: Path, strategy: dict[str, Any], seed: int = 0, **changes: Any
             "strategy": strategy,
         },
         "data": {"name": "digits", "fingerprint": "f", "train": 1437, "validation": 0, "test": 360, "synthetic": False},
+        "split": "test",
         "device": {"type": "cpu", "model": "Xeon 8480"},
         "versions": {"python": "3.11.7", "torch": "2.14.1", "freezeout": "0.1.0"},
         "host": "node1",
@@ -61,16 +72,22 @@ def make_run(root: Path, strategy: dict[str, Any], seed: int = 0, **changes: Any
         ],
         "repeated_seconds": 0.0,
         "steps": int(560 * budget),
+        "steps_per_epoch": 560 // EPOCHS,
         "error": 3.0,
         "test_error": 3.0,
         "train_error": 1.0,
-        "saving": {"estimated": None, "predicted": 1 - budget},
+        "saving": {"estimated": None, "predicted": 0.0},  # against a baseline of as many steps
         **changes,
     }
-    name = digest({"strategy": strategy, "group": record["group"], "steps": record["steps"]})
+    name = digest({"strategy": strategy, "setting": record.get("setting_id"), "steps": record["steps"]})
     record["run_id"] = run_id(name, seed)
     write_json_atomic(run_folder(root, name, seed) / "record.json", record)
     return {"run_id": record["run_id"], "seed": seed, "label": {"strategy": strategy, "epochs": EPOCHS}}
+
+
+def find_records(root: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Every readable record below `root` with its folder, sorted by folder."""
+    return [(folder, record) for folder in record_paths(root) if (record := read_record(folder)) is not None]
 
 
 def write_manifest(root: Path, entries: Iterable[dict[str, Any]], sweep: str = "smoke") -> None:
@@ -94,7 +111,7 @@ def make_sweep(root: Path, seeds: int = 3, sweep: str = "smoke", **changes: Any)
             made = {
                 "error": 100 * wrong / 360,
                 "seconds": {"train": seconds, "total": seconds + 1},
-                "saving": {"estimated": None, "predicted": saving * 1.04},
+                "saving": {"estimated": None, "predicted": saving * 1.04 if strategy["name"] == "freezeout" else 0.0},
             }
             entries.append(make_run(root, strategy, seed, **{**made, **changes}))
     write_manifest(root, entries, sweep)

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
 
 from analysis.__main__ import main
-from analysis.summary import WIDTH
+from analysis.text import PAPER
 
 HOUSE = Path(__file__).parents[1]
 
@@ -58,23 +59,67 @@ def test_a_large_evaluation_set_is_not_called_small(root, capsys):
     assert "settle nothing" not in capsys.readouterr().out
 
 
-def test_the_table_has_a_row_a_configuration_in_at_most_100_columns(root, capsys):
+def test_the_table_has_one_row_per_configuration_in_at_most_100_columns(root, capsys):
     table(root)
     out = capsys.readouterr().out
     lines = out[: out.index("next:")].splitlines()
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= PAPER
     (row,) = [line for line in lines if line.startswith("FreezeOut cubic scaled") and "t_0=0.5" in line]
     assert row.split()[3:5] == ["t_0=0.5", "3"]
     assert not (root.parent / "figures").exists()
 
 
+def test_the_table_fits_the_terminal_with_every_configuration_in_it(root, capsys, monkeypatch):
+    for columns in (60, 75, 130):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        table(root)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines[: lines.index("next:")])) <= columns
+        assert all(any(f"t_0={t_0}" in line for line in lines) for t_0 in (0.3, 0.5, 0.8))
+
+
+def test_a_diverged_seed_stays_in_the_table_and_its_configuration_is_not_better(root, capsys):
+    lost = [make_run(root, freezeout(0.9), s, status="failed", diverged=True, error=None) for s in (0, 1)]
+    write_manifest(root, [*make_sweep(root), make_run(root, freezeout(0.9), 2, error=0.1), *lost])
+    table(root)
+    said = capsys.readouterr().out
+    (row,) = [line for line in said.splitlines() if "t_0=0.9" in line]
+    assert "1 of 3, 2" in row
+    assert "better" not in row
+    assert "left out: 2 runs, diverged" in said
+    assert "a configuration with one that did is never better" in " ".join(said.split())
+
+
+def test_two_sweeps_are_compared_in_one_plot_and_its_csv_names_them(root, tmp_path):
+    write_manifest(root, [make_run(root, BASELINE), make_run(root, freezeout(0.5), 7)], "later")
+    assert pareto(root, "--sweep", "smoke", "--sweep", "later", "--x", "saving") == 0
+    written = pd.read_csv(root.parent / "figures" / "pareto_smoke+later_saving.csv")
+    assert {"FreezeOut cubic scaled (smoke)", "FreezeOut linear unscaled"} <= set(written["series"])
+    assert written.set_index("series").loc["baseline", "sweep"] == "smoke+later"
+    assert set(pd.read_csv(root.parent / "figures" / "runs.csv")["sweep"]) == {"smoke", "later", "smoke+later"}
+
+
+def test_one_wrong_sweep_of_two_is_refused(root, capsys):
+    for command in ("table", "status"):
+        assert main([command, "--runs", str(root), "--sweep", "smoke", "--sweep", "smok"]) == 2
+        assert "--sweep smok: no such sweep in the records; did you mean smoke?" in capsys.readouterr().err
+
+
+def test_hints_name_the_program_as_it_was_started(root, capsys):
+    table(root)
+    assert f"python -m analysis status --runs {root}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "usage: python -m analysis " in capsys.readouterr().out
+
+
 def test_long_names_are_wrapped_not_cut(root, capsys):
-    entry = make_run(root, freezeout(0.5), group="g")
+    entry = make_run(root, freezeout(0.5), setting_id="g")
     entry["label"]["a_long_key_of_the_users_own"] = "with a long value of its own, longer than a column"
     write_manifest(root, [entry], "long")
     table(root, "--sweep", "long")
     out = capsys.readouterr().out
-    assert max(map(len, out[: out.index("next:")].splitlines())) <= WIDTH
+    assert max(map(len, out[: out.index("next:")].splitlines())) <= PAPER
     assert "longer than a" in out
 
 
@@ -111,7 +156,7 @@ def test_no_runs_is_one_line_on_stderr_and_exit_code_2(tmp_path, capsys, command
         streams = capsys.readouterr()
         assert streams.err.count("\n") == 1
         assert str(folder) in streams.err
-        assert "make sweep" in streams.err
+        assert "python -m freezeout -m sweeps=digits" in streams.err
 
 
 def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_drawn(tmp_path, capsys):
@@ -119,7 +164,7 @@ def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_draw
     assert pareto(tmp_path) == 2
     streams = capsys.readouterr()
     assert "left out: 1 run, failed" in streams.out
-    assert "all 1 runs are left out" in streams.err
+    assert "the only run is left out" in streams.err
 
 
 def test_an_unknown_sweep_is_answered_with_the_nearest_and_the_rest(root, capsys):

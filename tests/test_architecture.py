@@ -133,6 +133,21 @@ def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     assert ours <= {"records", "schedule", "strategies", "naming", "savings"}
 
 
+@pytest.mark.parametrize("folder", ["freezeout", "analysis", "benchmarks", "hydra_plugins", "tests"])
+def test_the_analysis_has_one_name_in_a_checkout(folder: str) -> None:
+    """An editable install knows it under two, whose classes differ; `freezeout.analysis` is the wheel's."""
+    names = {name for path in (ROOT / folder).rglob("*.py") for name in imports(path)}
+    assert not [name for name in names if name.startswith("freezeout.analysis")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").glob("*.py")), ids=lambda p: p.name)
+def test_the_analysis_imports_itself_relatively_so_that_it_runs_under_both_names(path: Path) -> None:
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    absolute = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    absolute += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    assert not [name for name in absolute if name.split(".")[0] == "analysis"]
+
+
 @pytest.mark.parametrize("folder", ["freezeout", "analysis"])
 def test_nothing_rests_on_the_benchmarks(folder: str) -> None:
     names = {name for path in (ROOT / folder).rglob("*.py") for name in imports(path)}

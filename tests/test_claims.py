@@ -13,7 +13,7 @@ from analysis.claims import CLAIMS, Claim, claims_text, holds, rows_of, verdict
 from analysis.estimates import Estimate
 from analysis.load import load
 from analysis.paper import FIGURES, runs_of
-from analysis.summary import WIDTH
+from analysis.text import PAPER
 
 SAVES = Estimate(20.0, 18.0, 22.0, 3)
 BY_NUMBER = {figure.number: figure for figure in FIGURES}
@@ -88,11 +88,16 @@ def test_without_a_saving_that_can_be_measured_nothing_is_told(tmp_path) -> None
     assert rows[0][-1] == "cannot tell"
 
 
+def test_a_diverged_seed_cannot_tell() -> None:
+    increase = Estimate(0.1, 0.0, 0.2, 3)
+    assert verdict(WRN, SAVES, increase, smoke=False, diverged=1) == "cannot tell (1 diverged)"
+
+
 def test_the_table_has_every_claim_in_at_most_100_columns(tmp_path) -> None:
     make_figure(tmp_path, "figure2", small=True)
     runs = {figure.number: runs_of(figure, load(tmp_path), "quick") for figure in FIGURES}
     text = claims_text(runs)
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= PAPER
     for network in ("DenseNet, CIFAR-100:", "DenseNet, CIFAR-10:", "WRN, CIFAR-100:", "VGG, CIFAR-100:"):
         assert network in text
     assert text.count("cannot tell (smoke data)") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy import stats
 from analysis.comparisons import Panel, panels
 from analysis.estimates import binomial_error, estimate, on_curve
 from analysis.load import load
+from freezeout.records import sweep_path
 
 NAN = math.nan
 
@@ -135,6 +137,29 @@ def test_the_baseline_and_its_shortened_runs_are_the_curve(tmp_path):
     assert points.loc[["baseline", "shortened"], "verdict"].tolist() == ["the curve"] * 2
 
 
+def test_a_configuration_with_a_diverged_seed_is_never_better(tmp_path):
+    differences = dict(enumerate([-0.5, -0.6, -0.4]))
+    judged(tmp_path, differences)
+    lost = make_run(tmp_path, freezeout(0.5), 3, status="failed", diverged=True, error=None)
+    manifest = json.loads(sweep_path(tmp_path, "smoke").read_text())
+    write_manifest(tmp_path, [*manifest["runs"], lost])
+    (panel,) = panels(load(tmp_path))
+    point = panel.points.set_index("strategy").loc["freezeout"]
+    assert (point["n"], point["diverged_seeds"]) == (3, 1)
+    assert point["verdict"] == "cannot tell"
+    assert point["against_curve_high"] < 0
+
+
+def test_a_configuration_that_diverged_throughout_has_a_row_and_no_point(tmp_path):
+    lost = [make_run(tmp_path, freezeout(0.5), s, status="failed", diverged=True, error=None) for s in (0, 1)]
+    write_manifest(tmp_path, [make_run(tmp_path, BASELINE), *lost])
+    (panel,) = panels(load(tmp_path))
+    point = panel.points.set_index("strategy").loc["freezeout"]
+    assert (point["n"], point["diverged_seeds"], point["verdict"]) == (0, 2, "diverged")
+    assert panel.seeds == "1 seed"
+    assert len(panel.runs) == 1
+
+
 def test_a_configuration_is_a_label_without_its_seed(tmp_path):
     make_sweep(tmp_path)
     (panel,) = panels(load(tmp_path))
@@ -154,12 +179,12 @@ def test_configurations_of_several_lengths_are_told_apart(tmp_path):
     short["label"] = {"strategy": BASELINE, "epochs": 10}
     write_manifest(tmp_path, [long, short])
     (panel,) = panels(load(tmp_path))
-    assert panel.points["knob"].tolist() == ["20 epochs", "10 epochs"]
+    assert panel.points["swept"].tolist() == ["20 epochs", "10 epochs"]
 
 
-def test_a_sweep_of_several_groups_has_a_panel_and_a_file_name_for_each(tmp_path):
+def test_a_sweep_of_several_settings_has_a_panel_and_a_file_name_for_each(tmp_path):
     def run(group: str, model: str, device: str) -> dict:
-        changes = {"group": group, "device": {"type": "cuda", "model": device}}
+        changes = {"setting_id": group, "device": {"type": "cuda", "model": device}}
         entry = make_run(tmp_path, BASELINE, config={"model": {"name": model}}, **changes)
         return entry
 

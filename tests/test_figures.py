@@ -145,7 +145,7 @@ def test_in_figure_4_the_papers_longest_baseline_meets_ours(runs, tmp_path) -> N
 
 def test_a_quick_figure_says_so_in_its_title_and_leaves_the_papers_points_out(runs, tmp_path) -> None:
     figure = sheet(2, runs, tmp_path, "quick")
-    assert "Figure 2, quick: DenseNet-BC 16/4 on digits, not the paper's size" in words(figure)
+    assert "Figure 2, quick: densenet_bc_16_4 on digits, not the paper's size" in words(figure)
     assert "Smoke data: 360 test images settle nothing" in words(figure)
     plt.close(figure)
     assert not (pd.read_csv(tmp_path / "figure2.csv")["source"] == "paper, read off").any()
@@ -176,5 +176,5 @@ def test_error_bars_never_reach_below_an_error_of_0(tmp_path) -> None:
 def test_runs_on_two_devices_are_never_mixed_in_a_figure(runs, tmp_path) -> None:
     both = shutil.copytree(runs, tmp_path / "runs")
     table = load(both)
-    kept = runs_of(BY_NUMBER[2], table.assign(group=table["seed"].map({0: "a", 1: "b", 2: "b"})), "figure2")
-    assert set(kept["group"]) == {"b"}
+    kept = runs_of(BY_NUMBER[2], table.assign(setting_id=table["seed"].map({0: "a", 1: "b", 2: "b"})), "figure2")
+    assert set(kept["setting_id"]) == {"b"}

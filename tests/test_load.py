@@ -1,7 +1,8 @@
-"""Records -> table: a row a (sweep, run), savings paired by seed, and a reason for whatever is left out."""
+"""Records -> table: one row per run and sweep, savings paired by seed, and a reason for whatever is left out."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -50,7 +51,7 @@ def test_an_error_difference_is_paired_with_the_baseline_of_its_seed(root):
     ("baseline", "rival", "reason"),
     [
         ({"status": "failed"}, {}, "no finished baseline of its seed"),
-        ({"group": "another group"}, {}, "no finished baseline of its seed"),
+        ({"setting_id": "another"}, {}, "no finished baseline of its seed"),
         ({"device": OTHER_GPU}, {}, "its baseline ran on another device or other versions"),
         ({"versions": {"torch": "2.11.0"}}, {}, "its baseline ran on another device or other versions"),
         ({}, {"repeated_seconds": 0.07}, "1 % or more of its training seconds were repeated"),
@@ -90,9 +91,94 @@ def test_a_shorter_baseline_has_its_saving_against_the_longest(root):
     assert load(root)["measured_saving"].tolist() == [0.0, 0.5]
 
 
+def lengths(root: Path, **rival) -> pd.DataFrame:
+    """A baseline of 20 epochs and one of 10, a shortened one of 10, and FreezeOut of 10, by configuration."""
+    short = make_run(root, {**BASELINE, "of": "10 epochs"}, steps=280, seconds={"train": 5.0})
+    half = make_run(root, shortened(0.5), seconds={"train": 5.0})
+    rival = make_run(root, ARM, steps=280, seconds={"train": 4.0}, **rival)
+    for entry in (short, rival):
+        entry["label"]["epochs"] = EPOCHS // 2
+    short["label"]["strategy"] = BASELINE
+    write_manifest(root, [make_run(root, BASELINE, seconds={"train": 10.0}), short, half, rival])
+    return load(root).assign(name=["20", "10", "half", "rival"]).set_index("name")
+
+
+def test_of_several_lengths_every_saving_is_against_the_longest_baseline(root):
+    saved = {"estimated": 0.4, "predicted": None, "profiled": 0.2}
+    table = lengths(root, saving=saved, flops={"step": 1000, "run": 1000 * 280 * 0.9})
+    assert (table["reference_epochs"] == EPOCHS).all()
+    kinds = ["estimated_saving", "predicted_saving", "profiled_saving", "measured_saving"]
+    assert table.loc["rival", kinds].tolist() == pytest.approx([0.7, 0.55, 0.6, 0.6])
+    assert table.loc[["20", "10"], "predicted_saving"].tolist() == [0.0, 0.5]
+    assert table.loc[["20", "10"], "measured_saving"].tolist() == [0.0, 0.5]
+
+
+def test_a_shortened_run_and_the_baseline_of_as_many_steps_save_the_same(root):
+    table = lengths(root)
+    for kind in ("predicted_saving", "measured_saving"):
+        assert table.loc["half", kind] == table.loc["10", kind] == 0.5
+
+
+def test_one_shared_record_saves_half_of_two_epochs_and_nothing_of_one(root):
+    entry = make_run(root, BASELINE, steps=28, seconds={"train": 1.0})
+    two = make_run(root, {**BASELINE, "of": 2}, steps=56, seconds={"train": 2.0})
+    two["label"] = {"strategy": BASELINE, "epochs": 2}
+    write_manifest(root, [{**entry, "label": {"strategy": shortened(0.5), "epochs": 2}}, two], "halved")
+    write_manifest(root, [{**entry, "label": {"strategy": BASELINE, "epochs": 1}}], "single")
+    table = load(root).groupby("sweep")[["predicted_saving", "measured_saving"]].first()
+    assert table.loc["halved"].tolist() == [0.5, 0.5]
+    assert table.loc["single"].tolist() == [0.0, 0.0]
+
+
+def test_a_record_of_an_earlier_version_gives_the_row_that_a_new_one_gives(tmp_path):
+    """It was set against the 560 steps of whoever asked for it first, and had other words for some keys."""
+    for name, saving, flops in (("new", 0.2, {"step": 10, "run": 2240}), ("old", 0.6, {"baseline": 5600, "run": 2240})):
+        record = {"steps": 280, "saving": {"profiled": saving}, "flops": flops}
+        write_manifest(tmp_path / name, [make_run(tmp_path / name, ARM, **record)])
+    (path,) = (tmp_path / "old").glob("*/*/record.json")
+    old = json.loads(path.read_text())
+    old |= {"group": old.pop("setting_id"), "full_steps": 560, "repeated_seconds": None}
+    path.write_text(json.dumps({key: value for key, value in old.items() if key not in ("split", "diverged")}))
+    new, old = load(tmp_path / "new"), load(tmp_path / "old")
+    assert new["setting_id"].tolist() == ["9f2c4e1b77aa"]
+    pd.testing.assert_frame_equal(new, old)
+    assert old[["predicted_saving", "profiled_saving"]].values.tolist() == [[pytest.approx(0.6), pytest.approx(0.6)]]
+
+
+def test_diverged_seeds_are_counted_beside_every_run_of_their_configuration(root):
+    lost = {"status": "failed", "diverged": True, "error": None}
+    write_manifest(root, [make_run(root, ARM), make_run(root, ARM, 1, **lost), make_run(root, BASELINE)])
+    table = load(root)
+    assert table["diverged_seeds"].tolist() == [1, 1, 0]
+    assert table["left_out"].tolist() == [None, "diverged", None]
+
+
+def test_two_sweeps_are_one_panel_in_which_a_shared_run_is_one_row(root):
+    baseline, ours, theirs = make_run(root, BASELINE), make_run(root, ARM), make_run(root, ARM, 1)
+    write_manifest(root, [baseline, ours], "a")
+    write_manifest(root, [baseline, theirs], "b")
+    write_manifest(root, [make_run(root, shortened(0.5))], "c")
+    table = load(root, sweeps=["b", "a"])
+    assert set(table["comparison"]) == {"b+a"}
+    assert table.set_index("series")["sweep"].to_dict() == {
+        "baseline": "b+a",
+        "FreezeOut cubic scaled (a)": "a",
+        "FreezeOut cubic scaled (b)": "b",
+    }
+    assert len(load(root)) == 5
+
+
+def test_a_series_that_two_sweeps_share_whole_is_not_told_apart(root):
+    both = [make_run(root, BASELINE), make_run(root, ARM)]
+    for sweep in ("a", "b"):
+        write_manifest(root, both, sweep)
+    assert load(root, sweeps=["a", "b"])["series"].tolist() == ["baseline", "FreezeOut cubic scaled"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ({"status": "failed", "diverged": True}, "diverged"),
         ({"status": "failed", "reason": "the loss is NaN"}, "failed"),
         ({"status": "interrupted"}, "interrupted"),
         ({"data": {"name": "synthetic", "test": 10, "synthetic": True}}, "synthetic data: for timing only"),
@@ -133,7 +219,7 @@ def test_a_manifest_that_is_none_is_a_row_that_says_so(root):
     assert table.loc["broken", "left_out"] == "unreadable"
 
 
-def test_runs_on_another_machine_than_most_of_their_group_are_left_out(root):
+def test_runs_on_another_machine_than_most_of_their_panel_are_left_out(root):
     entries = [make_run(root, BASELINE), make_run(root, shortened(0.5)), make_run(root, ARM, device=OTHER_GPU)]
     write_manifest(root, entries)
     assert load(root)["left_out"].tolist() == [None, None, "another device or other versions"]
@@ -166,20 +252,20 @@ def test_a_run_that_no_manifest_lists_belongs_to_the_sweep_runs_under_its_own_co
     ("data", "split", "images"), [({"validation": 50, "test": 9}, "validation", 50), ({"test": 9}, "test", 9)]
 )
 def test_the_evaluation_images_are_those_of_the_split_that_gave_the_error(root, data, split, images):
-    make_run(root, BASELINE, data={"name": "digits", "synthetic": False, **data})
+    make_run(root, BASELINE, split=split, data={"name": "digits", "synthetic": False, **data})
     row = load(root).iloc[0]
     assert (row["evaluation_split"], row["evaluation_images"]) == (split, images)
 
 
 def test_nothing_there_is_one_line_with_a_remedy(root):
-    with pytest.raises(NothingToDrawError, match="no such folder; `make sweep`"):
+    with pytest.raises(NothingToDrawError, match="no such folder; `python -m freezeout -m sweeps=digits"):
         load(root)
     root.mkdir()
     with pytest.raises(NothingToDrawError, match="no record in it yet"):
         load(root)
 
 
-def test_runs_csv_has_a_row_a_run_and_null_where_nothing_is_known(root, tmp_path):
+def test_runs_csv_has_one_row_per_run_and_null_where_nothing_is_known(root, tmp_path):
     make_sweep(root, seeds=2)
     write_manifest(root, [{"run_id": "ffff-0", "seed": 0, "label": {"strategy": ARM}}], "gap")
     written = pd.read_csv(write_runs(load(root), tmp_path / "figures"))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import freezeout, make_run, make_sweep, write_manifest
+from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
 
 from analysis.comparisons import Panel, panels
 from analysis.load import load
 from analysis.plots import COLOURS, _styles, draw, panel_front
+from freezeout.records import sweep_path
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +124,51 @@ def test_without_savings_there_is_no_figure_of_savings_and_one_of_seconds(tmp_pa
     assert len(draw(panel, "seconds", tmp_path)) == 3
 
 
+def test_two_seeds_do_not_blow_up_the_axes_and_what_is_cut_has_an_arrow_head(tmp_path):
+    """At n = 2 an interval is 25 times as wide as the distance between the seeds."""
+    entries = []
+    for seed in (0, 1):
+        entries.append(make_run(tmp_path, BASELINE, seed, error=3 + 0.1 * seed, seconds={"train": 10.0}))
+        train = {"train": 7.0 + seed}
+        entries.append(make_run(tmp_path, freezeout(0.5), seed, error=4 + 2 * seed, seconds=train))
+    write_manifest(tmp_path, entries)
+    (panel,) = panels(load(tmp_path))
+    point = panel.points.set_index("strategy").loc["freezeout"]
+    assert (point["error_low"], point["measured_saving_high"]) < (0, 0.8), "the interval goes below what can be"
+    figure = drawn_figure(panel, tmp_path)
+    (axes,) = figure.axes
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert -20 < left < 0 < 30 < right < 50
+    assert 0 <= bottom < 3 < 6 < top < 8
+    heads = [line for line in axes.lines if line.get_gid() == "cut"]
+    assert sorted({head.get_marker() for head in heads}) == ["<", ">", "^", "v"]
+    plt.close(figure)
+
+
+def test_bars_end_where_an_error_cannot_go(tmp_path):
+    entries = [make_run(tmp_path, BASELINE, seed, error=0.2 + seed) for seed in (0, 1, 2)]
+    write_manifest(tmp_path, entries)
+    figure = drawn_figure(panels(load(tmp_path))[0], tmp_path)
+    (axes,) = figure.axes
+    ends = [y for bars in axes.containers for lines in bars.lines[2] for path in lines.get_segments() for _, y in path]
+    assert min(ends) == 0
+    assert axes.get_ylim()[0] > -0.1
+    plt.close(figure)
+
+
+def test_a_configuration_that_diverged_throughout_is_in_no_figure(tmp_path):
+    make_sweep(tmp_path)
+    lost = make_run(tmp_path, freezeout(0.1), status="failed", diverged=True, error=None)
+    manifest = json.loads(sweep_path(tmp_path, "smoke").read_text())
+    write_manifest(tmp_path, [*manifest["runs"], lost])
+    (panel,) = panels(load(tmp_path))
+    written = pd.read_csv(draw(panel, "saving", tmp_path)[2])
+    assert len(panel.points) == len(written) + 1
+    assert not written["label"].str.contains('"t_0": 0.1').any()
+
+
 def test_one_seed_is_said_in_the_title(tmp_path):
     make_sweep(tmp_path, seeds=1)
     kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
-    assert "one seed a point, so no intervals" in kept.axes[0].get_title(loc="left")
+    assert "one seed per point, so no intervals" in kept.axes[0].get_title(loc="left")
     plt.close(kept)

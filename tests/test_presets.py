@@ -15,8 +15,9 @@ from analysis.__main__ import main
 from analysis.archive import keep
 from analysis.load import load
 from analysis.paper import FIGURES
-from analysis.presets import HOUSE, RECORDS, Chosen, choose, paper_cost, to_train
+from analysis.presets import RECORDS, Chosen, choose, paper_cost, to_train
 
+HOUSE = Path(__file__).parents[1]
 TWO, THREE = FIGURES[:2]
 RUNS = Path("runs")
 

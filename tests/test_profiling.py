@@ -6,8 +6,8 @@ import dataclasses
 import json
 
 import pytest
+from made_records import find_records
 
-from freezeout.records import find_records
 from freezeout.run import expected, identity, profiling
 from freezeout.savings import profile as profiles
 from freezeout.savings.profile import Profile, profiled_saving, profiled_seconds

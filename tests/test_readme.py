@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_records import find_records
 
 from freezeout import naming, strategies
-from freezeout.records import find_records
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

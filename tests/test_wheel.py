@@ -24,6 +24,8 @@ print(mechanism.prefix, freezeout.__file__)
 
 
 def run(*command: object, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    environment = {**(environment or os.environ)}
+    environment.pop("PYTHONPATH", None)  # a checkout named there would be imported instead of the wheel
     done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -55,6 +57,19 @@ def test_the_library_works_from_a_wheel(clean: Path, tmp_path: Path) -> None:
     prefix, where = run(clean / "bin/python", "-c", LIBRARY, cwd=tmp_path).split()
     assert prefix == "1"
     assert Path(where).is_relative_to(clean)
+
+
+@pytest.mark.slow
+def test_the_analysis_works_from_a_wheel_with_its_records_and_names_itself_rightly(clean: Path, tmp_path: Path) -> None:
+    python, words = clean / "bin/python", ["-m", "freezeout.analysis"]
+    said = run(python, *words, "figures", "--preset", "cached", cwd=tmp_path)
+    assert (tmp_path / "figures/paper/figure4.png").exists()
+    assert "the paper's claims" in said
+    records = run(python, "-c", "import freezeout; print(freezeout.__path__[0])", cwd=tmp_path).strip()
+    said = run(python, *words, "pareto", "--runs", f"{records}/analysis/records", "--x", "saving", cwd=tmp_path)
+    assert "python -m freezeout.analysis status" in said
+    assert "python -m freezeout -m sweeps=digits" in said
+    assert "usage: python -m freezeout.analysis" in run(python, *words, "--help", cwd=tmp_path)
 
 
 @pytest.mark.slow

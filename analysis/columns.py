@@ -1,0 +1,81 @@
+"""The columns of the tables that the analysis writes, and what each holds. docs/records.md says the same.
+
+Errors are per cent of the images misclassified. Savings are fractions of the training time of one baseline, the same
+for a whole panel: the baseline of `reference_epochs`. Missing is empty, never 0.
+"""
+
+from __future__ import annotations
+
+SAVINGS = {
+    "estimated_saving": "saving by the paper's formula, for DenseNet-BC under the paper's schedules; empty for others",
+    "predicted_saving": "saving in counted FLOPs",
+    "profiled_saving": "saving by a profile: seconds of a step at each prefix, timed alone on the device, times steps",
+    "measured_saving": "saving by the runs' own clocks: each run against the baseline of its seed",
+}
+
+# runs.csv: one row per run and sweep. A strategy's own fields (t_0, budget, ...) are columns, too.
+RUNS = {
+    "sweep": "sweep that lists the run; `runs` for one that none lists; `a+b` for one that two compared sweeps share",
+    "comparison": "sweep, or `a+b` for sweeps compared: rows with the same one and the same `setting_id` share a panel",
+    "run_id": "name of the run",
+    "setting_id": "hash of all that runs must have in common to be compared",
+    "seed": "number of the replicate",
+    "strategy": "strategy, as the sweep calls it",
+    "configuration": "what the run is called in tables, without its epochs",
+    "series": "curve that it lies on: the strategy and all of its fields that are neither swept nor at their defaults",
+    "swept": "the strategy's swept fields with their values, as in `t_0=0.8`",
+    "label": "what the sweep calls the run, as JSON",
+    "epochs": "length of the plain recipe, of which a shortened run trains a part",
+    "reference_epochs": "length of the baseline that all savings of the row are against",
+    "steps": "training steps",
+    "status": "`done`, `failed`, `interrupted`, `missing` or `unreadable`",
+    "diverged": "whether the loss stopped being a number",
+    "diverged_seeds": "how many seeds of this configuration diverged",
+    "reason": "why the run is not done",
+    "left_out": "why the run is in no plot; empty where it is",
+    "left_out_of_savings": "why the run has no measured saving; empty where it has one",
+    "error": "error on the evaluation split after the last step",
+    "test_error": "error on the test set after the last step",
+    "train_error": "error on the training set after the last step",
+    "error_difference": "error minus that of the baseline of the same seed and `reference_epochs`, in points",
+    "seconds_train": "seconds of all training steps",
+    "seconds_total": "seconds of everything, evaluation and checkpoints included",
+    "repeated_seconds": "training seconds lost by a kill and done again, an upper bound",
+    "profiled_seconds": "training seconds by the reader's profile (`pareto --profile`)",
+    **SAVINGS,
+    "model": "network, as it is typed",
+    "model_name": "family of the network",
+    "dataset": "name of the data set",
+    "evaluation_split": "what `error` is measured on: `validation` or `test`",
+    "evaluation_images": "number of images in that split",
+    "synthetic": "whether the images are made up, for timing only",
+    "device": "model of the device",
+    "python": "version of Python",
+    "torch": "version of PyTorch",
+    "freezeout": "version of this program",
+    "host": "name of the computer",
+    "shared_device": "whether other runs used the device at the same time",
+    "command": "command that makes the run again",
+}
+
+# pareto_*.csv: one row per configuration, means over its seeds. Those in INTERVALS have, beside the mean under the name
+# itself, `_low` and `_high`, the ends of the 95 % interval, and `_n`, the seeds that they are of.
+INTERVALS = ("error", "seconds_train", "measured_saving", "error_difference", "against_curve")
+POINTS = {
+    "label": RUNS["label"],
+    "strategy": RUNS["strategy"],
+    "configuration": RUNS["configuration"],
+    "series": RUNS["series"],
+    "swept": "what is written beside the point: the swept fields, and the epochs where a panel has several lengths",
+    "epochs": RUNS["epochs"],
+    "sweep": RUNS["sweep"],
+    "n": "seeds with an error, which the means are of",
+    "diverged_seeds": RUNS["diverged_seeds"],
+    **{name: RUNS[name] for name in ("error", "seconds_train", "measured_saving", "error_difference")},
+    **{name: RUNS[name] for name in ("test_error", "train_error", "profiled_saving", "profiled_seconds")},
+    **{name: RUNS[name] for name in ("predicted_saving", "estimated_saving")},
+    "verdict": "`better`, `worse` or `cannot tell` against the shortened baseline at the same saving, or why there is "
+    "none; `the curve` for baseline and shortened runs",
+    "against_curve": "error minus that of the shortened baseline at the same saving, in points",
+    "on_front": "whether no other configuration of the panel has both less error and more saving",
+}

@@ -1,0 +1,128 @@
+"""`runs`: finds runs by what they are, and says where they lie and which command makes each again."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from freezeout.records import flat, run_folder
+
+from .collect import collect
+from .load import NothingToDrawError
+from .text import number, text_table
+
+# Columns of the table that can be asked for beside the keys of the configuration.
+COLUMNS = (
+    "sweep",
+    "run_id",
+    "setting_id",
+    "seed",
+    "strategy",
+    "model",
+    "dataset",
+    "status",
+    "diverged",
+    "device",
+    "host",
+)
+SORTS = ("error", "seconds")
+
+
+def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str | None, limit: int | None) -> str:
+    """The runs that are what is asked for: one row per run, then the command of each.
+
+    Args:
+        table: As `load` gives it, of `root`.
+        root: The folder of records.
+        where: KEY=VALUE or KEY=VALUE,VALUE: a key of the configuration, or one of COLUMNS.
+        sort: One of SORTS, the least first; None keeps the table's order.
+        limit: Show so many at most.
+
+    Raises:
+        ValueError: In one line: no run has such a key or value, with the nearest; or none has all of them.
+    """
+    table = table[table["run_id"].notna()]
+    known = _known(table, root)
+    fits = pd.Series(True, index=table.index)
+    for word in where:
+        fits &= _fits(known, word)
+    found = table[fits].drop_duplicates("run_id")
+    if found.empty:
+        raise NothingToDrawError(f"--where {' '.join(where)}: no run of {root} is all of that")
+    if sort:
+        found = found.sort_values({"error": "error", "seconds": "seconds_train"}[sort], kind="stable")
+    shown = found.head(limit) if limit else found
+    header = ("folder", "configuration", "seed", "error %", "seconds", "status")
+    rows, commands = [], []
+    for row in shown.to_dict("records"):
+        name, _, seed = row["run_id"].rpartition("-")
+        folder = run_folder(root, name, int(seed))
+        lies = str(folder) if folder.exists() else row["run_id"]
+        state = "diverged" if row["diverged"] is True else row["status"]
+        words = f"{row['configuration']} {row['model'] or ''}".strip()
+        error, seconds = number(row["error"], 2), number(row["seconds_train"], 1)
+        rows.append((lies, words, f"{row['seed']:g}", error, seconds, state))
+        commands.append(f"{lies}: {row['command']}" if row["command"] else f"{lies}: no record, so no command")
+    rest = [f"{len(found) - len(shown)} more; --limit shows more or fewer"] if len(shown) < len(found) else []
+    return "\n".join([text_table(header, rows), *rest, "commands that make them again:", *commands])
+
+
+def _known(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """What can be asked of each row, by the names that users type: configuration, the strategy's fields, COLUMNS."""
+    records = collect(root)
+    configs = []
+    for run_id, label in zip(table["run_id"], table["label"], strict=True):
+        config = (records.get(run_id) or {}).get("config") or {}
+        configs.append(flat({**config, **json.loads(label)}))  # as the sweep calls the run
+    known = pd.DataFrame(configs, index=table.index)
+    # A strategy that does not read t_0 has none, whatever the configuration says at its top level.
+    known["t_0"] = known.get("strategy.t_0")
+    return known.assign(**{name: table[name] for name in COLUMNS})
+
+
+def _fits(known: pd.DataFrame, word: str) -> pd.Series:
+    """Which rows have one of the values of KEY=VALUE,VALUE. Raises ValueError, in one line, for what no run has."""
+    key, equals, text = word.partition("=")
+    if not equals:
+        raise ValueError(f"--where {word}: must be KEY=VALUE, as in --where strategy=freezeout t_0=0.8")
+    if key not in known:
+        raise ValueError(
+            f"--where {word}: no run has the key {key}{_hint(key, [str(name) for name in known])}".rstrip(".")
+        )
+    said = pd.Series([_said(value) for value in known[key]], index=known.index, dtype=object)
+    fits = pd.Series(False, index=known.index)
+    for value in text.split(","):
+        same = said == _said(_read(value))
+        if not same.any():
+            there = sorted({one for one in said if one is not None})
+            names = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+            raise ValueError(f"--where {word}: no run has {key}={value}{_hint(value, there)} There are {names}")
+        fits |= same
+    return fits
+
+
+def _read(text: str) -> Any:
+    """A value as it was typed: a number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _said(value: Any) -> str | None:
+    """A value as users type it, equal for equal ones: 1 and 1.0, true and True; None where there is none."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value).lower()
+
+
+def _hint(word: str, there: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, [*there], 1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else "."
