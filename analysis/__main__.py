@@ -22,6 +22,7 @@ from .paper import FIGURES, runs_of
 from .plots import AXES, draw
 from .presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
 from .profiles import Profile, read_profile
+from .rates import draw_rates
 from .run_diff import diff_text
 from .run_list import SORTS, runs_text
 from .summary import left_out_text, next_text, panel_text, status_text
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     text = "draw where the seconds of one run went, part by part over t"
     command = add("timeline", _timeline, text, out="figures", runs="")
     command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
+    command = add("rates", _rates, "draw the learning rates that a strategy makes; no records", out="figures", runs="")
+    command.add_argument(
+        "words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5 scale_lr=false"
+    )
+    command.add_argument("--stages", type=_count, default=5, metavar="N", help="of the network (default: 5)")
+    command.add_argument("--base", type=float, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
     command = add(
         "figures", _figures, "redraw the paper's figures, and print its claims beside the runs", out="figures/paper"
     )
@@ -114,6 +121,10 @@ def _keep(chosen: argparse.Namespace) -> None:
 
 def _timeline(chosen: argparse.Namespace) -> None:
     print(timeline(chosen.run, chosen.out))
+
+
+def _rates(chosen: argparse.Namespace) -> None:
+    print("\n".join(f"wrote {path}" for path in draw_rates(chosen.words, chosen.stages, chosen.base, chosen.out)))
 
 
 def _status(chosen: argparse.Namespace) -> None:

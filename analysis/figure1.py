@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from freezeout.schedule import lr_factor
 from freezeout.strategies import FreezeOut
 
 from .paper_layout import SMALL, Sheet
+from .rates import curves
 
 STAGES, T_0, BASE_RATE = 5, 0.5, 0.1  # the rate is that of all the paper's networks
 POINTS = 201  # of each curve
@@ -19,15 +19,14 @@ PANELS = (("linear", False), ("linear", True), ("cubic", False), ("cubic", True)
 
 def rates() -> pd.DataFrame:
     """The rate of each stage at each t in [0, 1], for each of the four panels."""
-    rows = []
+    panels = []
     for how_scale, scale_lr in PANELS:
         schedule = FreezeOut(t_0=T_0, how_scale=how_scale, scale_lr=scale_lr).schedule(STAGES)
-        for point in range(POINTS):
-            t = point / (POINTS - 1)
-            at = [BASE_RATE * lr_factor(t, t_i, scaled=schedule.scaled) for t_i in schedule.anneal]
-            rows.append({"how_scale": how_scale, "scale_lr": scale_lr, "t": t})
-            rows[-1] |= {f"stage_{i}": rate for i, rate in enumerate(at)}
-    return pd.DataFrame(rows)
+        panel = curves(schedule, BASE_RATE, POINTS)
+        panel.insert(0, "how_scale", how_scale)
+        panel.insert(1, "scale_lr", scale_lr)
+        panels.append(panel)
+    return pd.concat(panels, ignore_index=True)
 
 
 def draw_schedules(out: Path) -> list[Path]:

@@ -130,7 +130,7 @@ def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     names = imports(path)
     assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
     ours = {n.split(".")[1] for n in names if n.startswith("freezeout.")}
-    assert ours <= {"records", "schedule", "strategies", "naming", "savings"}
+    assert ours <= {"records", "schedule", "strategies", "naming", "savings", "checks"}
 
 
 @pytest.mark.parametrize("folder", ["freezeout", "analysis", "benchmarks", "hydra_plugins", "tests"])

@@ -484,3 +484,7 @@ def test_a_checkpoint_of_before_is_still_taken_up(freezeout, tmp_path, monkeypat
     said = freezeout("strategy=baseline", "epochs=2")
     assert "goes on from step 1 of 56" in said.err
     assert records.read_record(folder)["repeated_seconds"] == 0.0
+
+
+def test_the_record_has_the_keys_of_the_table_and_no_others(through: Path) -> None:
+    assert set(records.read_record(through)) == set(records.KEYS)
