@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from freezeout.cli.sweep_list import is_inert
 from freezeout.run import lock
 
 ROOT = Path(__file__).parent.parent
@@ -153,6 +154,12 @@ def test_overrides_that_make_no_other_runs_leave_the_sweep_its_name(freezeout, t
     said = freezeout(*mine.words, *words, quick=False)
     assert "2 done before, 0 to do" in said.err
     assert set(listed(tmp_path / "runs")) == {"mine"}
+
+
+def test_what_says_where_or_who_or_which_replicate_changes_no_configuration() -> None:
+    inert = ["seed=1,2", "out=x", "data_dir=x", "tracker=none", "tracker.mode=online", "dataset.root=x", "sweep=x"]
+    assert all(map(is_inert, [*inert, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]))
+    assert not any(map(is_inert, ["dataset.size=8", "dataset=digits", "epochs=1", "machine.threads=1", "seeds=1"]))
 
 
 def test_overrides_that_choose_among_a_files_runs_leave_the_sweep_its_name(freezeout, tmp_path, mine) -> None:
