@@ -93,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("timeline", _timeline, text, out="figures", runs="")
     command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
     command = add("rates", _rates, "draw the learning rates that a strategy makes; no records", out="figures", runs="")
-    command.add_argument(
-        "words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5 scale_lr=false"
-    )
+    command.add_argument("words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5")
     command.add_argument("--stages", type=_count, default=5, metavar="N", help="of the network (default: 5)")
     command.add_argument("--base", type=float, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
     command = add(
