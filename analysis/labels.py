@@ -46,5 +46,6 @@ def place(axes: Axes, words: Sequence[tuple[str, float, float, str]], lines: Seq
         best = offsets[int(np.argmin(hidden + OUTSIDE * beyond))]
         word = axes.annotate(text, (x, y), tuple(best), textcoords="offset points", ha="center", va="center", zorder=5)
         word.set(color=colour, fontsize=8, path_effects=[effects.withStroke(linewidth=2, foreground="white")])
-        corners = np.column_stack([np.linspace(-1, 1, 2 + len(text) // 2), np.zeros(2 + len(text) // 2)]) * reach
-        taken.append(at + best + corners)
+        # A grid dense enough that no other word fits between its points.
+        grid = np.meshgrid(np.linspace(-1, 1, 2 + len(text) // 2), (-0.7, 0, 0.7))
+        taken.append(at + best + np.stack(grid, axis=-1).reshape(-1, 2) * reach)

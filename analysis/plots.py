@@ -243,6 +243,7 @@ def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[
 def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
     few = panel.drawn["n"].min()
     kind = "BCa bootstrap" if few >= BOOTSTRAP_FROM else "t"
+    cut = "\narrow heads: the interval goes on" if any(line.get_gid() == "cut" for line in axes.lines) else ""
     interval = f"means with 95 % {kind} intervals, single seeds faint"
     if panel.points["n"].max() == 1:
         interval = "one seed per point, so no intervals"
@@ -251,7 +252,7 @@ def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
         if axis.column in PROFILED.values()
         else f"measured on {panel.first('device')}"
     )
-    axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}")
+    axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}{cut}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     axes.set_title(
         f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}; {interval}",
