@@ -124,7 +124,7 @@ def next_text(runs: Path, drawn: set[str]) -> str:
         (f"{PROGRAM} figures", "the paper's figures and claims"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
         (f"{PROGRAM} status --runs {runs}", "which runs are done, failed or missing"),
-        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where these runs lie, and how to make them again"),
+        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where runs lie, and how to make them again"),
         (f"wandb leet {runs}/wandb", "the curves of every run"),
     ]
     columns = max(len(command) for command, _ in commands)
