@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from launched import launch, only_run
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failed test
 settings.load_profile("unhurried")
@@ -77,3 +79,13 @@ def nobodys_wandb(tmp_path_factory):
         patch.setenv("NETRC", str(tmp_path_factory.mktemp("home") / "netrc"))
         yield
     wandb_session.shut_down()  # what it read of the environment goes with it
+
+
+@pytest.fixture(scope="session")
+def through(tmp_path_factory) -> Path:
+    """The folder of a run that was never stopped."""
+    out = tmp_path_factory.mktemp("through")
+    process = launch(out)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return only_run(out)

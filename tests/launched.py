@@ -1,0 +1,71 @@
+"""Runs of the command line in processes of their own, and what is compared of two runs."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from freezeout import records
+
+ROOT = Path(__file__).parent.parent
+WORDS = [
+    "model=wide_resnet",
+    "model.depth=10",
+    "model.widen=1",
+    "model.dropout=0.3",
+    "t_0=0.3",
+    "strategy.how_scale=linear",
+    "strategy.scale_lr=false",
+    "epochs=5",
+    "machine=cpu",
+    "machine.threads=1",
+    "tracker=none",
+]
+# What differs by nature between two attempts at the same run: times, host, commit and W&B.
+BY_NATURE = {"started", "segments", "seconds", "repeated_seconds", "host", "cores", "commit", "dirty", "wandb", "sweep"}
+
+
+def command(out: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "freezeout", *WORDS, f"out={out}", *words]
+
+
+def launch(out: Path, *words: str) -> subprocess.Popen:
+    out.mkdir(parents=True, exist_ok=True)
+    # This checkout, whichever one is installed.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command(out, *words), cwd=out, env=environment, **streams)
+
+
+def only_run(out: Path) -> Path:
+    (folder,) = [p for p in out.glob("*/*") if p.parent.name != "sweeps"]
+    return folder
+
+
+def wait_for_epochs(out: Path, n: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        metrics = list(out.glob("*/*/metrics.jsonl"))
+        if metrics and len(records.read_lines(metrics[0])) >= n:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the run made no progress")
+
+
+def comparable(record: dict) -> dict:
+    """The record without what differs by nature."""
+    kept = copy.deepcopy({k: v for k, v in record.items() if k not in BY_NATURE})
+    kept["config"].pop("out")
+    for block in kept["prefixes"]:
+        for part in block.keys() - {"prefix", "step_from", "step_to"}:
+            block.pop(part)
+    for epoch in kept["epochs"]:
+        epoch.pop("seconds")
+        epoch.pop("step_seconds")
+    return kept
