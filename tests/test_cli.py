@@ -30,6 +30,7 @@ MISTAKES = {
     "strategy=baseline strategy.how_scale=cubic": (
         "strategy.how_scale=cubic: strategy baseline has no field how_scale; it has none; freezeout, lr_only, ",
     ),
+    "-m +model.dept=16 strategy=baseline": ("model.dept: ", "has no field dept; did you mean depth?"),
     "+model.dept=16": ("model.dept: ", "has no field dept; did you mean depth?"),
     "model.depth=abc": ("model.depth=abc: must be a whole number",),
     "model.depth=11": ("model.depth=11", "6 n + 4"),

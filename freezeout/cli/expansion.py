@@ -182,10 +182,11 @@ def _applicable(
     kept = []
     for override in overrides:
         key = key_of(override)
-        has = composer.has_field(key, overrides)
+        added = override.startswith(("+", "~"))
+        has = added or composer.has_field(key, overrides)
         if has:
             kept.append(override)
-        if key.partition(".")[0] in TABLES and "." in key and not override.startswith(("+", "~")):
+        if key.partition(".")[0] in TABLES and "." in key and not added:
             group = key.partition(".")[0]
             scope, place = judged[key]
             use = uses.setdefault((scope, key), _Use(override, place))
