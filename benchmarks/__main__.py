@@ -13,7 +13,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.settings import SETTINGS, Settings
-from freezeout.run.config import ConfigError, nearest, one_line
+from freezeout.checks import nearest
+from freezeout.run.config import ConfigError
+from freezeout.run.messages import one_line
 
 FOLDERS = {"cpu": Path("figures/benchmark"), "cuda": Path("figures/benchmark-gpu")}
 NUMBERS = {  # flags that are whole numbers: the least that is allowed, and what they say in --help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
@@ -54,6 +55,20 @@ def check_at_least(name: str, value: float, least: float) -> None:
     """
     if not (value >= least and math.isfinite(value)):
         raise ValueError(f"{name}={value}: must be at least {least}")
+
+
+def check_name(name: str, value: str) -> None:
+    """Refuse what is no plain file name: up to 100 letters, digits and `._-`, the first one no dot.
+
+    Args:
+        name: Configuration key, as users type it.
+        value: The text given.
+
+    Raises:
+        ValueError: `value` is empty, too long, or holds another character, such as one that leads to another folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
+        raise ValueError(f"{name}={value}: must be up to 100 letters, digits, '.', '_' or '-', the first one no dot")
 
 
 def check_target(name: str, target: str) -> None:

@@ -19,8 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from freezeout.data.schema import Synthetic
 from freezeout.naming import configuration, network
-from freezeout.run import config as configuring
 from freezeout.run.config import Config, ConfigError
+from freezeout.run.messages import one_line
+from freezeout.run.overrides import compose_all
 from freezeout.strategies import Baseline
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def predict(overrides: list[str], *, measure: bool) -> None:
     Raises:
         ConfigError: In one line, for a configuration that cannot be run here.
     """
-    configs = configuring.compose_all(overrides)
+    configs = compose_all(overrides)
     from freezeout.run.resolve import make_plan  # torch: only once the words have been checked
 
     for _, alike in groupby(configs, key=without_t_0):
@@ -129,7 +130,7 @@ def main() -> None:
     try:
         predict(options.overrides, measure=options.measure)
     except (ConfigError, HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        print(f"freezeout.predict: {configuring.one_line(error)}", file=sys.stderr)
+        print(f"freezeout.predict: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from freezeout.run.config import TABLES, Config
+from freezeout.run.config import Config
+from freezeout.run.groups import TABLES
 from freezeout.run.plan import Plan
 from freezeout.run.resolve import make_plan
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from freezeout.checks import check_at_least, check_choice, check_share, check_target, lookup, nearest
+from freezeout.checks import check_at_least, check_choice, check_name, check_share, check_target, lookup, nearest
 
 NETWORKS = {"vgg": 1, "wide_resnet": 2, "densenet_bc": 3}
 
@@ -63,3 +63,10 @@ def test_a_target_names_a_module_and_a_function(target):
     check_target("x", "package.module:function")
     with pytest.raises(ValueError, match=rf"^x={target}: must be package\.module:function$"):
         check_target("x", target)
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", ".a", "../a", "a/b", "a b", "a\n", "é", "a" * 101])
+def test_a_name_is_a_plain_file_name(value):
+    with pytest.raises(ValueError, match=r"^sweep="):
+        check_name("sweep", value)
+    check_name("sweep", "-a.B_2")

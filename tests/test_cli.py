@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -24,15 +26,20 @@ MISTAKES = {
     "-m sweeps=digit": ("sweeps=digit:", "did you mean digits"),
     "sweeps=digits": ("sweeps=digits", "add -m"),
     "modle=vgg16": ("modle", "did you mean model"),
-    "model.dept=16": ("there is no dept", "did you mean depth"),
-    "model.depth=abc": ("abc", "could not be converted to Integer"),
+    "model.dept=16": ("model.dept=16: model wide_resnet has no field dept; did you mean depth? It has: depth, widen,",),
+    "strategy=baseline strategy.how_scale=cubic": (
+        "strategy.how_scale=cubic: strategy baseline has no field how_scale; it has none; freezeout, lr_only, ",
+    ),
+    "-m +model.dept=16 strategy=baseline": ("model.dept: ", "has no field dept; did you mean depth?"),
+    "+model.dept=16": ("model.dept: ", "has no field dept; did you mean depth?"),
+    "model.depth=abc": ("model.depth=abc: must be a whole number",),
     "model.depth=11": ("model.depth=11", "6 n + 4"),
     "model=null": ("model=null", "There are: densenet_bc"),
     "-m model=null,wrn_10_1": ("model=null", "There are"),
     "-m sweeps=digits,quick": ("sweeps=digits,quick", "one file at a time"),
     "-m sweeps=": ("sweeps=", "There are: digits"),
     "new=1": ("there is no new", "There are: model"),
-    "machine.thread=1": ("there is no thread", "did you mean threads"),
+    "machine.thread=1": ("machine has no field thread; did you mean threads?",),
     "seed=99999999999999999999": ("seed=99999999999999999999", "2 ** 63"),
     "machine.threads=100000": ("machine.threads=100000", "1024"),
     "out=": ("out=", "folder"),
@@ -40,6 +47,20 @@ MISTAKES = {
     "t_0=1.5": ("t_0=1.5", "(0, 1]"),
     "t_0=nan": ("t_0=nan", "(0, 1]"),
     "t_0=0.5,0.8": ("0.5,0.8", "--multirun"),
+    "seed=range(5,5)": ("seed=range(5,5)", "add -m"),
+    "model=glob(resnt*)": ("model=glob(resnt*)", "add -m"),
+    "model=[wrn_10_1,vgg16]": ("model=[wrn_10_1,vgg16]", "must be one option"),
+    "out=my runs": ('runs: must be KEY=VALUE; a value with spaces is quoted, as in "out=my runs"',),
+    "~seed": ("~seed", "nothing can be taken away"),
+    "sweep=mine": ("sweep=mine: names a sweep", "add -m"),
+    "-m sweep=../evil": ("sweep=../evil", "letters, digits"),
+    "--config-path=X --config-name=config": ("--config-path", "--config-dir FOLDER"),
+    "--config-name=nope": ("--config-name", "--config-dir FOLDER"),
+    "--config-dir=missing": ("--config-dir missing: there is no such folder",),
+    "--experimental-rerun=old": ("--experimental-rerun has no place here",),
+    "--cfg=job --package=modle": ("--package modle: unknown; did you mean model?",),
+    "--shell-completion": ("query=SHELL",),
+    "--mutlirun": ("did you mean --multirun?",),
     "batch_size=5000": ("batch_size=5000", "1437 images: choose a smaller one"),
     "batch_size=0": ("batch_size=0", "at least 1"),
     "epochs=0": ("epochs=0", "at least 1"),
@@ -81,6 +102,7 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(freezeout, tmp_path, words: 
     lines = [line for line in said.err.splitlines() if not line.startswith("W&B")]
     assert len(lines) == 1, said.err
     assert "Traceback" not in said.err
+    assert not re.search(r"Could not|Error merging|Key '|full_key|object_type|https:", lines[0]), "Hydra's own words"
     for part in MISTAKES[words]:
         assert part in lines[0]
     assert not list(tmp_path.iterdir())
@@ -192,3 +214,87 @@ def test_hydras_own_features_work(words: list[str], typed: str, said: str) -> No
     command = [sys.executable, "-m", "freezeout", *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert said in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["freezeout", "--help"],
+        ["freezeout", "--cfg", "job"],
+        ["freezeout", "--info", "defaults"],
+        ["freezeout.predict", "--help"],
+        ["analysis", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_gone_ends_the_program_without_a_word(command: list[str], tmp_path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head -1` does after its line
+    where = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, env=where
+    )
+    os.close(writer)
+    assert done.stderr == b""
+    # Hydra logs --info, and a log goes on without its reader.
+    assert done.returncode in ((0,) if "--info" in command else (128 + signal.SIGPIPE, -signal.SIGPIPE))
+
+
+OWN = {
+    "model/own.yaml": "defaults: [/schema/model/wide_resnet@_here_, _self_]\ndepth: 10\nwiden: 1",
+    "strategy/own.yaml": "defaults: [/schema/strategy/shortened@_here_, _self_]\nbudget: 0.5",
+    "strategy/later.yaml": "defaults: [freezeout, _self_]\nt_0: 0.9",
+}
+
+
+@pytest.fixture
+def own_options(tmp_path_factory) -> Path:
+    """A folder for --config-dir with options of the user's own."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, text in OWN.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_options_of_ones_own_are_found_in_the_folder_of_config_dir(freezeout, own_options, tmp_path) -> None:
+    said = freezeout(f"--config-dir={own_options}", "model=own", "strategy=own", "epochs=2")
+    assert said.code == 0, said.err
+    (path,) = (tmp_path / "runs").glob("*/0/record.json")
+    record = json.loads(path.read_text())
+    assert record["config"]["model"] == {"name": "wide_resnet", "depth": 10, "widen": 1, "dropout": 0.0}
+    assert len(record["epochs"]) == 1, "half of two epochs"
+    composed = freezeout(f"--config-dir={own_options}", "--cfg", "job", "strategy=later", quick=False)
+    assert yaml.safe_load(composed.out)["strategy"]["t_0"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "defaults: [/schema/strategy/freezeout@_here_, _self_]\nfoo: 1",
+            "strategy/bad.yaml: strategy.foo: strategy free",
+        ),
+        ("defaults: [freezeout, _self_]\nt_0: abc", "strategy/bad.yaml: strategy.t_0=abc: must be a number"),
+        (
+            "defaults: [/schema/strategy/frezeout@_here_]",
+            "strategy/bad.yaml: schema/strategy/frezeout: unknown; did you",
+        ),
+        ("defaults: [freezout]", "strategy/bad.yaml: strategy/freezout: unknown; did you mean freezeout?"),
+        ("t_0: 0.5", "strategy: the option chosen has no schema; its file begins with the defaults [/schema/strategy/"),
+        ("", "strategy: the option chosen has no schema"),
+        ("t_0: [1", "strategy/bad.yaml, line 1: not YAML"),
+    ],
+)
+def test_a_mistake_in_an_option_of_ones_own_names_its_file(freezeout, own_options, text: str, line: str) -> None:
+    (own_options / "strategy/bad.yaml").write_text(text)
+    said = freezeout(f"--config-dir={own_options}", "strategy=bad")
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 1
+    assert line in said.err
+
+
+def test_a_misspelt_option_is_looked_for_among_ones_own(freezeout, own_options) -> None:
+    said = freezeout(f"--config-dir={own_options}", "strategy=owm")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
+    assert "strategy=owm: unknown; did you mean own?" in said.err

@@ -12,6 +12,7 @@ from freezeout.cli.expansion import expand, hold_back, typed
 from freezeout.cli.sweep_file import SweepFile
 from freezeout.naming import folder
 from freezeout.run import config as configuration
+from freezeout.run.messages import one_line
 
 # Overrides of one job, from all that a sweep may hold: options, fields, interpolations, lists, additions, deletions.
 VARIED = [
@@ -86,7 +87,7 @@ def test_a_mistake_is_refused_in_hydras_words(composer, by_hydra, overrides: lis
         composer.config(overrides)
     with pytest.raises(MISTAKES) as theirs:
         by_hydra(overrides)
-    assert configuration.one_line(ours.value) == configuration.one_line(theirs.value)
+    assert one_line(ours.value) == one_line(theirs.value)
 
 
 def test_hydra_composes_each_choice_of_options_once(loader, master, monkeypatch) -> None:

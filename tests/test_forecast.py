@@ -9,7 +9,7 @@ import torch
 
 from freezeout.cli import forecast
 from freezeout.run import expected, identity, profiling
-from freezeout.run.config import compose_all
+from freezeout.run.overrides import compose_all
 from freezeout.run.plan import Plan
 from freezeout.run.resolve import make_plan
 from freezeout.savings import cost

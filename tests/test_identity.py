@@ -12,7 +12,8 @@ import pytest
 from configurations import OTHER, fields_of, other_value, plan_of, start
 
 from freezeout.run import identity
-from freezeout.run.config import TABLES, Config
+from freezeout.run.config import Config
+from freezeout.run.groups import TABLES
 
 RECORDS = Path(__file__).parent.parent / "analysis/records/quick.jsonl"
 

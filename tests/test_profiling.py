@@ -34,7 +34,8 @@ def test_a_constant_profile_saves_nothing_and_a_falling_one_what_its_steps_add_u
 @pytest.fixture
 def plan(monkeypatch, tmp_path):
     """The plan of a small run; nothing of it has been trained."""
-    from freezeout.run.config import TABLES, Config
+    from freezeout.run.config import Config
+    from freezeout.run.groups import TABLES
     from freezeout.run.resolve import make_plan
     from freezeout.train.schema import Machine
 

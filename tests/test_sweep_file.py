@@ -45,7 +45,7 @@ MISTAKES = {
         "sweeps/mine.yaml, arm 1: strategy.how_scale=quartic",
         "linear, squared, cubic",
     ),
-    "arms: [[model=wrn_10_1, model.depth=many]]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: ", "many", "Integer"),
+    "arms: [[model=wrn_10_1, model.depth=many]]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: ", "many", "whole number"),
     "arms: [['t_0=range(1,1)']]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: t_0=range(1,1)", "nothing to sweep"),
     "arms: [['t_0=[0.1']]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: ", "t_0=[0.1"),
     "arms: [['model=vgg16,wrn_1010']]\nseeds: [0]\n": (

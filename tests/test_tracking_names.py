@@ -77,7 +77,7 @@ def described(*words: str) -> dict:
     """The configuration that these words amount to, as a run's record keeps it."""
     config.register()
     with initialize_config_dir(str(folder("conf")), version_base="1.3"):
-        return config.describe(config.parse(compose("config", list(words))))
+        return config.to_dict(config.parse(compose("config", list(words))))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_runs_of_different_names_have_different_titles(tmp_path, monkeypatch):
 
 
 def test_a_run_of_its_own_is_called_by_wandb_name_and_a_sweeps_run_by_that_and_its_title(monkeypatch):
-    own = config.describe(BASE)
+    own = config.to_dict(BASE)
     assert display_name(own, None) == display_name(own, "smoke") == full_title(own)
     monkeypatch.setenv("WANDB_NAME", "mine")
     assert display_name(own, None) == "mine"
@@ -127,7 +127,7 @@ def test_a_run_of_its_own_is_called_by_wandb_name_and_a_sweeps_run_by_that_and_i
 
 def test_a_name_too_long_for_wandb_is_cut_and_still_tells_runs_apart():
     long = replace(BASE, dataset=Npz(train=[f"part_{i}.npz" for i in range(20)]))
-    one, other = (display_name(config.describe(replace(long, epochs=epochs)), None) for epochs in (10, 20))
+    one, other = (display_name(config.to_dict(replace(long, epochs=epochs)), None) for epochs in (10, 20))
     assert one != other
     assert len(one) == len(other) == 128
     assert one.startswith("wrn_10_1 npz freezeout cubic scaled t_0=0.8 seed=0 dataset.train=[part_0.npz,")

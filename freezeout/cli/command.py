@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from argparse import Namespace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -14,26 +18,37 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from freezeout.checks import nearest
 from freezeout.cli.expansion import hold_back
 from freezeout.cli.launching import check_launcher
-from freezeout.cli.sweep_file import yaml_mistake
 from freezeout.cli.sweeper import SweepError
 from freezeout.naming import folder
 from freezeout.run import config as configuration
-from freezeout.run.config import ConfigError, InUseError
+from freezeout.run.config import Config, ConfigError, InUseError
+from freezeout.run.groups import field_names
+from freezeout.run.messages import one_line
+from freezeout.run.overrides import check_overrides
 from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
 # Whether the user wants tracebacks. `main` sets the variable for itself too, and says so to processes that inherit it.
 OURS = "FREEZEOUT_SET_FULL_ERROR"
+PACKAGES = [*field_names(Config), "hydra", "_global_"]  # where --package finds what it prints
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
 def task(composed: DictConfig) -> str | InUseError:
-    """One job. In a sweep its fate is the line returned (or InUseError); alone, a failure ends the program.
+    """One job, as Hydra and its launchers call it.
 
-    SystemExit, because Hydra adds a line of its own to whatever else a job raises.
+    Args:
+        composed: The job's configuration; its `sweep` is set where it is one of many.
+
+    Returns:
+        The line that says what became of the run; the error itself where another process trains it for a sweep.
+
+    Raises:
+        SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
     """
     try:
         line, done = run(composed)
@@ -53,7 +68,17 @@ def task(composed: DictConfig) -> str | InUseError:
 
 
 def run(composed: DictConfig) -> tuple[str, bool]:
-    """Check, train or resume one run: what it says of itself, and whether it is done."""
+    """Check, train or resume one run.
+
+    Args:
+        composed: The job's configuration.
+
+    Returns:
+        The line that says what became of it, and whether it is done.
+
+    Raises:
+        ConfigError: It cannot be run as it is configured.
+    """
     config = configuration.parse(composed)
     from freezeout.run import identity, record, runner, tracking  # torch: only once the configuration has been checked
     from freezeout.run.resolve import make_plan
@@ -73,36 +98,76 @@ def run(composed: DictConfig) -> tuple[str, bool]:
 
 
 def main() -> int:
-    """The exit code. A user's mistake is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1)."""
+    """Run the command line.
+
+    Returns:
+        The exit code. A mistake of the user's is one line on stderr, never a traceback (unless HYDRA_FULL_ERROR=1).
+
+    Raises:
+        SystemExit: A lone run failed, or the flags are wrong.
+    """
     if not FULL:
         os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra raises instead of printing: the words are ours
     configuration.register()
     Plugins.instance().register(Arms)
-    arguments = get_args_parser().parse_args()
-    if arguments.multirun and (arguments.cfg or arguments.info):
-        return say("freezeout: --cfg and --info show one run: leave out -m", MISTAKE)
+    arguments = parse_arguments()
     asked_elsewhere = any(word.startswith("hydra.searchpath") for word in arguments.overrides)
     try:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
-            configuration.check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
+            check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
             check_launcher(arguments.overrides)
         if arguments.multirun:
             sys.argv[1:] = hold_back(sys.argv[1:])
         hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except (ConfigError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if FULL:
             raise
-        return say(f"freezeout: {configuration.one_line(error)}", MISTAKE)
-    except YAMLError as error:
-        if FULL:
-            raise
-        return say(f"freezeout: {yaml_mistake(error)}", MISTAKE)
+        return say(f"freezeout: {one_line(error)}", MISTAKE)
     except SweepError as error:
         return say(f"freezeout: {error}", FAILED)
     return 0
 
 
+def parse_arguments() -> Namespace:
+    """The command line as Hydra's parser takes it apart.
+
+    Raises:
+        SystemExit: A flag is unknown, has no place here or contradicts another one; one line has said so.
+    """
+    parser = get_args_parser()
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+
+    def mistaken(message: str) -> NoReturn:
+        close = get_close_matches(message.rpartition("unrecognized arguments: ")[2], flags, n=1)
+        raise SystemExit(say(f"freezeout: {message}{f'; did you mean {close[0]}?' if close else ''}", MISTAKE))
+
+    parser.error = mistaken  # type: ignore[method-assign]
+    arguments = parser.parse_args()
+    if arguments.config_path is not None or arguments.config_name is not None:
+        parser.error("--config-path and --config-name have no place here: --config-dir FOLDER adds options of your own")
+    if arguments.experimental_rerun is not None:
+        parser.error("--experimental-rerun has no place here: the command of a run, given again, goes on with it")
+    if arguments.config_dir is not None and not Path(arguments.config_dir).is_dir():
+        parser.error(f"--config-dir {arguments.config_dir}: there is no such folder")
+    if arguments.multirun and (arguments.cfg or arguments.info):
+        parser.error("--cfg and --info show one run: leave out -m")
+    if arguments.shell_completion and not re.match("(un)?install=|query=", " ".join(arguments.overrides)):
+        parser.error("--shell-completion needs install=SHELL, uninstall=SHELL or query=SHELL")
+    if arguments.package is not None and arguments.package.partition(".")[0] not in PACKAGES:
+        parser.error(f"--package {arguments.package}: unknown{nearest(arguments.package, PACKAGES)}")
+    return arguments
+
+
 def say(line: str, code: int) -> int:
+    """Print a line on stderr.
+
+    Args:
+        line: What to say.
+        code: The exit code that goes with it.
+
+    Returns:
+        `code`.
+    """
     print(line, file=sys.stderr)
     return code

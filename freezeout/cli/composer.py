@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from freezeout.run import config as configuration
-from freezeout.run.config import TABLES, Config, ConfigError
+from freezeout.run.config import Config, ConfigError
+from freezeout.run.groups import TABLES
+from freezeout.run.messages import one_line
 
 # What composing a job raises where its overrides are wrong. ValueError is Hydra's for an option that is no word.
 MISTAKES = (ConfigError, HydraException, OmegaConfBaseException, ValueError)
@@ -44,7 +46,7 @@ class Composer:
             try:
                 self._parsed[override] = self._parser.parse_overrides([override])[0]
             except HydraException as error:
-                raise ConfigError(f"{override}: {configuration.one_line(error).split(' See https')[0]}") from error
+                raise ConfigError(one_line(error)) from error
         return self._parsed[override]
 
     def options(self, group: str) -> list[str]:

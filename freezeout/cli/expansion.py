@@ -18,10 +18,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from freezeout import naming
+from freezeout.checks import nearest
 from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.sweep_file import SweepFile, key_of
-from freezeout.run import config as configuration
-from freezeout.run.config import TABLES, Config, ConfigError, nearest
+from freezeout.run.config import Config, ConfigError
+from freezeout.run.groups import TABLES
+from freezeout.run.messages import one_line
 
 
 @dataclass
@@ -180,10 +182,11 @@ def _applicable(
     kept = []
     for override in overrides:
         key = key_of(override)
-        has = composer.has_field(key, overrides)
+        added = override.startswith(("+", "~"))
+        has = added or composer.has_field(key, overrides)
         if has:
             kept.append(override)
-        if key.partition(".")[0] in TABLES and "." in key and not override.startswith(("+", "~")):
+        if key.partition(".")[0] in TABLES and "." in key and not added:
             group = key.partition(".")[0]
             scope, place = judged[key]
             use = uses.setdefault((scope, key), _Use(override, place))
@@ -212,5 +215,5 @@ def _nobody_has(key: str, use: _Use) -> str:
 
 def _located(error: Exception, where: str, given: list[str]) -> str:
     """The line of an error, with the place in the file where it is not about what was typed."""
-    line = configuration.one_line(error)
+    line = one_line(error)
     return line if any(key_of(override) in line for override in given) else where + line

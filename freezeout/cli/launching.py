@@ -18,8 +18,8 @@ from freezeout import records
 from freezeout.cli.expansion import Job
 from freezeout.cli.sweep_file import key_of
 from freezeout.cli.terminal import lines_above_bars
-from freezeout.run import config as configuration
 from freezeout.run.config import ConfigError, InUseError
+from freezeout.run.messages import one_line
 from freezeout.run.phrases import time_left
 
 # Launchers that are packages of their own: the part of the option before the first underscore, and their module.
@@ -91,7 +91,7 @@ def _take(job: Job, returned: JobReturn) -> None:
     try:
         said = returned.return_value
     except Exception as error:
-        job.outcome = f"failed: {configuration.one_line(error)}"
+        job.outcome = f"failed: {one_line(error)}"
         return
     job.elsewhere = isinstance(said, InUseError)
     job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)

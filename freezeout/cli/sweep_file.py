@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from yaml import MarkedYAMLError, YAMLError
-
-from freezeout.run import config as configuration
-from freezeout.run.config import TABLES, ConfigError, nearest
+from freezeout.checks import nearest
+from freezeout.run.config import ConfigError
+from freezeout.run.groups import TABLES
+from freezeout.run.overrides import check_overrides
 
 
 def key_of(override: str) -> str:
@@ -89,7 +89,7 @@ def _check_overrides(where: str, overrides: Any, options: Callable[[str], list[s
         if key_of(override) in ("sweep", "sweeps"):
             raise ConfigError(f"{where}: {override}: a sweep file names no sweep; leave it out")
         try:
-            configuration.check_overrides([override], multirun=True, searchpath=True)
+            check_overrides([override], multirun=True, searchpath=True)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
         key, _, value = override.partition("=")
@@ -97,11 +97,3 @@ def _check_overrides(where: str, overrides: Any, options: Callable[[str], list[s
             for option in value.split(","):
                 if option not in options(key):
                     raise ConfigError(f"{where}: {key}={option}: unknown{nearest(option, options(key))}")
-
-
-def yaml_mistake(error: YAMLError) -> str:
-    """The place and the problem of a file that is no YAML, in one line."""
-    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-    if mark is None:
-        return f"not YAML: {' '.join(str(error).split())}"
-    return f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}"

@@ -44,7 +44,8 @@ def build(config: Torchvision, classes: int, image: tuple[int, int]) -> Chain:
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         size = f"{image[0]} x {image[1]}"
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-        what = f"{name} with options {config.options} cannot be built for images of {size} ({reason})"
+        given = "".join(f" {key}={value}" for key, value in config.options.items())
+        what = f"{name}{given and f' with options{given}'} cannot be built for images of {size} ({reason})"
         raise ValueError(f"{what}: set model.options or dataset.size") from error
 
 

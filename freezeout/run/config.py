@@ -1,4 +1,4 @@
-"""From the command line to checked dataclasses: the only file that knows omegaconf.
+"""From a composed configuration to checked dataclasses.
 
 Schemas are standard library only, so a job is composed and checked before torch is imported or a folder is made.
 """
@@ -7,59 +7,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import re
+import os
 import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from freezeout.checks import check_at_least, check_share, nearest
+from freezeout.checks import check_at_least, check_name, check_share
 from freezeout.compat import check_compat
-from freezeout.data.schema import DATASETS, Augment
-from freezeout.models.schema import MODELS
 from freezeout.naming import folder, name_of, options
-from freezeout.run.tracking import TRACKERS
+from freezeout.run.groups import TABLES, field_names, no_such_field
+from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
-from freezeout.train.schema import MACHINES, OPTIMIZERS
-
-TABLES: dict[str, dict[str, type]] = {
-    "model": MODELS,
-    "dataset": DATASETS,
-    "strategy": STRATEGIES,
-    "optimizer": OPTIMIZERS,
-    "augment": {"augment": Augment},
-    "machine": MACHINES,
-    "tracker": TRACKERS,
-}
-
-# What people type out of habit, and what it is called here.
-HABITS = {
-    "experiment": "sweeps",
-    "logger": "tracker",
-    "wandb": "tracker",
-    "trainer": "machine",
-    "device": "machine",
-    "network": "model",
-    "arch": "model",
-    "data": "dataset",
-    "strategy.t_0": "t_0",
-    "t0": "t_0",
-    "lr": "optimizer.lr",
-    "learning_rate": "optimizer.lr",
-    "weight_decay": "optimizer.weight_decay",
-    "batch": "batch_size",
-    "max_epochs": "epochs",
-    "how_scale": "strategy.how_scale",
-    "scale_lr": "strategy.scale_lr",
-    "precision": "machine.precision",
-    "output_dir": "out",
-}
 
 
 class ConfigError(Exception):
@@ -84,7 +46,30 @@ class InUseError(ConfigError):
 
 @dataclass(kw_only=True)
 class Config:
-    """One run. Groups hold the dataclass of the option that was chosen."""
+    """One run. Each group holds an instance of one of its dataclasses in `groups.TABLES`.
+
+    Attributes:
+        model: The network.
+        dataset: The images and labels.
+        strategy: When stages freeze, and their learning rates.
+        optimizer: What moves the weights.
+        augment: What is drawn for each training image.
+        machine: Where the run trains and how its steps are executed.
+        tracker: Where its curves are shown beside the record.
+        t_0: When the first stage freezes, a fraction of training, for the strategies that read it; in (0, 1].
+        seed: Of initial weights, order, augmentation and dropout; at least 0, below 2 ** 63.
+        epochs: Length of the plain recipe.
+        batch_size: Images a step.
+        label_smoothing: Share of each label spread over all classes; in [0, 1).
+        compat: "original" for the habits of FreezeOut's own code, else None.
+        out: The folder of the records.
+        data_dir: The folder of downloaded data sets.
+        sweep: The name of the sweep that the run belongs to, else None.
+        sweeps: Always None in a run: the place of the command line's `sweeps=NAME`.
+
+    Raises:
+        ValueError: A value is against its rule. One line.
+    """
 
     model: Any = MISSING
     dataset: Any = MISSING
@@ -109,8 +94,13 @@ class Config:
         check_at_least("seed", self.seed, 0)
         if self.seed >= 2**63:
             raise ValueError(f"seed={self.seed}: must be less than 2 ** 63")
-        if not self.out:
-            raise ValueError("out=: must name a folder, as in out=runs")
+        for name, given in (("out", self.out), ("data_dir", self.data_dir)):
+            if not given:
+                raise ValueError(f"{name}=: must name a folder, as in {name}=FOLDER")
+        if self.out.startswith("~"):  # Hydra takes it literally, and would make a folder of that name
+            raise ValueError(f"out={self.out}: the ~ is not replaced here; write the path in full")
+        if self.sweep is not None:
+            check_name("sweep", self.sweep)
         check_at_least("epochs", self.epochs, 1)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
@@ -132,22 +122,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("groups", groups_page, replace=True)
 
 
-def compose_all(overrides: list[str]) -> list[Config]:
-    """The checked configurations that overrides amount to, one for each combination of the values that they list.
-
-    Raises:
-        ConfigError: In one line, for the user's mistake.
-    """
-    register()
-    check_overrides(overrides, multirun=False)
-    with initialize_config_dir(str(folder("conf")), version_base="1.3"):
-        parsed = OverridesParser.create().parse_overrides(overrides)
-        (combinations,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        return [parse(compose("config", list(words))) for words in combinations]
-
-
 def groups_page() -> str:
-    """The groups and their options as --help shows them; Hydra's own list has the schemas in it too."""
+    """The groups and their options as --help shows them, a paragraph each; Hydra's own list has the schemas too."""
     lines = []
     for group in [*TABLES, "sweeps"]:
         lines += textwrap.wrap(
@@ -157,10 +133,22 @@ def groups_page() -> str:
 
 
 def parse(composed: DictConfig) -> Config:
-    """The checked configuration. Raises ConfigError with one line that names value, rule and remedy."""
+    """Check a composed configuration.
+
+    Args:
+        composed: What Hydra made of the words typed, without its own `hydra` node.
+
+    Returns:
+        The configuration, every group an instance of one of the dataclasses of TABLES.
+
+    Raises:
+        ConfigError: A value is missing, of a wrong type, against a rule or beyond this machine. One line.
+    """
     if composed.get("sweeps") is not None:
         raise ConfigError("sweeps= names many runs: add -m (python -m freezeout -m sweeps=NAME)")
     try:
+        for group in TABLES:
+            check_fields(group, composed)
         config = OmegaConf.to_object(composed)
     except MissingMandatoryValue as error:
         missing = sorted(OmegaConf.missing_keys(composed))
@@ -168,55 +156,42 @@ def parse(composed: DictConfig) -> Config:
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         raise ConfigError(one_line(error)) from error
     assert isinstance(config, Config)
+    cores = len(os.sched_getaffinity(0))
+    if config.machine.threads is not None and config.machine.threads > cores:
+        raise ConfigError(
+            f"machine.threads={config.machine.threads}: must be at most {cores}, the cores that this process may use"
+        )
     return config
 
 
-def one_line(error: BaseException) -> str:
-    """The message of a Hydra or omegaconf error without its indented details and its advice on stack traces."""
-    if isinstance(error, ConfigError):
-        return str(error)
-    texts = [str(error), *([str(error.__cause__)] if isinstance(error.__cause__, OmegaConfBaseException) else [])]
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    noise = r"(full_key|reference_type|object_type|Set the environment|To append to your config)"
-    kept = [x for x in lines if x and not re.match(noise, x)]
-    if match := re.search(r"Key '(\w+)' not in '(\w+)'", " ".join(kept)):
-        schemas = {schema.__name__: schema for table in TABLES.values() for schema in table.values()}
-        if schema := schemas.get(match[2]):
-            kept.append(f"there is no {match[1]}{nearest(match[1], [f.name for f in dataclasses.fields(schema)])}")
-    keys = [x.split(":", 1)[1].strip() for x in lines if x.startswith("full_key:")]
-    where = f"{keys[0]}: " if keys and keys[0] and not any(keys[0] in x for x in kept) else ""
-    return where + " ".join(dict.fromkeys(kept))
+def check_fields(group: str, composed: DictConfig) -> None:
+    """Refuse an option without a schema of ours, and fields added with a plus that its schema lacks.
 
-
-def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = False) -> None:
-    """Answer habits and misspelt names before Hydra does, each with the nearest right one. Raises ConfigError.
-
-    searchpath: the user added folders of their own, so an unknown option may be one of theirs and Hydra decides.
+    Raises:
+        ValueError: One line.
+        MissingMandatoryValue: No option is chosen.
     """
-    fields = [f.name for f in dataclasses.fields(Config)]
-    for override in overrides:
-        key, equals, value = override.lstrip("+~").partition("=")
-        if not equals:
-            continue
-        if key in HABITS:
-            note = ": a top-level value, so that it sweeps beside model= and seed=" if key == "strategy.t_0" else ""
-            raise ConfigError(f"{key}={value}: here it is called {HABITS[key]}{note}; write {HABITS[key]}=...")
-        root = re.split(r"[.@/]", key)[0]
-        if root not in fields and root != "hydra":
-            raise ConfigError(f"{override}: there is no {root}{nearest(root, fields)}")
-        if key == "sweeps" and not multirun and value not in ("null", ""):
-            raise ConfigError(f"sweeps={value} names many runs: add -m (python -m freezeout -m sweeps={value})")
-        if key == "sweeps" and "," in value:
-            raise ConfigError(f"sweeps={value}: one file at a time; give them in turn, what they share is trained once")
-        if key in TABLES or key == "sweeps":
-            choices = value.split(",") if re.fullmatch(r"[\w,.-]*", value) else []
-            for choice in choices:
-                if choice in ("", "null") or (choice not in options(key) and not searchpath):
-                    raise ConfigError(f"{key}={choice}: unknown{nearest(choice, options(key))}")
+    section = composed[group]
+    names = {schema: name for name, schema in TABLES[group].items()}
+    schema = OmegaConf.get_type(section) if OmegaConf.is_config(section) else None
+    if schema not in names:
+        raise ValueError(
+            f"{group}: the option chosen has no schema; its file begins with the defaults "
+            f"[/schema/{group}/NAME@_here_, _self_], NAME one of {', '.join(names.values())}"
+        )
+    if unknown := [key for key in section if key not in field_names(schema)]:
+        raise ValueError(f"{group}.{unknown[0]}: {no_such_field(group, names[schema], unknown[0])}")
 
 
-def describe(config: Config) -> dict[str, Any]:
-    """The resolved configuration as plain data, each group with the name of its option: what the record keeps."""
+def to_dict(config: Config) -> dict[str, Any]:
+    """The configuration as plain data: what the record keeps.
+
+    Args:
+        config: A checked configuration.
+
+    Returns:
+        Its fields but for `sweep` and `sweeps`; each group as the `name` of its dataclass in TABLES and its fields.
+    """
     plain = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("sweeps", "sweep")}
     for group in TABLES:
         plain[group] = {"name": name_of(TABLES[group], plain[group]), **dataclasses.asdict(plain[group])}
@@ -224,18 +199,27 @@ def describe(config: Config) -> dict[str, Any]:
 
 
 def unread(config: Config, overrides: list[str]) -> str | None:
-    """A sentence when t_0 was given and the chosen strategy does not read it."""
+    """A value that was given and has no effect.
+
+    Args:
+        config: The configuration that was composed.
+        overrides: The words typed.
+
+    Returns:
+        A sentence where t_0 was given and the strategy does not read it, else None.
+    """
     if any(o.partition("=")[0] == "t_0" for o in overrides) and not hasattr(config.strategy, "t_0"):
         return f"t_0={config.t_0:g} has no effect: strategy {name_of(STRATEGIES, config.strategy)} does not read it"
     return None
 
 
 def plain_yaml(document: dict[str, Any]) -> str:
+    """A document as YAML, its keys in their order."""
     return OmegaConf.to_yaml(OmegaConf.create(document))
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
-    """The job's own part of a composed configuration."""
+    """A copy of a composed configuration without the settings of Hydra itself."""
     task = copy.deepcopy(composed)
     with open_dict(task):
         del task["hydra"]

@@ -11,7 +11,7 @@ import torch
 
 from freezeout.data.schema import Outline
 from freezeout.run import expected
-from freezeout.run.config import Config, ConfigError, describe
+from freezeout.run.config import Config, ConfigError, to_dict
 from freezeout.run.plan import Plan, build_model, load_data
 from freezeout.savings import flops
 
@@ -40,7 +40,7 @@ def _make_plan(config: Config) -> Plan:
         raise ConfigError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
     if config.machine.capture and device.type == "cpu":
         raise ConfigError("machine.capture=true: a CPU has no CUDA graphs; leave it null or false")
-    config_dict = describe(config)
+    config_dict = to_dict(config)
     outline = outline_of(config_dict["dataset"]["name"], config.dataset)
     train = outline.sizes["train"]
     if train < config.batch_size:

@@ -10,7 +10,13 @@ from types import FrameType
 
 
 class Stop(BaseException):
-    """Raised at the step where a run stops because it was asked to. No Exception: nothing takes it for a fault."""
+    """Raised at the step where a run stops because a signal asked for it.
+
+    Not an Exception, so that nothing takes it for a fault of the run.
+
+    Attributes:
+        signal: The signal that came; None as long as none has.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,23 +24,32 @@ class Stop(BaseException):
 
     @property
     def asked(self) -> bool:
+        """Whether a signal has come: the run stops after the step that it is in."""
         return self.signal is not None
 
     def __str__(self) -> str:
         return self.signal.name if self.signal else "not asked"
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler.
+
+        Raises:
+            KeyboardInterrupt: It is the second signal; the run ends where it is.
+        """
         if self.asked:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While this runs, the two signals are remembered. Signals belong to the main thread: elsewhere, nothing."""
+        """Remember SIGINT and SIGTERM inside the `with` block, and give the handlers back at its end.
+
+        Signals belong to the main thread: elsewhere nothing is changed.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
