@@ -193,7 +193,7 @@ def run_title(config: dict[str, Any]) -> str:
         words.append(given.pop("how_scale"))
     if "scale_lr" in given:
         words.append("scaled" if given.pop("scale_lr") else "unscaled")
-    words += [f"{k}={_shown(v)}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
+    words += [f"{k}={_word(v)}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
     words += [f"compat={config['compat']}"] if config.get("compat") else []
     return " ".join([*words, f"seed={config['seed']}"])
 
