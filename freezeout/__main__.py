@@ -38,8 +38,10 @@ def main() -> None:
     try:
         from freezeout.cli import command
 
-        code = command.main()
-        sys.stdout.flush()
+        try:
+            code = command.main()
+        finally:  # Hydra exits by itself after --help
+            sys.stdout.flush()
     except BrokenPipeError:
         code = 128 + signal.SIGPIPE
         mute()

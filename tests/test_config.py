@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 
 from freezeout.naming import folder, options
@@ -33,6 +34,12 @@ def test_machines_differ_in_their_device_alone() -> None:
     }
     assert machines["cpu"] == machines["cuda"] == machines["auto"]
     assert machines["auto"]["name"] == "machine"
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_a_machine_repeats_nothing_of_the_one_that_it_is_derived_from(name: str) -> None:
+    written = yaml.safe_load((folder("conf") / f"machine/{name}.yaml").read_text())
+    assert written == {"defaults": ["auto", "_self_"], "device": name}
 
 
 def test_plain_data_names_the_dataclass_of_each_group_and_leaves_out_who_asked() -> None:
