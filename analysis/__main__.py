@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import PROGRAM
-from .archive import keep
+from .archive import archive
 from .claims import claims_text
 from .collect import find_record
 from .comparisons import Panel, on, panels
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
     command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
-    command = add("keep", _keep, "keep the records of a finished sweep for the preset cached")
+    command = add("archive", _archive, "keep the records of a finished sweep for the preset cached")
     command.add_argument("--sweep", required=True, help="its name")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
     return parser
@@ -113,8 +113,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _keep(chosen: argparse.Namespace) -> None:
-    print("\n".join(f"wrote {path}" for path in keep(chosen.runs or RUNS, chosen.sweep, chosen.out)))
+def _archive(chosen: argparse.Namespace) -> None:
+    print("\n".join(f"wrote {path}" for path in archive(chosen.runs or RUNS, chosen.sweep, chosen.out)))
 
 
 def _timeline(chosen: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from freezeout.records import is_finished, read_record, rewrite_lines, run_folder, sweep_path, write_json_atomic
 
 
-def keep(runs: Path, sweep: str, out: Path) -> list[Path]:
+def archive(runs: Path, sweep: str, out: Path) -> list[Path]:
     """Copy every record of a sweep, as it is, and its manifest.
 
     Args:

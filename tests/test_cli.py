@@ -33,6 +33,7 @@ MISTAKES = {
     "-m +model.dept=16 strategy=baseline": ("model.dept: ", "has no field dept; did you mean depth?"),
     "+model.dept=16": ("model.dept: ", "has no field dept; did you mean depth?"),
     "model.depth=abc": ("model.depth=abc: must be a whole number",),
+    "model.widen=1000000000": ("cannot be built here", "choose a smaller one"),
     "model.depth=11": ("model.depth=11", "6 n + 4"),
     "model=null": ("model=null", "There are: densenet_bc"),
     "-m model=null,wrn_10_1": ("model=null", "There are"),

@@ -12,7 +12,7 @@ from made_figures import make_figure
 from made_records import BASELINE, make_run, write_manifest
 
 from analysis.__main__ import main
-from analysis.archive import keep
+from analysis.archive import archive
 from analysis.load import load
 from analysis.paper import FIGURES
 from analysis.presets import RECORDS, Chosen, choose, paper_cost, to_train
@@ -26,7 +26,7 @@ RUNS = Path("runs")
 def kept(tmp_path) -> Path:
     """Kept records of Figure 2's small member."""
     make_figure(tmp_path / "runs", "figure2", small=True)
-    keep(tmp_path / "runs", "quick", tmp_path / "kept")
+    archive(tmp_path / "runs", "quick", tmp_path / "kept")
     return tmp_path / "kept"
 
 
@@ -37,7 +37,7 @@ def test_without_a_preset_kept_records_are_drawn_where_there_are_any_and_else_qu
 
 def test_kept_records_of_the_papers_size_are_preferred_figure_by_figure(kept, tmp_path) -> None:
     make_figure(tmp_path / "runs", "figure2")
-    keep(tmp_path / "runs", "figure2", kept)
+    archive(tmp_path / "runs", "figure2", kept)
     assert choose(TWO, None, RUNS, kept).sweep == "figure2"
     assert choose(THREE, None, RUNS, kept).sweep == "quick"
 
@@ -81,9 +81,9 @@ def test_kept_records_are_the_records_to_the_last_field(kept, tmp_path) -> None:
 def test_only_a_finished_sweep_is_kept(tmp_path, capsys) -> None:
     entries = [make_run(tmp_path, BASELINE), make_run(tmp_path, BASELINE, 1, status="interrupted")]
     write_manifest(tmp_path, entries, "quick")
-    assert main(["keep", "--runs", str(tmp_path), "--sweep", "quick", "--out", str(tmp_path / "kept")]) == 2
+    assert main(["archive", "--runs", str(tmp_path), "--sweep", "quick", "--out", str(tmp_path / "kept")]) == 2
     assert "is not done; only a whole sweep is kept" in capsys.readouterr().err
-    assert main(["keep", "--runs", str(tmp_path), "--sweep", "quik", "--out", str(tmp_path / "kept")]) == 2
+    assert main(["archive", "--runs", str(tmp_path), "--sweep", "quik", "--out", str(tmp_path / "kept")]) == 2
     assert not (tmp_path / "kept").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, write_manifest
 
 from analysis.__main__ import main
-from analysis.archive import keep
+from analysis.archive import archive
 from freezeout.records import run_folder
 
 SAME = {"batch_size": 50, "compat": None, "machine": {"device": "Xeon 8480", "threads": 1}, "data": "f"}
@@ -81,7 +81,7 @@ def test_older_records_are_compared_by_configuration_data_device_and_steps(tmp_p
 def test_a_kept_record_is_found_by_its_run_id(tmp_path, capsys):
     entries = [make_run(tmp_path / "runs", BASELINE), make_run(tmp_path / "runs", freezeout(0.5))]
     write_manifest(tmp_path / "runs", entries)
-    keep(tmp_path / "runs", "smoke", tmp_path / "kept")
+    archive(tmp_path / "runs", "smoke", tmp_path / "kept")
     lines = diff(capsys, *(entry["run_id"] for entry in entries), root=tmp_path / "kept")
     assert lines[0].split() == ["key", *(entry["run_id"] for entry in entries)]
 

@@ -31,7 +31,8 @@ def make_plan(config: Config) -> Plan:
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from error
     except (RuntimeError, MemoryError, OverflowError) as error:  # sizes that torch cannot make
-        raise ConfigError(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(f"model: this network cannot be built here, choose a smaller one ({reason})") from error
 
 
 def _make_plan(config: Config) -> Plan:
