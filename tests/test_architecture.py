@@ -175,3 +175,9 @@ def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
 def test_no_drawer_for_everything() -> None:
     drawers = {"utils", "util", "common", "helpers", "misc"}
     assert not [p for p in ROOT.glob("*/**/*.py") if p.stem in drawers and ".venv" not in p.parts]
+
+
+def test_nobody_imports_the_plug_in_that_hydra_finds_by_itself() -> None:
+    sources = [path for folder in ("freezeout", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    names = {name for path in sources for name in imports(path)}
+    assert not [name for name in names if name.split(".")[0] == "hydra_plugins"]

@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -28,7 +27,6 @@ from freezeout.run.config import Config, ConfigError, InUseError
 from freezeout.run.groups import field_names
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import check_overrides
-from hydra_plugins.freezeout import Arms
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
@@ -109,7 +107,6 @@ def main() -> int:
     if not FULL:
         os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra raises instead of printing: the words are ours
     configuration.register()
-    Plugins.instance().register(Arms)
     arguments = parse_arguments()
     asked_elsewhere = any(word.startswith("hydra.searchpath") for word in arguments.overrides)
     try:
