@@ -79,7 +79,12 @@ KEYS: dict[str, str] = {
 
 
 def digest(effective: dict[str, Any]) -> str:
-    """Twelve hex digits that name an effective configuration (everything that changes the result or its seconds)."""
+    """Twelve hex digits that name an effective configuration.
+
+    Args:
+        effective: Everything that changes a run's result or its seconds. Keys at their pinned neutral value do not
+            count, so that a key added later leaves the names of old runs as they were.
+    """
     kept = _without_neutral({"numerics": NUMERICS, **effective})
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -124,7 +129,11 @@ def null_if_not_finite(value: Any) -> Any:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OSError: The folder cannot be made or written; what was at `path` before is left as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -156,9 +165,10 @@ def append_line(path: Path, entry: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The entries of a JSON-lines file; [] when there is none; an unfinished last line is dropped.
+    """The entries of a JSON-lines file; [] when there is none. A last line that a kill cut off is dropped.
 
-    Raises ValueError naming the line that is damaged otherwise.
+    Raises:
+        ValueError: Another line is damaged; names it.
     """
     if not path.exists():
         return []
@@ -178,7 +188,11 @@ def rewrite_lines(path: Path, entries: list[dict[str, Any]]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of the run in `folder`; None when there is none. Raises ValueError on one that is not readable."""
+    """The record of the run in `folder`; None when there is none.
+
+    Raises:
+        ValueError: In one line: the record cannot be read, or is of a newer version of the program.
+    """
     path = folder / "record.json"
     if not path.exists():
         return None

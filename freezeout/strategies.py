@@ -72,9 +72,17 @@ class Baseline(Strategy):
 
 @dataclass(kw_only=True)
 class FreezeOut(Strategy):
-    """Brock et al. 2017: stage i anneals to zero at t_i and freezes there.
+    """The paper's strategy: stage i anneals to zero at t_i and freezes there (Brock et al. 2017, section 2).
 
-    const_time trains for more steps, as many as take the baseline's time (the original code's option of that name).
+    Attributes:
+        t_0: When stage 0 freezes, as a fraction of training in (0, 1], before the power is applied.
+        how_scale: "linear", "squared" or "cubic": the power applied to a straight line from t_0 to 1.
+        scale_lr: Whether stage i starts at base / t_i, so that all stages travel the same distance.
+        bn: See Strategy.
+        const_time: Train for more steps, as many as take the baseline's time (the original code's option of that name).
+
+    Raises:
+        ValueError: A field lies outside its range.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
@@ -109,7 +117,11 @@ class FreezeOut(Strategy):
 
 @dataclass(kw_only=True)
 class LrOnly(Strategy):
-    """Control: FreezeOut's learning rates, but nothing is frozen and no time is saved."""
+    """Control: FreezeOut's learning rates, but nothing is frozen and no time is saved.
+
+    Attributes:
+        t_0, how_scale, scale_lr: As of FreezeOut.
+    """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
@@ -127,7 +139,11 @@ class LrOnly(Strategy):
 
 @dataclass(kw_only=True)
 class FreezeOnly(Strategy):
-    """Control: FreezeOut's freeze times under the baseline's learning rate."""
+    """Control: FreezeOut's freeze times under the baseline's learning rate.
+
+    Attributes:
+        t_0, how_scale, bn: As of FreezeOut.
+    """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
@@ -148,7 +164,11 @@ class FreezeOnly(Strategy):
 
 @dataclass(kw_only=True)
 class Shortened(Strategy):
-    """The rival to beat: the plain recipe, its whole schedule included, in a fraction of the steps."""
+    """The rival to beat: the plain recipe, its whole schedule included, in a fraction of the steps.
+
+    Attributes:
+        budget: The fraction of the steps, in (0, 1].
+    """
 
     swept: ClassVar[tuple[str, ...]] = ("budget",)
     budget: float = 0.8
@@ -174,7 +194,16 @@ def once_an_epoch(n: int, epochs: int, frozen: list[int]) -> Schedule:
 
 @dataclass(kw_only=True)
 class LayerFreezing(Strategy):
-    """MosaicML Composer's layer freezing: from freeze_start on, linearly up to freeze_level of the stages."""
+    """MosaicML Composer's layer freezing, once an epoch, under the baseline's learning rate.
+
+    Attributes:
+        epochs: Length of the run.
+        freeze_start: Fraction of training from which on stages freeze, in [0, 1).
+        freeze_level: Share of the stages that are frozen at the end, in [0, 1]; reached linearly.
+        bn: See Strategy; "train" as in Composer.
+
+    Source: Composer 0.32, composer/algorithms/layer_freezing.
+    """
 
     swept: ClassVar[tuple[str, ...]] = ("freeze_start",)
     epochs: int
@@ -196,7 +225,14 @@ class LayerFreezing(Strategy):
 
 @dataclass(kw_only=True)
 class Geometric(Strategy):
-    """From `start` on, every epoch freezes the same share of the stages that still train (rounded down)."""
+    """Every epoch freezes the same share of the stages that still train: fast at first, then slower.
+
+    Attributes:
+        epochs: Length of the run.
+        start: Fraction of training from which on stages freeze, in [0, 1).
+        share: Of the stages that still train, in (0, 1); the number frozen is rounded down.
+        bn: See Strategy.
+    """
 
     swept: ClassVar[tuple[str, ...]] = ("start",)
     epochs: int
