@@ -102,7 +102,7 @@ def test_wandb_dir_moves_the_files_and_all_that_speaks_of_them(tmp_path, monkeyp
 
 @pytest.mark.parametrize(("moved", "shown"), [("", "runs/wandb"), ("/elsewhere", "/elsewhere/wandb")])
 def test_the_dashboard_looks_where_the_files_are(moved, shown):
-    command, root = ["make", "-n", "dashboard"], Path(__file__).parent.parent
+    command, root = ["make", "-n", "--no-print-directory", "dashboard"], Path(__file__).parent.parent
     environment = os.environ | {"WANDB_DIR": moved}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].endswith(f"wandb leet {shown}")
