@@ -68,7 +68,7 @@ def sync(line: str, url: str) -> None:
     """Do what a warning tells the user to do."""
     command = re.search(r"wandb (sync [^()\n]+)", line)[1]
     words = [str(SCRIPT), *shlex.split(command)]
-    subprocess.run(words, env=os.environ | at(url), check=True, capture_output=True, timeout=60)
+    subprocess.run(words, env=os.environ | at(url), check=True, capture_output=True, timeout=240)
 
 
 def test_a_run_arrives_whole(server, tmp_path):

@@ -85,7 +85,7 @@ def in_new_process(code: str, *arguments, **environment) -> subprocess.Completed
         env={**os.environ, "PYTHONPATH": path, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         start_new_session=True,
         stdin=subprocess.DEVNULL,
         check=False,
