@@ -6,6 +6,7 @@ only, but for PyYAML where the files of conf/ are read.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -60,28 +61,39 @@ def schema_of(group: str, option: str) -> str | None:
     return option_file(folder("conf") / group / f"{option}.yaml")[0]
 
 
-def option_of(group: str, section: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The option that a section of a configuration came from, and the fields that differ from it.
 
-    section: its `name` (that of its schema) and its fields. Where several options fit, the one with the fewest
-        differences; a name without an option of ours, with all fields, where none does.
+    Args:
+        group: The section: "model", "strategy", ...
+        config: The configuration as plain data, or as much of it as is known; the section has its `name` (that of its
+            schema) and its fields.
+
+    Returns:
+        The option with the fewest differing fields. In a draw it is the one that fits exactly and has a name of its own
+        (`wrn_40_4`, not `wide_resnet`), but of those that do not fit the one that is sized by its fields. The schema's
+        name with all fields where no option of ours has that schema.
     """
-    name = str(section["name"])
-    given = {key: value for key, value in section.items() if key != "name"}
-    best = (name, given)
-    for option in options(group):
-        schema, values = option_file(folder("conf") / group / f"{option}.yaml")
-        if schema == name:
-            other = {k: v for k, v in given.items() if k not in values or not _same(v, values[k])}
-            if len(other) < len(best[1]) or (len(other) == len(best[1]) and best[0] == name):
-                best = (option, other)
-    return best
+    name = str(config[group]["name"])
+    given = {key: value for key, value in config[group].items() if key != "name"}
+
+    def differing(values: dict[str, Any]) -> dict[str, Any]:
+        known = {key: value for key, value in given.items() if key in values or value not in (None, {}, [])}
+        return {k: v for k, v in known.items() if k not in values or not _same(v, values[k], config)}
+
+    files = {option: option_file(folder("conf") / group / f"{option}.yaml") for option in options(group)}
+    found = [(option, differing(values)) for option, (schema, values) in files.items() if schema == name]
+    rank = [(len(other), (option == name) != bool(other)) for option, other in found]
+    return found[rank.index(min(rank))] if found else (name, given)
 
 
-def _same(value: Any, written: Any) -> bool:
-    """Whether a value is what a file says; an interpolation stands for a value that is named elsewhere."""
-    if isinstance(written, str) and written.startswith("${"):
-        return True
+def _same(value: Any, written: Any, config: Mapping[str, Any]) -> bool:
+    """Whether a value is what a file says; an interpolation stands for the value that it is resolved to in `config`."""
+    if isinstance(written, str) and (reference := re.fullmatch(r"\$\{(?:oc\.env:(\w+),)?(\w+)\}", written)):
+        variable, key = reference.groups()
+        if not variable and key not in config:
+            return True  # a value that is not known cannot differ
+        written = os.environ.get(variable, key) if variable else config[key]
     if isinstance(value, float):
         try:
             return value == float(written)  # YAML reads 1e-4 as text
@@ -99,11 +111,15 @@ def command(config: Mapping[str, Any]) -> str:
     words = []
     for group, section in config.items():
         if isinstance(section, Mapping) and "name" in section and group != "tracker":
-            option, other = option_of(group, section)
+            option, other = option_of(group, config)
             words.append(f"{group}={option}")
-            words += [f"{group}.{key}={_word(value)}" for key, value in other.items() if value not in (None, {}, [])]
+            for key, value in other.items():
+                if isinstance(value, Mapping):  # what an open dictionary does not have yet is added with a plus
+                    words += [f"+{group}.{key}.{name}={_word(item)}" for name, item in value.items()]
+                else:
+                    words.append(f"{group}.{key}={_word(value)}")
     for key, value in config.items():
-        if key != "out" and key in defaults and not isinstance(value, Mapping) and not _same(value, defaults[key]):
+        if key != "out" and key in defaults and not isinstance(value, Mapping) and not _same(value, defaults[key], {}):
             words.append(f"{key}={_word(value)}")
     return shlex.join(["python", "-m", "freezeout", *words])
 
@@ -136,7 +152,7 @@ def network(section: dict[str, Any] | None) -> str | None:
     if not section:
         return None
     name = str(section.get("name"))
-    option, other = option_of("model", section)
+    option, other = option_of("model", {"model": section})
     if option != name and not other:
         _, values = option_file(folder("conf") / "model" / f"{option}.yaml")
         if values.keys() <= section.keys():
@@ -212,7 +228,7 @@ def full_title(config: Mapping[str, Any]) -> str:
     for group, usual in default_options().items():
         if group == "tracker" or group not in config:
             continue
-        option, other = _nearest(group, config)
+        option, other = option_of(group, config)
         if group in ("model", "dataset"):
             names.append(option)
         elif group == "strategy":  # its title says the others
@@ -222,30 +238,9 @@ def full_title(config: Mapping[str, Any]) -> str:
         unusual += [f"{group}.{key}={_word(value)}" for key, value in other.items()]
     _, defaults = option_file(folder("conf") / "config.yaml")
     for key, value in defaults.items():
-        if key in config and key not in NAMED_APART and not _same(config[key], value):
+        if key in config and key not in NAMED_APART and not _same(config[key], value, {}):
             unusual.append(f"{key}={_word(config[key])}")
     return " ".join([*names, run_title(dict(config)), *unusual])
-
-
-def _nearest(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """As `option_of`, but `${epochs}` stands for that value alone, and `wide_resnet` wins over `wrn_40_4` in a draw."""
-    section = config[group]
-    option, other = option_of(group, section)
-    for candidate in (option, str(section["name"])):
-        path = folder("conf") / group / f"{candidate}.yaml"
-        if not path.exists():
-            continue
-        _, values = option_file(path)
-        differing = {}
-        for key, value in section.items():
-            written = values.get(key, MISSING)
-            if isinstance(written, str) and written.startswith("${"):
-                written = config.get(written[2:-1])
-            if key != "name" and not _same(value, written):
-                differing[key] = value
-        if candidate == option or (other and len(differing) <= len(other)):
-            option, other = candidate, differing
-    return option, other
 
 
 @cache

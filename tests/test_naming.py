@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from analysis.collect import todays
-from freezeout.naming import command, series
+from freezeout.naming import command, option_of, series
+from freezeout.run.config import to_dict
+from freezeout.run.overrides import compose_all
 
 RECORDS = Path(__file__).parent.parent / "analysis" / "records" / "quick.jsonl"
 
@@ -44,3 +46,46 @@ def test_the_command_of_an_old_record_composes_to_its_configuration(freezeout) -
 def test_a_series_is_called_by_what_tells_it_apart_and_never_by_pythons_brackets(rest, name) -> None:
     strategy = {"name": "freezeout", "t_0": 0.5, "how_scale": "cubic", "scale_lr": True}
     assert series({"strategy": strategy, "epochs": 20, **rest}) == name
+
+
+# Not of the run: where it writes, and who watches.
+APART = ("out", "tracker")
+
+
+def asked(words: list[str]) -> dict:
+    """The configuration that these words amount to, as a run's record keeps it."""
+    (config,) = compose_all(words)
+    return {key: value for key, value in to_dict(config).items() if key not in APART}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "model=wide_resnet model.depth=16 model.widen=2 seed=3 epochs=7",
+        "model=vgg16 dataset=cifar100 data_dir=/data dataset.split=test t_0=0.5",
+        "dataset=cifar10 dataset.root=/elsewhere dataset.validation=100",
+        "dataset=npz 'dataset.train=[a b.npz]' 'dataset.test=[c.npz]' dataset.validation=9",
+        "strategy=layer_freezing strategy.epochs=50 epochs=100",
+        "strategy=geometric strategy.bn=train",
+        "strategy=shortened strategy.budget=0.55 optimizer=adamw optimizer.lr=0.0001",
+        "model=torchvision model.network=resnet18 +model.options.zero_init_residual=true augment=none",
+        "machine=cpu machine.precision=bf16 machine.run_ahead=5 label_smoothing=0.1 compat=original",
+    ],
+)
+def test_a_runs_command_amounts_to_its_configuration(words: str) -> None:
+    config = asked(shlex.split(words))
+    assert asked(shlex.split(command(config))[3:]) == config
+
+
+def test_the_folder_of_data_is_compared_with_what_the_environment_says(monkeypatch) -> None:
+    monkeypatch.setenv("FREEZEOUT_DATA", "/data")
+    assert "data_dir" not in command(asked([]))
+    assert "data_dir=/other" in command(asked(["data_dir=/other"]))
+
+
+def test_an_exact_fit_has_a_name_of_its_own_and_others_are_sized_by_their_fields() -> None:
+    section = {"name": "wide_resnet", "depth": 40, "widen": 4, "dropout": 0.0}
+    assert option_of("model", {"model": section}) == ("wrn_40_4", {})
+    assert option_of("model", {"model": section | {"depth": 16}}) == ("wide_resnet", {"depth": 16})
+    assert option_of("model", {"model": {"name": "mine", "depth": 3}}) == ("mine", {"depth": 3})

@@ -32,6 +32,7 @@ def commit() -> tuple[str | None, bool | None]:
     return head, bool(status.strip())
 
 
+@cache
 def device_model(device: torch.device) -> str:
     """The name of the GPU, or of the processor."""
     if device.type == "cuda":
