@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from freezeout.naming import counted
+
 from . import PROGRAM
 from .archive import archive
 from .claims import claims_text
@@ -26,7 +28,6 @@ from .rates import draw_rates
 from .run_diff import diff_text
 from .run_list import SORTS, runs_text
 from .summary import left_out_text, next_text, panel_text, status_text
-from .text import counted
 from .timeline import timeline
 
 RUNS = Path("runs")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from freezeout.naming import counted
+
 from .estimates import points
-from .text import counted
 
 
 @dataclass(frozen=True)

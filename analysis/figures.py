@@ -9,12 +9,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from freezeout.naming import counted
+
 from .paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
 from .paper_layout import SMALL, Sheet, draw_nothing
 from .plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
 from .presets import Chosen
 from .savings import CURVE
-from .text import counted
 
 STRATEGIES = [f"FreezeOut {how} {rates}" for how in ("cubic", "linear") for rates in ("scaled", "unscaled")]
 COLUMNS = (

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from freezeout.naming import folder
+from freezeout.naming import counted, folder
 
 from .load import NothingToDrawError, load
 from .paper import Figure
-from .text import counted
 
 PRESETS = ("quick", "paper", "cached")
 RECORDS = Path(__file__).parent / "records"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from freezeout.naming import options
+from freezeout.naming import counted, options
 
 from . import PROGRAM
 from .comparisons import Panel
 from .estimates import binomial_error
-from .text import counted, number, text_table, width, wrapped
+from .text import number, text_table, width, wrapped
 
 FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell close configurations apart
 

@@ -1,4 +1,4 @@
-"""Plain text that fits the terminal: tables, paragraphs, counted nouns."""
+"""Plain text that fits the terminal: tables and paragraphs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ JOINED = "\N{NO-BREAK SPACE}"  # a space at which no line is broken, until it is
 def width() -> int:
     """Columns that the output has: the terminal's (or COLUMNS'), 100 where it is none, and never below 60."""
     return max(NARROWEST, shutil.get_terminal_size((PAPER, 24)).columns)
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def number(value: float, digits: int, sign: str = "") -> str:

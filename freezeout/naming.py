@@ -161,6 +161,11 @@ def network(section: dict[str, Any] | None) -> str | None:
     return f"{name} ({words})" if words else name
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 run`, `39 runs`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def swept_fields(strategy: str | None) -> tuple[str, ...]:
     """The fields that are varied along a curve of this strategy; () for a strategy that is not known here."""
     return STRATEGIES[strategy].swept if strategy in STRATEGIES else ()

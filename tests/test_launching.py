@@ -10,8 +10,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from freezeout import records
 from freezeout.cli import launching
 from freezeout.cli.expansion import Job
+from freezeout.naming import counted
 from freezeout.run.config import ConfigError, InUseError
-from freezeout.run.phrases import count, time_left
+from freezeout.run.phrases import time_left
 
 
 class Config:
@@ -116,4 +117,4 @@ def test_the_time_left_is_said_in_words(seconds: float, said: str) -> None:
 
 
 def test_one_is_no_plural() -> None:
-    assert [count(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.text import counted, number, text_table, width, wrapped
+from analysis.text import number, text_table, width, wrapped
+from freezeout.naming import counted
 
 HEADER = ("strategy", "n", "error %", "seconds", "against the curve")
 ROWS = [

@@ -8,8 +8,9 @@ from itertools import groupby
 
 import torch
 
+from freezeout.naming import counted
 from freezeout.run import expected, identity, profiling
-from freezeout.run.phrases import count, duration
+from freezeout.run.phrases import duration
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 
@@ -41,7 +42,7 @@ def forecast(plans: Sequence[Plan]) -> str | None:
         return f"no forecast: {next(iter(str(error).splitlines()), type(error).__name__)}"
     finally:
         torch.set_num_threads(threads)
-    runs = count(len(plans), "run")
+    runs = counted(len(plans), "run")
     return f"about {duration(seconds)} for {runs}, one after another (from {STEPS} timed steps of each network)"
 
 

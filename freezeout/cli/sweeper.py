@@ -23,9 +23,9 @@ from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch, record_of
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
+from freezeout.naming import counted
 from freezeout.run import config as configuration
 from freezeout.run.config import ConfigError
-from freezeout.run.phrases import count
 
 if TYPE_CHECKING:
     from freezeout.run.plan import Plan
@@ -77,8 +77,8 @@ class Arms(Sweeper):
         entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
         found = {job.run_id: record_of(job.folder) for job in distinct}
         todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
-        dropped = f" ({count(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
-        runs = f"{count(len(distinct), 'run')}{dropped}"
+        dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
+        runs = f"{counted(len(distinct), 'run')}{dropped}"
         print(
             f"sweep {name}: {runs}, {before(list(found.values()))}, {ahead(todo)}, records in {root}", file=sys.stderr
         )
@@ -211,9 +211,9 @@ def report_failures(jobs: Sequence[Job]) -> None:
         failed.append(f"  {job.label}{where}{reason}")
         diverged += bool(record and record.get("diverged"))
     if elsewhere:
-        print(f"{count(elsewhere, 'run')} of {len(jobs)} left to another process that trains them", file=sys.stderr)
+        print(f"{counted(elsewhere, 'run')} of {len(jobs)} left to another process that trains them", file=sys.stderr)
     if failed:
         again = f"; the same command tries {len(failed) - diverged} of them again" if diverged < len(failed) else ""
         lines = "\n".join(failed)
-        runs = count(len(jobs), "run")
+        runs = counted(len(jobs), "run")
         raise SweepError(f"{len(failed)} of {runs} failed, {diverged} by divergence{again}:\n{lines}")

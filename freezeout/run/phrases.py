@@ -1,11 +1,6 @@
-"""How numbers are said: durations, the time left, counts of things."""
+"""How times are said: durations, and what is left of them."""
 
 from __future__ import annotations
-
-
-def count(n: int, noun: str) -> str:
-    """`1 run`, `39 runs`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def duration(seconds: float) -> str:
