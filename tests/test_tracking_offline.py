@@ -232,3 +232,23 @@ def test_processes_may_log_into_one_folder_at_once(tmp_path):
     assert done.returncode == 0
     assert "warning" not in done.stderr
     assert len(list(tmp_path.glob("wandb/*/files/record.json"))) == 2
+
+
+HUNG = """
+import subprocess
+from freezeout.run import wandb_session
+wandb_session.PATIENCE = 0.5
+tracker = opened(root)
+finish(tracker, root)
+subprocess.run(["pkill", "-STOP", "-P", str(os.getpid()), "wandb-core"], check=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["wandb_session.shut_down()\nfinish(opened(root, 'abc123-1'), root)", ""])
+def test_a_service_that_hangs_is_ended(tmp_path, end):
+    """When it is shut down, after which the next run gets another, and when the process ends."""
+    start = time.monotonic()
+    done = in_new_process(HUNG + end, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert time.monotonic() - start < 60
+    assert len(list((tmp_path / "wandb").iterdir())) == (2 if end else 1)

@@ -5,15 +5,20 @@ wandb itself is imported when the first run is logged, never before.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run
 
 given_up = False  # its server could not be used once: a sweep must not wait for it before each of its runs
+_ending = threading.Event()  # set once the service was asked to end, by `shut_down` or at the end of the process
+_watched: subprocess.Popen[bytes] | None = None
 
 
 def prepare(mode: str) -> tuple[Any, Any]:
@@ -51,11 +56,35 @@ def prepare(mode: str) -> tuple[Any, Any]:
         x_disable_stats=True,
         x_save_requirements=False,
     )
-    wandb.setup(settings=settings)
+    connection = wandb.setup(settings=settings).ensure_service()
+    if own := connection._proc:
+        _end_when_asked(own._process)
     # In this mode wandb.init would ask for a key: at a terminal in the middle of a sweep.
     if mode == "online" and not wandb.login(prompt=False):
         raise ValueError("no API key: run `wandb login` or set WANDB_API_KEY")
     return wandb, settings
+
+
+def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
+    """Kill the service if it does not end within `PATIENCE` of being asked to.
+
+    wandb waits for it without a limit, and the service is known to lock up when it ends with a request open (one in 30
+    times, seen with wandb 0.31). The thread has to be there beforehand: none can be started while Python shuts down.
+    """
+    global _watched
+    if service is _watched:
+        return
+    _watched = service
+    atexit.register(_ending.set)  # only now: what is registered last runs first, and wandb waits in a hook of its own
+
+    def watch() -> None:
+        _ending.wait()
+        try:
+            service.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            service.kill()
+
+    threading.Thread(target=watch, name="end of wandb's service", daemon=True).start()
 
 
 def server() -> str:
@@ -87,8 +116,10 @@ def give_up(error: Exception) -> str:
 def shut_down() -> None:
     """End wandb's service; the next run starts a new one."""
     if (wandb := sys.modules.get("wandb")) is not None:
-        with contextlib.suppress(Exception):
+        _ending.set()
+        with contextlib.suppress(Exception, SystemExit):  # SystemExit: the service ended with another code than 0
             wandb.teardown()
+        _ending.clear()
     os.environ.pop("WANDB_SERVICE", None)
 
 
