@@ -28,7 +28,7 @@ sweep: install ## the default sweep on real images that need no download, then i
 	$(BIN)/python -m analysis pareto --runs $(RUNS) --out $(FIGURES) --sweep digits
 
 test: install ## the tests that take minutes
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -m 'not slow and not gpu' --numprocesses auto --dist worksteal
 
 test-slow: install ## the longer tests
 	$(BIN)/python -m pytest -m 'slow and not gpu'

@@ -14,6 +14,7 @@ from launched import launch, only_run
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failed test
 settings.load_profile("unhurried")
+os.environ.pop("COLUMNS", None)  # pytest-xdist passes its terminal's width on; the tables tested here are 100 wide
 torch.set_num_threads(1)  # the networks here are tiny; more threads only wait for each other
 
 
