@@ -44,25 +44,31 @@ def training(chain, bn: str = "eval"):
     return made(chain.train(), optimizer, FreezeOut(chain, optimizer, OneByOne(bn), len(chain)))
 
 
-@pytest.mark.parametrize(("isolated", "bn"), [(True, "eval"), (False, "eval"), (True, "train")])
-def test_densenet_76_is_compiled_in_118_graphs_and_none_during_training(monkeypatch, isolated, bn) -> None:
-    if isolated and not compiled.ISOLATED:
-        pytest.skip("this torch has no isolate_recompiles")
-    monkeypatch.setattr(compiled, "ISOLATED", isolated)
+NETWORKS = {
+    "densenet_bc": {"depth": 76, "growth": 2, "image": (8, 8)},  # 40 stages
+    "vgg": {"width": 0.125, "image": (32, 32)},  # 14, all of them of classes of torch's own
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "bn", "graphs"), [("densenet_bc", "eval", 118), ("densenet_bc", "train", 118), ("vgg", "eval", 40)]
+)
+def test_three_graphs_a_stage_are_compiled_and_none_during_training(monkeypatch, network, bn, graphs) -> None:
+    monkeypatch.setattr(compiled, "LIMIT", 3)  # of one stage: no two share their compiled versions
     torch.manual_seed(0)
-    chain = models.build("densenet_bc", 10, depth=76, growth=2, image=(8, 8))
+    chain = models.build(network, 10, **NETWORKS[network])
     run, counter = training(chain, bn), Counter()
-    x, y = torch.randn(2, 3, 8, 8), torch.tensor([0, 1])
+    x, y = torch.randn(2, 3, *NETWORKS[network]["image"]), torch.tensor([0, 1])
     state = {k: v.clone() for k, v in chain.state_dict().items()}
     compile_stages(run.body, x, backend=counter)
     assert all(torch.equal(v, state[k]) for k, v in chain.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in chain.parameters())
     # Three a stage, but the first is never asked for an input gradient, and the head never freezes.
-    assert counter.graphs == 3 * len(chain) - 2 == 118
+    assert counter.graphs == 3 * len(chain) - 2 == graphs
     for step in range(len(chain)):
         run.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
         assert len(run.prefix) == step
-        assert counter.graphs == 118, f"prefix {step} compiled {counter.graphs - 118} more"
+        assert counter.graphs == graphs, f"prefix {step} compiled {counter.graphs - graphs} more"
 
 
 def test_a_run_ahead_takes_one_graph_more_of_each_stage_that_freezes() -> None:

@@ -6,19 +6,15 @@ is three graphs a stage at most, whatever the prefix, and never one for the whol
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from freezeout.train.step import Step
 
-# torch 2.13 and newer. Before, stages of one class share a code object and its limit of compiled versions.
-ISOLATED = "isolate_recompiles" in inspect.signature(torch.compile).parameters
-LIMIT = 1024
+LIMIT = 1024  # compiled versions of one function: what breaks a graph inside a stage is shared by many stages
 
 
 def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str | Callable = "inductor") -> None:
@@ -35,17 +31,31 @@ def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str |
     torch._dynamo.reset()  # a process of many runs would keep the graphs of all of them
     torch._dynamo.config.recompile_limit = LIMIT
     torch._dynamo.config.accumulated_recompile_limit = LIMIT
-    how: dict[str, Any] = {"dynamic": False, "backend": backend} | ({"isolate_recompiles": True} if ISOLATED else {})
     stages, prefix = list(step.stages), step.prefix
     templates = [prefix.prepared(i) for i in range(len(stages))]
     for module in {id(m): m for m in [*stages, *templates]}.values():
-        module.compile(**how)
+        module._compiled_call_impl = torch.compile(_own_call(module), dynamic=False, backend=backend)
     prefix.templates = templates
     with _untouched(stages):
         _train(step, stages, images)
         for k in range(1, len(stages)):
             images = _freeze(step, stages[k - 1], templates[k - 1], images, ahead)
             _train(step, stages[k : k + 1], images)
+
+
+def _own_call(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The module's call as a function with a code object of its own.
+
+    torch keeps compiled versions by code object, looks through all of them at each call, and limits their number.
+    `Module.compile` gives every module the one of `Module._call_impl`, and torch 2.11 compiles nothing at all
+    for a module of torch's own classes (Conv2d, Sequential).
+    """
+
+    def call(x: Tensor) -> Tensor:
+        return module._call_impl(x)
+
+    call.__code__ = call.__code__.replace()
+    return call
 
 
 def _train(step: Step, stages: list[nn.Module], x: Tensor) -> None:
