@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.schedule import Schedule
@@ -107,6 +108,14 @@ class FreezeOut:
         """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
         factors = self._factors(step)
         return [base * factors[i] for i, base in zip(self._group_stage, self._base_rates, strict=True)]
+
+    def rates_between(self, start: int, stop: int) -> Tensor:
+        """`rates` of the steps from `start` to before `stop`, as float32 (steps, groups)."""
+        factors = self.schedule.factors_between(start, stop, self.total_steps)
+        if self._warmup_steps:
+            ramp = torch.arange(start + 1, stop + 1, dtype=torch.float64) / self._warmup_steps
+            factors *= ramp.clamp(max=1.0).numpy()[:, None]
+        return torch.from_numpy(self._base_rates * factors[:, self._group_stage]).float()
 
     def state_dict(self) -> dict[str, Any]:
         """How many training steps have begun; everything else is a pure function of it."""

@@ -11,6 +11,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 POWERS = {"linear": 1, "squared": 2, "cubic": 3}
 
@@ -97,6 +101,19 @@ class Schedule:
         """Learning rate of each stage during training step `step`, in units of the base rate."""
         t = progress(step, total_steps)
         return [lr_factor(t, t_i, scaled=self.scaled) for t_i in self.anneal]
+
+    def factors_between(self, start: int, stop: int, total_steps: int) -> np.ndarray:
+        """`factors` of the steps from `start` to before `stop`, all at once: float64 (steps, stages).
+
+        Some hundred times as fast as step by step, and equal to it in float32 (numpy's cosine may differ in the last
+        bit of a float64).
+        """
+        import numpy as np  # only here: whoever asks for a single step does without it
+
+        t, anneal = np.arange(start, stop)[:, None] / total_steps, np.array(self.anneal)
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 of a stage that is frozen from the start
+            factor = np.cos(0.5 * math.pi * (t / anneal)) ** 2 / (anneal if self.scaled else 1.0)
+        return np.where(t >= anneal, 0.0, factor)
 
     def freeze_step(self, i: int, total_steps: int) -> int | None:
         """First step at which stage i is frozen; None for a stage that trains to the end."""

@@ -276,3 +276,21 @@ def test_a_tensor_rate_keeps_its_address() -> None:
     freezeout.step()
     assert [group["lr"].data_ptr() for group in optimizer.param_groups] == addresses
     assert optimizer.param_groups[0]["lr"].item() == pytest.approx(0.1 * freezeout.factors[0])
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy(t_0=0.8, how_scale="cubic", scale_lr=True),
+        Strategy(t_0=0.3, how_scale="linear", scale_lr=False),
+        Baseline(),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_the_rates_of_many_steps_are_those_of_each(strategy, warmup) -> None:
+    stages = [nn.Linear(2, 2) for _ in range(7)]
+    optimizer = torch.optim.SGD([p for s in stages for p in s.parameters()], lr=0.1)
+    freezer = FreezeOut(stages, optimizer, strategy, 997, warmup=warmup)
+    one_by_one = torch.tensor([freezer.rates(step) for step in range(100, 997)], dtype=torch.float32)
+    assert torch.equal(freezer.rates_between(100, 997), one_by_one)
