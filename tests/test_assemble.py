@@ -11,6 +11,7 @@ import pytest
 import torch
 from configurations import OTHER, fields_of, other_value, plan_of, start
 
+from freezeout.data.augment import epoch_table
 from freezeout.run import assemble as assembling
 from freezeout.run.assemble import assemble
 from freezeout.run.config import Config, ConfigError
@@ -155,3 +156,19 @@ def test_a_network_that_does_not_fit_is_one_line(monkeypatch) -> None:
     monkeypatch.setattr(type(plan), "build", too_large)
     with pytest.raises(ConfigError, match=r"^model: not enough memory: you tried to allocate 9 bytes$"):
         assemble(plan)
+
+
+def test_data_made_for_a_whole_window_are_those_made_batch_by_batch() -> None:
+    config = start("machine", "machine")
+    training = assemble(plan_of(config | {"batch_size": 8, "machine": config["machine"] | {"run_ahead": 5}}))
+    n = training.steps_per_epoch
+    assert n % 5, "the last window is not whole"
+    table = epoch_table(0, 0, n * 8, 8, training.source.pad, "crop_flip")
+    together = list(training._batches(table))
+    training.run_ahead = 1
+    one_by_one = list(training._batches(table))
+    assert len(together) == len(one_by_one) == n
+    for (x, y), (x1, y1) in zip(together, one_by_one, strict=True):
+        assert torch.equal(x, x1)
+        assert torch.equal(y, y1)
+        assert x.is_contiguous(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ graph and after a resume.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from freezeout.checks import check_choice
-from freezeout.data.schema import AUGMENTS
+from freezeout.data.schema import AUGMENTS, Triple
 
 
 class Table(NamedTuple):
@@ -97,19 +98,28 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int)
     return padded.view(b, channels, -1).gather(2, index).view(b, channels, height, width)
 
 
-def normalise(images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Tensor:
+def normalise(images: Tensor, mean: Triple, std: Triple) -> Tensor:
     """Subtracts each channel's mean and divides by its standard deviation.
 
     Args:
-        images: uint8 (b, 3, h, w).
+        images: uint8 (b, 3, h, w), in any memory format.
         mean: Mean of each channel, with pixels in [0, 1].
         std: Standard deviation of each channel, likewise.
 
     Returns:
-        float32 (b, 3, h, w).
+        float32 (b, 3, h, w), in the memory format of the images.
     """
-    out = images.to(torch.float32)
-    # Python numbers instead of new tensors: copying a tensor to a GPU waits for it, and no CUDA graph can hold that.
-    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):
-        out[:, channel].mul_(1 / (255 * s)).sub_(m / s)
-    return out
+    scale, shift = scale_and_shift(mean, std, images.device)
+    return torch.mul(images, scale).sub_(shift)
+
+
+@cache
+def scale_and_shift(mean: Triple, std: Triple, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What a pixel in [0, 255] is multiplied by, and what is subtracted then: float32 (3, 1, 1), kept on the device.
+
+    Kept, because copying a tensor to a GPU waits for it.
+    """
+    scale = [1 / (255 * s) for s in std]
+    shift = [m / s for m, s in zip(mean, std, strict=True)]
+    both = torch.tensor([scale, shift], dtype=torch.float32).view(2, 3, 1, 1).to(device)
+    return both[0], both[1]

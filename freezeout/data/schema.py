@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from freezeout.checks import check_at_least, check_choice, check_target
 
 SPLITS = ("validation", "test")
+Triple = tuple[float, float, float]  # a number for each channel
 AUGMENTS = ("crop_flip", "none")
 
 # Images held out for validation where no number is given: a tenth of the training images, at most CIFAR's 5,000.

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from freezeout.data.schema import Outline
+from freezeout.data.schema import Outline, Triple
 
 SPLITS = ("train", "validation", "test")
 Arrays = tuple[np.ndarray, np.ndarray]  # x uint8 (n, height, width, 3) and y integers (n,)
-Triple = tuple[float, float, float]
 
 
 @dataclass(kw_only=True)

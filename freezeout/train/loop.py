@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from freezeout.data.augment import Table, crop_flip, epoch_table, normalise
-from freezeout.data.source import Source
+from freezeout.data.source import InMemory, Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
 from freezeout.train.captured import CapturedStep, Graphs
@@ -145,12 +145,20 @@ class Training:
         return window_of(self.step, epoch, self.run_ahead, freezeout.prefix_at, freezeout.steady_until)
 
     def _batches(self, table: Table) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images, as the network takes them, and labels of each row of `table`."""
-        top, left, flip = (column.to(self.device) for column in (table.top, table.left, table.flip))
-        for row, (images, labels) in enumerate(self.source.batches("train", table.order)):
+        """Images, as the network takes them, and labels of each row of `table`.
+
+        Of data on the device as many rows at once as a window has: on a GPU it is the launches of small ones that cost.
+        """
+        there = isinstance(self.source, InMemory)
+        rows = self.run_ahead if there else 1
+        order = table.order.to(self.device) if there else table.order
+        drawn = [column.to(self.device).split(rows) for column in (table.top, table.left, table.flip)]
+        batches = self.source.batches("train", (part.flatten() for part in order.split(rows)))
+        for part, (images, labels) in enumerate(batches):
             if self.augment != "none":
-                images = crop_flip(images, top[row], left[row], flip[row], self.source.pad)
-            yield self.images(images), labels
+                top, left, flip = (column[part].flatten() for column in drawn)
+                images = crop_flip(images, top, left, flip, self.source.pad)
+            yield from zip(self.images(images).split(self.batch_size), labels.split(self.batch_size), strict=True)
 
     def train_window(
         self, window: range, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[], bool]
