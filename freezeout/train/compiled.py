@@ -37,10 +37,10 @@ def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str |
         module._compiled_call_impl = torch.compile(_own_call(module), dynamic=False, backend=backend)
     prefix.templates = templates
     with _untouched(stages):
-        _train(step, stages, images)
+        _train(step, stages, 0, images)
         for k in range(1, len(stages)):
             images = _freeze(step, stages[k - 1], templates[k - 1], images, ahead)
-            _train(step, stages[k : k + 1], images)
+            _train(step, stages[k : k + 1], k, images)
 
 
 def _own_call(module: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -58,8 +58,8 @@ def _own_call(module: nn.Module) -> Callable[[Tensor], Tensor]:
     return call
 
 
-def _train(step: Step, stages: list[nn.Module], x: Tensor) -> None:
-    with step.autocast():
+def _train(step: Step, stages: list[nn.Module], first: int, x: Tensor) -> None:
+    with step.autocast(), step.counting(first):
         for stage in stages:
             x = stage(x)
     x.float().sum().backward()

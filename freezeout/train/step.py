@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from freezeout.train.counters import BatchCounters
+from freezeout.train.optimizers import FewestCalls
 from freezeout.train.prefix import Prefix
 
 
@@ -27,6 +29,7 @@ class Step:
         bf16: Whether the forward pass runs under autocast to bfloat16.
         ahead: Whether the caller runs the prefix, and hands over its output in place of images.
         lap: Called with the name of each part of the step when that part is over.
+        update: The optimizer's step, in as few calls as it takes.
     """
 
     stages: Sequence[nn.Module]
@@ -37,6 +40,12 @@ class Step:
     bf16: bool
     ahead: bool
     lap: Callable[[str], None]
+    update: FewestCalls = field(init=False)
+    _counters: BatchCounters = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._counters = BatchCounters(self.stages)
+        self.update = FewestCalls(self.optimizer)
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
@@ -49,18 +58,23 @@ class Step:
             self.lap("prefix_forward")
         return x
 
+    def counting(self, first: int) -> AbstractContextManager[object]:
+        """Within it, the stages from `first` on run once, in training: their batches are counted at its end."""
+        return self._counters.counting(first)
+
     def __call__(self, x: Tensor, labels: Tensor) -> None:
         """x: images (batch, 3, height, width), or with `ahead` what run_prefix made of them; labels (batch,)."""
         if not self.ahead:
             x = self.run_prefix(x)
-        with self.autocast():
-            for stage in self.stages[len(self.prefix) :]:
+        first = len(self.prefix)
+        with self.autocast(), self.counting(first):
+            for stage in self.stages[first:]:
                 x = stage(x)
         loss = cross_entropy(loss_input(x, self.bf16), labels, label_smoothing=self.label_smoothing)
         self.lap("forward")
         loss.backward()
         self.lap("backward")
-        self.optimizer.step()
+        self.update.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.loss_sum += loss.detach()
         self.lap("optimizer")
