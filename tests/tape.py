@@ -7,13 +7,15 @@ taken is frozen into the tape.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+REFUSAL = RuntimeError("operation not permitted when stream is capturing\nmany details")
 
 
 class Recorder(TorchDispatchMode):
@@ -43,20 +45,27 @@ class Tape:
 class Tapes:
     """Graphs (freezeout.train.captured) for tests. state: the tensors that a step changes, put back after recording."""
 
-    def __init__(self, state: Callable[[], Iterable[Tensor]], refuse: int | None = None) -> None:
+    def __init__(
+        self, state: Callable[[], Iterable[Tensor]], refuse: int | None = None, reason: RuntimeError = REFUSAL
+    ) -> None:
         self.made: list[weakref.ref[Tape]] = []
         self.alive: list[int] = []
         self.warmed = 0
         self._state = state
-        self._refuse = refuse
+        self._refuse, self._reason = refuse, reason
 
     def warm(self, body: Callable[[], None]) -> None:
         self.warmed += 1
         body()
 
+    def side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
+        for call in calls:
+            call()
+
     def capture(self, body: Callable[[], None]) -> Callable[[], None]:
         if len(self.made) == self._refuse:
-            raise RuntimeError("operation not permitted when stream is capturing\nmany details")
+            self._refuse = None
+            raise self._reason
         kept = [(t, t.detach().clone()) for t in self._state()]
         with Recorder() as recorder:
             body()

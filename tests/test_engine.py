@@ -219,10 +219,12 @@ def captures(monkeypatch):
     monkeypatch.setattr(captured, "WORTH", 2)
     real = loop.Training.__post_init__
 
-    def run(network: str, refuse: int | None = None, **engine):
+    def run(network: str, refuse: int | None = None, reason: RuntimeError | None = None, prepare=None, **engine):
         def post_init(training) -> None:
             real(training)
-            run.graphs = tapes(training, refuse=refuse)
+            if prepare is not None:
+                prepare(training)
+            run.graphs = tapes(training, refuse=refuse, **({"reason": reason} if reason else {}))
 
         monkeypatch.setattr(loop.Training, "__post_init__", post_init)
         result = free_run(network, **engine)
@@ -250,6 +252,36 @@ def test_a_refused_capture_is_one_warning_and_the_same_numbers(captures) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agree(refused, free_run("densenet", plain=True, mechanism=SingleRates))
+
+
+def test_where_memory_lacks_the_next_prefix_is_captured_again(captures) -> None:
+    short = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmany details")
+    with pytest.warns(UserWarning, match="is eager until the next freeze event: CUDA out of memory") as said:
+        found = captures("densenet", refuse=0, reason=short, **AS_IT_IS)
+    assert len(said) == 1
+    assert len(captures.graphs.made) >= 2
+    agree(found, free_run("densenet", plain=True, mechanism=SingleRates))
+
+
+def test_only_the_first_prefix_is_warmed_up_twice(captures) -> None:
+    captures("densenet", **AS_IT_IS)
+    graphs = captures.graphs
+    lengths = [b - a for _, a, b in RECIPE.schedule(len(replay.build(replay.load("densenet")))).segments(STEPS)]
+    worth = [n for n in lengths if n - captured.WARM_UP_AGAIN >= captured.WORTH]
+    assert len(graphs.made) == len(worth)
+    assert graphs.warmed == captured.WARM_UP + len(worth) - 1 + sum(n for n in lengths if n not in worth)
+
+
+@networks
+def test_equal_rates_are_one_call_of_the_optimizer_in_a_graph_too(network, captures, monkeypatch) -> None:
+    calls: list[int] = []
+    real = torch.optim.Optimizer.register_step_pre_hook
+    monkeypatch.setattr(
+        "replay.make_optimizer",
+        lambda *a: (o := make_optimizer(*a), real(o, lambda o, *_: calls.append(len(o.param_groups))))[0],
+    )
+    captures(network, strategy=Baseline())
+    assert set(calls) == {1}
 
 
 def test_a_reset_step_is_captured_anew_under_the_schedule_of_then(monkeypatch) -> None:
@@ -322,8 +354,8 @@ def test_a_rate_held_by_the_host_is_noticed(monkeypatch, captures) -> None:
 
     def bound_to_the_host(step, x, labels, number) -> None:
         real(step, x, labels, number)
-        for group, rate in zip(step._optimizer.param_groups, step._table[0].tolist(), strict=True):
-            group["lr"] = rate
+        for group in step._optimizer.param_groups:
+            group["lr"] = group["lr"].item()
 
     monkeypatch.setattr(CapturedStep, "_begin", bound_to_the_host)
     with pytest.raises(AssertionError):

@@ -9,9 +9,9 @@ import torch
 from freezeout.freeze import FreezeOut
 from freezeout.run.config import ConfigError
 from freezeout.run.plan import Plan
-from freezeout.train.captured import CudaGraphs
 from freezeout.train.clock import device_clock
 from freezeout.train.compiled import compile_stages
+from freezeout.train.cuda_graphs import CudaGraphs
 from freezeout.train.loop import Training
 from freezeout.train.malloc import keep_pages
 from freezeout.train.optimizers import make_optimizer

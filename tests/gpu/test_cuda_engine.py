@@ -17,8 +17,9 @@ from test_engine import AS_IT_IS, SingleRates, agree, free_run, one_step, states
 from freezeout import FreezeOut, models
 from freezeout.data.augment import crop_flip, normalise
 from freezeout.train import captured, loop
-from freezeout.train.captured import CapturedStep, CudaGraphs
+from freezeout.train.captured import CapturedStep
 from freezeout.train.compiled import compile_stages
+from freezeout.train.cuda_graphs import CudaGraphs
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.schema import Sgd
 
