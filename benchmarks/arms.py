@@ -1,4 +1,4 @@
-"""The arms: three training loops as users write them, and FreezeOut's engine three ways. All are timed from outside."""
+"""The arms: three training loops as users write them, and FreezeOut's engine four ways. All are timed from outside."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from freezeout.train.step import loss_input
 
 # The name of each arm, as it stands in results and tables, and its label in figures.
 LOOPS = {"plain": "plain loop", "original": "original's way", "composer": "Composer's way"}
-ENGINES = {"eager": "ours, eager", "compiled": "ours, compiled", "captured": "ours, captured"}
+ENGINES = {
+    "eager": "ours, eager",
+    "compiled": "ours, compiled",
+    "captured": "ours, captured",
+    "compiled_captured": "ours, compiled and captured",
+}
 LABELS = LOOPS | ENGINES
 MACHINE = {  # the fields of the machine configuration that make each of the engine's arms
     "eager": {"compile": False, "capture": False},
     "compiled": {"compile": True, "capture": False},
     "captured": {"compile": False, "capture": True},
+    "compiled_captured": {"compile": True, "capture": True},
 }
 
 

@@ -26,7 +26,8 @@ from freezeout.records import replacing
 
 PNG = "benchmark.png"
 LOOK: dict[str, dict[str, Any]] = {
-    arm: {"color": COLOURS[i], "marker": MARKERS[i], "ms": 4, "label": LABELS[arm]} for i, arm in enumerate(LABELS)
+    arm: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i], "ms": 4, "label": LABELS[arm]}
+    for i, arm in enumerate(LABELS)
 }
 BARS = {"ideal": "#bbbbbb", "realised": LOOK["eager"]["color"], "profiled": "#f2dc6b"}
 ACTIVE_SHARE = "active stages' share"

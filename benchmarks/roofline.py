@@ -101,5 +101,5 @@ def text(found: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for name, limit in found.items():
         arithmetic, traffic = (100 * limit["shares"][kind] for kind in ("flops", "bytes"))
-        lines.append(f"    {LABELS[name]:<14} arithmetic {arithmetic:.0f} % of its seconds, traffic {traffic:.0f} %")
+        lines.append(f"    {LABELS[name]:<27} arithmetic {arithmetic:.0f} % of its seconds, traffic {traffic:.0f} %")
     return "\n".join(lines)

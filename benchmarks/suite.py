@@ -86,9 +86,12 @@ class NetworkBenchmark:
         plan = plan_of(settings, network, epoch=settings.burst, steps=settings.burst)
         self._prefixes = prefixes(plan.stages)
         self._plan = dataclasses.replace(plan, steps=settings.burst * len(self._prefixes) * (settings.rounds + 1))
-        left_out = set() if settings.device == "cuda" else {"captured"}
-        if network not in settings.compiled:
-            left_out.add("compiled")
+        left_out = {
+            name
+            for name, machine in arms.MACHINE.items()
+            if (machine["capture"] and settings.device != "cuda")
+            or (machine["compile"] and network not in settings.compiled)
+        }
         self._arms = [name for name in arms.LABELS if name not in left_out]
         self._channels_last = False
 
@@ -140,7 +143,7 @@ class NetworkBenchmark:
 
     def _packed_bytes(self) -> None:
         shares = packed.active_shares(self._plan, self._prefixes, channels_last=self._channels_last)
-        names = [name for name in self._arms if name != "compiled"]
+        names = [name for name in self._arms if name in arms.LOOPS or not arms.MACHINE[name]["compile"]]
         for prefix in self._prefixes:
             self._bar.measuring(f"{self._network}, bytes packed with {prefix} frozen")
             held = packed.measure(self._plan, prefix, names, channels_last=self._channels_last)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import replay
+import test_engine
 import torch
 from replay import made
-from test_engine import agree, free_run
+from test_engine import SingleRates, agree, free_run
 
 from freezeout import FreezeOut, models
 from freezeout.schedule import Schedule
@@ -16,6 +17,7 @@ from freezeout.train.optimizers import make_optimizer
 from freezeout.train.schema import Sgd
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # the compiler warns of its own doings
+captures = test_engine.captures
 
 
 class OneByOne:
@@ -98,6 +100,21 @@ def test_in_float64_sixty_compiled_steps_are_those_of_a_plain_loop(monkeypatch, 
     ours = free_run(network, fold=fold)
     monkeypatch.setattr(loop.Training, "__post_init__", real)
     agree(free_run(network, plain=True), ours)
+
+
+@pytest.mark.parametrize("engine", [{"fold": True}, {"fold": False}, {"fold": True, "run_ahead": 5}], ids=str)
+def test_compiled_steps_may_be_captured(monkeypatch, captures, engine) -> None:
+    """The graphs hold what the compiler made; nothing more is compiled for them."""
+    counter, compiled_before = Counter(), []
+
+    def prepare(run) -> None:
+        compile_stages(run.body, replay.load("wrn").x[0].double(), ahead=run.run_ahead, backend=counter)
+        compiled_before.append(counter.graphs)
+
+    ours = captures("wrn", prepare=prepare, **engine)
+    assert len(captures.graphs.made) >= 3
+    assert [counter.graphs] == compiled_before
+    agree(free_run("wrn", plain=True, mechanism=SingleRates), ours)
 
 
 def test_a_frozen_stage_that_keeps_its_first_weights_is_noticed(monkeypatch) -> None:
