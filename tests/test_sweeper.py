@@ -158,7 +158,7 @@ def test_overrides_that_make_no_other_runs_leave_the_sweep_its_name(freezeout, t
 
 def test_what_says_where_or_who_or_which_replicate_changes_no_configuration() -> None:
     inert = ["seed=1,2", "out=x", "data_dir=x", "tracker=none", "tracker.mode=online", "dataset.root=x", "sweep=x"]
-    assert all(map(is_inert, [*inert, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]))
+    assert all(map(is_inert, [*inert, "limit=1h", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]))
     assert not any(map(is_inert, ["dataset.size=8", "dataset=digits", "epochs=1", "machine.threads=1", "seeds=1"]))
 
 

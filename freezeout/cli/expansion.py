@@ -35,6 +35,7 @@ class Job:
         label: What tells it from the sweep's other runs, beside strategy and seed.
         outcome: What became of it.
         elsewhere: Another process is training it.
+        left: The limit did not let it begin, or stopped it.
     """
 
     overrides: list[str]
@@ -44,6 +45,7 @@ class Job:
     label: str = ""
     outcome: str = "left no record"
     elsewhere: bool = False
+    left: bool = False
 
 
 @dataclass

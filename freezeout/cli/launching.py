@@ -26,6 +26,10 @@ from freezeout.run.phrases import time_left
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
 
 
+class Left(str):
+    """What a job says of a run that the limit stopped, or did not let begin: no failure."""
+
+
 def check_launcher(overrides: list[str]) -> None:
     """Raise ConfigError, in a line that says what to install, for a launcher whose package is not there."""
     for override in overrides:
@@ -93,5 +97,5 @@ def _take(job: Job, returned: JobReturn) -> None:
     except Exception as error:
         job.outcome = f"failed: {one_line(error)}"
         return
-    job.elsewhere = isinstance(said, InUseError)
+    job.elsewhere, job.left = isinstance(said, InUseError), isinstance(said, Left)
     job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)
