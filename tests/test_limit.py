@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +16,6 @@ from freezeout.cli import command
 from freezeout.run import limit
 from freezeout.run.signals import Stop
 from freezeout.run.state import Run
-
-
-@pytest.fixture
-def ticking(monkeypatch) -> None:
-    """A clock that is a second later at each look: one for each training step."""
-    ticks = count(1e9)
-    monkeypatch.setattr(limit, "now", lambda: next(ticks))
 
 
 @pytest.mark.parametrize(
