@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def freezeout(monkeypatch, capsys, tmp_path):
         return Said(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def ticking(monkeypatch) -> None:
+    """A clock that is a second later at each look: one for each training step."""
+    from freezeout.run import limit
+
+    ticks = count(1e9)
+    monkeypatch.setattr(limit, "now", lambda: next(ticks))
 
 
 @pytest.fixture

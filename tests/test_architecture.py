@@ -35,7 +35,7 @@ MAY_IMPORT["__main__"] = {"cli", "run"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
 STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "checks", "imports", "savings/cost"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
-STANDARD_LIBRARY_ONLY += ["run/__init__", "run/signals", "run/groups", "savings/__init__", "cli/__init__"]
+STANDARD_LIBRARY_ONLY += ["run/__init__", "run/signals", "run/limit", "run/groups", "savings/__init__", "cli/__init__"]
 
 
 def imports(path: Path, *, late: bool = True) -> set[str]:

@@ -44,6 +44,7 @@ MISTAKES = {
     "seed=99999999999999999999": ("seed=99999999999999999999", "2 ** 63"),
     "machine.threads=100000": ("machine.threads=100000", "1024"),
     "out=": ("out=", "folder"),
+    "limit=25x": ("limit=25x: must be a time above 0: 90s, 25m, 1.5h or plain seconds",),
     "t_0=0": ("t_0=0", "(0, 1]"),
     "t_0=1.5": ("t_0=1.5", "(0, 1]"),
     "t_0=nan": ("t_0=nan", "(0, 1]"),

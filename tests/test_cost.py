@@ -49,12 +49,14 @@ def test_a_prefix_that_the_chain_does_not_have_is_refused(prefix):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-@given(costs=chains, total=st.integers(1, 200))
-def test_a_run_costs_the_sum_of_its_steps_under_every_strategy(strategy, costs, total):
+@given(costs=chains, total=st.integers(1, 200), done=st.integers(0, 200))
+def test_a_run_costs_the_sum_of_its_steps_under_every_strategy(strategy, costs, total, done):
     known = {"t_0": 0.3, "epochs": 10}
     schedule = strategy(**{f.name: known[f.name] for f in fields(strategy) if f.name in known}).schedule(len(costs))
     steps = sum(step_cost(costs, schedule.prefix(s, total)) for s in range(total))
     assert run_cost(costs, schedule, total) == steps
+    rest = sum(step_cost(costs, schedule.prefix(s, total)) for s in range(done, total))
+    assert run_cost(costs, schedule, total, done) == rest
     assert predicted_saving(costs, schedule, total) == pytest.approx(1 - steps / (total * step_cost(costs, 0)))
     assert 0 <= predicted_saving(costs, schedule, total) < 1
 

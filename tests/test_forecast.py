@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from freezeout.cli import forecast
+from freezeout.cli.forecast import Rates
 from freezeout.run import expected, identity, profiling
 from freezeout.run.overrides import compose_all
 from freezeout.run.plan import Plan
@@ -54,7 +55,7 @@ def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_pa
     plans = [plan(out, f"t_0={t}", f"seed={s}", "epochs=20") for t in (0.3, 0.8) for s in (0, 1)]
     plans.append(plan(out, "strategy=baseline", "epochs=20"))
     plans.append(plan(out, "strategy=baseline", "epochs=20", "model=densenet_bc_16_4"))
-    said = forecast.forecast(plans)
+    said = forecast.forecast(plans, Rates())
     assert len(timed) == 2
     minutes = sum(0.1 * forecast.steps_of(p) for p in plans) / 60
     assert said == f"about {minutes:.1f} min for 6 runs, one after another (from 5 timed steps of each network)"
@@ -63,12 +64,12 @@ def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_pa
 def test_a_stored_profile_is_taken_instead(timed, tmp_path) -> None:
     known = plan(f"out={tmp_path}", "strategy=baseline", "epochs=20")
     profiles.write(identity.profile_path(known), Profile([0.01] * known.stages))
-    assert forecast.forecast([known]).startswith(f"about {0.01 * forecast.steps_of(known):.0f} s for 1 run, ")
+    assert forecast.forecast([known], Rates()).startswith(f"about {0.01 * forecast.steps_of(known):.0f} s for 1 run, ")
     assert timed == []
 
 
 def test_runs_of_seconds_are_not_forecast(timed) -> None:
-    assert forecast.forecast([plan("epochs=1")]) is None
+    assert forecast.forecast([plan("epochs=1")], Rates()) is None
     assert timed == []
 
 
@@ -77,13 +78,13 @@ def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -
         raise torch.OutOfMemoryError("out of memory\nmany details")
 
     monkeypatch.setattr(profiling, "time_prefixes", time_prefixes)
-    assert forecast.forecast([plan("epochs=20")]) == "no forecast: out of memory"
+    assert forecast.forecast([plan("epochs=20")], Rates()) == "no forecast: out of memory"
 
 
 def test_torchs_random_state_and_threads_are_left_as_they_were() -> None:
     torch.manual_seed(3)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert forecast.forecast([plan("epochs=20", f"machine.threads={threads + 1}")]).startswith("about ")
+    assert forecast.forecast([plan("epochs=20", f"machine.threads={threads + 1}")], Rates()).startswith("about ")
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 

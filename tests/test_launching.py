@@ -9,7 +9,9 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from freezeout import records
 from freezeout.cli import launching
+from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
+from freezeout.cli.forecast import Rates
 from freezeout.naming import counted
 from freezeout.run.config import ConfigError, InUseError
 from freezeout.run.phrases import time_left
@@ -26,6 +28,10 @@ def jobs(tmp_path, names: str = "abcdef", seeds=(0, 1, 2)) -> list[Job]:
         for name in names
         for seed in seeds
     ]
+
+
+def forever() -> Deadline:
+    return Deadline(None, began=0.0, plans={}, rates=Rates())
 
 
 class Launcher:
@@ -58,7 +64,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_launched(tmp_path,
     first, second = todo = jobs(tmp_path, names="ab", seeds=(0,))
     done = {"schema_version": records.SCHEMA_VERSION, "status": "done"}
     launcher = Launcher("fine", first=lambda: records.write_json_atomic(second.folder / "record.json", done))
-    launching.launch(todo, launcher, here=True)
+    launching.launch(todo, launcher, forever(), here=True)
     assert launcher.launched == [["name=a"]]
     assert (first.outcome, second.outcome) == ("fine", "trained by another process meanwhile")
     assert capsys.readouterr().err.splitlines()[1] == "[2/2] trained by another process meanwhile"
@@ -68,7 +74,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_launched(tmp_path,
 def test_what_a_job_returns_is_its_outcome_also_through_a_launcher_elsewhere(tmp_path, here: bool, capsys) -> None:
     todo = jobs(tmp_path, names="abc", seeds=(0,))
     held = pickle.loads(pickle.dumps(InUseError("runs/b/0", " (pid 7 on host)")))
-    launching.launch(todo, Launcher("fine", held, RuntimeError("gone\nwith details")), here=here)
+    launching.launch(todo, Launcher("fine", held, RuntimeError("gone\nwith details")), forever(), here=here)
     assert [job.outcome for job in todo] == [
         "fine",
         "trained by another process (pid 7 on host)",

@@ -158,7 +158,7 @@ def test_overrides_that_make_no_other_runs_leave_the_sweep_its_name(freezeout, t
 
 def test_what_says_where_or_who_or_which_replicate_changes_no_configuration() -> None:
     inert = ["seed=1,2", "out=x", "data_dir=x", "tracker=none", "tracker.mode=online", "dataset.root=x", "sweep=x"]
-    assert all(map(is_inert, [*inert, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]))
+    assert all(map(is_inert, [*inert, "limit=1h", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]))
     assert not any(map(is_inert, ["dataset.size=8", "dataset=digits", "epochs=1", "machine.threads=1", "seeds=1"]))
 
 
@@ -281,7 +281,7 @@ def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
 
 def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo: seen.extend(todo))
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: seen.extend(todo))
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
     said = freezeout("-m", "sweeps=digits", quick=False)
     assert said.code == 0, said.err

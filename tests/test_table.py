@@ -81,6 +81,15 @@ def test_a_row_says_what_tells_it_from_the_others_and_nothing_else(sweep) -> Non
     ]
 
 
+def test_a_row_without_a_record_differs_in_nothing_that_is_known(sweep) -> None:
+    sweep("a", 0, BASELINE, config={"label_smoothing": 0.1})
+    sweep("b", 0, FROZEN, status=None)
+    assert [line.split("   ")[0].rstrip() for line in sweep.lines()[1:-1]] == [
+        "baseline",
+        "FreezeOut cubic scaled t_0=0.8  0 of 1, 1 not done yet",
+    ]
+
+
 def test_rows_keep_the_order_of_the_list(sweep) -> None:
     for name, strategy in (("z", FROZEN), ("a", BASELINE)):
         sweep(name, 0, strategy)

@@ -19,10 +19,11 @@ from yaml import YAMLError
 
 from freezeout.checks import nearest
 from freezeout.cli.expansion import hold_back
-from freezeout.cli.launching import check_launcher
+from freezeout.cli.launching import Left, check_launcher
 from freezeout.cli.sweeper import SweepError
 from freezeout.naming import folder
 from freezeout.run import config as configuration
+from freezeout.run import limit
 from freezeout.run.config import Config, ConfigError, InUseError
 from freezeout.run.groups import field_names
 from freezeout.run.messages import one_line
@@ -36,48 +37,53 @@ PACKAGES = [*field_names(Config), "hydra", "_global_"]  # where --package finds 
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
-def task(composed: DictConfig) -> str | InUseError:
+def task(composed: DictConfig) -> str | Left | InUseError:
     """One job, as Hydra and its launchers call it.
 
     Args:
         composed: The job's configuration; its `sweep` is set where it is one of many.
 
     Returns:
-        The line that says what became of the run; the error itself where another process trains it for a sweep.
+        The line that says what became of the run: as a `Left` where the limit came before its end; the error itself
+        where another process trains it for a sweep.
 
     Raises:
         SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
     """
     try:
-        line, done = run(composed)
+        line, status = run(composed)
     except ConfigError as error:
         if composed.get("sweep") is not None and isinstance(error, InUseError):
             return error
-        line, done = str(error), False
+        line, status = str(error), "failed"
         if FULL:
             raise
         if composed.get("sweep") is None:
             raise SystemExit(say(f"freezeout: {line}", MISTAKE)) from error
     if composed.get("sweep") is None:
-        if not done:
+        if status == "failed":
             raise SystemExit(say(f"freezeout: {line}", FAILED))
         print(line)
-    return line
+    return Left(line) if status == "interrupted" else line
 
 
-def run(composed: DictConfig) -> tuple[str, bool]:
+def run(composed: DictConfig) -> tuple[str, str]:
     """Check, train or resume one run.
 
     Args:
         composed: The job's configuration.
 
     Returns:
-        The line that says what became of it, and whether it is done.
+        The line that says what became of it, and its status: "done", "failed", or "interrupted" by the limit.
 
     Raises:
         ConfigError: It cannot be run as it is configured.
     """
+    began = limit.now()
     config = configuration.parse(composed)
+    end = limit.end_of(config.limit, began)
+    if config.sweep is not None and began >= end:  # a launcher's process may begin long after the sweep
+        return "not begun within the limit", "interrupted"
     from freezeout.run import identity, record, runner, tracking  # torch: only once the configuration has been checked
     from freezeout.run.resolve import make_plan
 
@@ -86,13 +92,15 @@ def run(composed: DictConfig) -> tuple[str, bool]:
         if note := configuration.unread(config, sys.argv[1:]):
             print(f"note: {note}", file=sys.stderr)
         print(tracking.destination(config.tracker, Path(config.out)), file=sys.stderr)
-    outcome = runner.run(plan, config.sweep)
-    line, done = record.summary(plan, outcome.record), outcome.record["status"] == "done"
+    outcome = runner.run(plan, config.sweep, end)
+    line, status = record.summary(plan, outcome.record), outcome.record["status"]
     if outcome.before:
-        line = f"done before: {line}" if done else f"before: {line}"
-    if config.sweep is None and done:
+        line = f"done before: {line}" if status == "done" else f"before: {line}"
+    if config.sweep is None and status == "done":
         line += f", {identity.folder(plan) / 'record.json'}"
-    return line, done
+    if config.sweep is None and status == "interrupted":
+        line += "; the same command goes on there"
+    return line, status
 
 
 def main() -> int:

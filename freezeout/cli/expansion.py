@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from freezeout import naming
+from freezeout import naming, records
 from freezeout.checks import nearest
 from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.sweep_file import SweepFile, key_of
@@ -35,6 +36,7 @@ class Job:
         label: What tells it from the sweep's other runs, beside strategy and seed.
         outcome: What became of it.
         elsewhere: Another process is training it.
+        left: The limit did not let it begin, or stopped it.
     """
 
     overrides: list[str]
@@ -44,6 +46,15 @@ class Job:
     label: str = ""
     outcome: str = "left no record"
     elsewhere: bool = False
+    left: bool = False
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The run's record; None also where it cannot be read: the run itself will say so, and the others go on."""
+        try:
+            return records.read_record(self.folder)
+        except ValueError:
+            return None
 
 
 @dataclass

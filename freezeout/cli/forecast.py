@@ -18,13 +18,47 @@ STEPS = 5  # timed, of each network
 WORTH = 50  # a network that trains for fewer than this many times the timed steps is done before a forecast would pay
 
 
-def forecast(plans: Sequence[Plan]) -> str | None:
+class Rates:
+    """Seconds of a training step with nothing frozen, by all that they depend on.
+
+    What is measured of runs that end now counts alone, once there is any: it includes all that they spend beside
+    training, on the machine as it is today.
+    """
+
+    def __init__(self) -> None:
+        self._expected: dict[str, tuple[float, float]] = {}  # seconds, steps
+        self._measured: dict[str, tuple[float, float]] = {}
+
+    def expect(self, plan: Plan, seconds: float, steps: float) -> None:
+        """That many steps of such a run took that long before."""
+        _add(self._expected, plan, seconds, steps)
+
+    def mend(self, plan: Plan, seconds: float, done: int) -> None:
+        """A run that had `done` steps behind it has come to its end now, and took that long."""
+        _add(self._measured, plan, seconds, steps_of(plan, done))
+
+    def seconds(self, plan: Plan, done: int = 0) -> float | None:
+        """What a run will take from its step `done` to its end; None where nothing like it has been timed."""
+        key = _conditions(plan)
+        if (known := self._measured.get(key) or self._expected.get(key)) is None:
+            return None
+        return known[0] / known[1] * steps_of(plan, done)
+
+
+def _add(sums: dict[str, tuple[float, float]], plan: Plan, seconds: float, steps: float) -> None:
+    key = _conditions(plan)
+    before = sums.get(key, (0.0, 0.0))
+    sums[key] = before[0] + seconds, before[1] + steps
+
+
+def forecast(plans: Sequence[Plan], rates: Rates) -> str | None:
     """One line that says how long the runs will take: `about 4.2 min for 39 runs, one after another (...)`.
 
     Training and evaluation are counted. The runs themselves are not touched: each builds and seeds everything itself.
 
     Args:
         plans: The runs that are still to do.
+        rates: What is known of runs like them; what is not, is timed and added.
 
     Returns:
         The line; the reason why there is no forecast; None where the runs are too short for one to be worth its time.
@@ -32,34 +66,38 @@ def forecast(plans: Sequence[Plan]) -> str | None:
     alike = [list(group) for _, group in groupby(sorted(plans, key=_conditions), _conditions)]
     if sum(plan.steps for plan in plans) < WORTH * STEPS * len(alike):
         return None
-    if any(plan.config.machine.compile for plan in plans):
+    unknown = [group[0] for group in alike if rates.seconds(group[0]) is None]
+    if any(plan.config.machine.compile for plan in unknown):
         return "no forecast: compiled networks are not timed"
     threads = torch.get_num_threads()
     try:
         with torch.random.fork_rng():
-            seconds = sum(_seconds_per_step(group[0]) * sum(steps_of(plan) for plan in group) for group in alike)
+            for plan in unknown:
+                rates.expect(plan, _seconds_per_step(plan), 1)
     except RuntimeError as error:  # out of memory, most likely: the runs will say so, each in its record
         return f"no forecast: {next(iter(str(error).splitlines()), type(error).__name__)}"
     finally:
         torch.set_num_threads(threads)
-    runs = counted(len(plans), "run")
-    return f"about {duration(seconds)} for {runs}, one after another (from {STEPS} timed steps of each network)"
+    seconds = sum(rates.seconds(plan) or 0.0 for plan in plans)
+    how = f"{STEPS} timed steps of each network" if unknown else "the runs that are done"
+    return f"about {duration(seconds)} for {counted(len(plans), 'run')}, one after another (from {how})"
 
 
-def steps_of(plan: Plan) -> float:
-    """What a run costs, training and evaluation, in training steps with nothing frozen.
+def steps_of(plan: Plan, done: int = 0) -> float:
+    """What a run costs from its step `done` on, training and evaluation, in training steps with nothing frozen.
 
     By counted FLOPs. Where they cannot be counted, a frozen stage is taken to save nothing, and evaluating an image to
     cost a third of training on it.
     """
     sizes = plan.outline.sizes
-    epochs = plan.steps / plan.steps_per_epoch
+    epochs = (plan.steps - done) / plan.steps_per_epoch
     images = epochs * sizes[plan.split] + sum(sizes.values())
     if not plan.costs:
-        return plan.steps + images / plan.config.batch_size / 3
+        return plan.steps - done + images / plan.config.batch_size / 3
     whole = cost.step_cost(plan.costs, 0)
     forward = sum(stage.forward for stage in plan.costs) / whole
-    return cost.run_cost(plan.costs, plan.schedule, plan.steps) / whole + forward * images / plan.config.batch_size
+    training = cost.run_cost(plan.costs, plan.schedule, plan.steps, done) / whole
+    return training + forward * images / plan.config.batch_size
 
 
 def _conditions(plan: Plan) -> str:

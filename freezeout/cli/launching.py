@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
 
 from freezeout import records
+from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
 from freezeout.cli.sweep_file import key_of
 from freezeout.cli.terminal import lines_above_bars
@@ -24,6 +23,10 @@ from freezeout.run.phrases import time_left
 
 # Launchers that are packages of their own: the part of the option before the first underscore, and their module.
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
+
+
+class Left(str):
+    """What a job says of a run that the limit stopped, or did not let begin: no failure."""
 
 
 def check_launcher(overrides: list[str]) -> None:
@@ -49,41 +52,39 @@ def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=drawn)
 
 
-def launch(jobs: Sequence[Job], launcher: Launcher, *, here: bool) -> None:
+def launch(jobs: Sequence[Job], launcher: Launcher, deadline: Deadline, *, here: bool) -> None:
     """Launch the jobs, and say what became of each.
 
     Args:
-        jobs: The runs to do, in their order; their `outcome` and `elsewhere` are set.
+        jobs: The runs to do, in their order; their `outcome`, `elsewhere` and `left` are set.
         launcher: Hydra's launcher.
+        deadline: Which runs it lets begin; those begun stop there by themselves.
         here: It runs them in this process, so they are handed over one by one, with a line for each.
     """
     if not here:
-        returns = launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
-        for job, returned in zip(jobs, returns, strict=True):
+        handed = [job for job in jobs if deadline.lets_begin(job)]
+        returns = launcher.launch([job.overrides for job in handed], initial_job_idx=0) if handed else []
+        for job, returned in zip(handed, returns, strict=True):
             _take(job, returned)
         return
-    start, terminal = time.monotonic(), sys.stderr.isatty()
+    start, begun, terminal = time.monotonic(), 0, sys.stderr.isatty()
     with (
         lines_above_bars(),
         tqdm(total=len(jobs), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar,
     ):
         for number, job in enumerate(jobs, 1):
-            if records.is_finished(record_of(job.folder)):
+            if records.is_finished(job.record):
                 job.outcome = "trained by another process meanwhile"
+            elif deadline.lets_begin(job):
+                with deadline.mended(job):
+                    _take(job, launcher.launch([job.overrides], initial_job_idx=number - 1)[0])
             else:
-                _take(job, launcher.launch([job.overrides], initial_job_idx=number - 1)[0])
-            left = (time.monotonic() - start) / number * (len(jobs) - number)
-            expected = f"; {time_left(left)}" if number < len(jobs) and not terminal else ""
+                continue
+            begun += 1
+            left = min((time.monotonic() - start) / begun * (len(jobs) - number), deadline.seconds_left)
+            expected = f"; {time_left(left)}" if number < len(jobs) and not terminal and not job.left else ""
             print(f"[{number}/{len(jobs)}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)
             bar.update()
-
-
-def record_of(folder: Path) -> dict[str, Any] | None:
-    """A run's record; None also where it cannot be read: the run itself will say so, and the others go on."""
-    try:
-        return records.read_record(folder)
-    except ValueError:
-        return None
 
 
 def _take(job: Job, returned: JobReturn) -> None:
@@ -93,5 +94,5 @@ def _take(job: Job, returned: JobReturn) -> None:
     except Exception as error:
         job.outcome = f"failed: {one_line(error)}"
         return
-    job.elsewhere = isinstance(said, InUseError)
+    job.elsewhere, job.left = isinstance(said, InUseError), isinstance(said, Left)
     job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)

@@ -19,12 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from freezeout import records
 from freezeout.cli import sweep_file, sweep_list
 from freezeout.cli.composer import MISTAKES, Composer
+from freezeout.cli.deadline import Deadline, one_limit
 from freezeout.cli.expansion import Job, expand, typed
-from freezeout.cli.launching import in_launch_order, launch, record_of
+from freezeout.cli.launching import in_launch_order, launch
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
 from freezeout.naming import counted
 from freezeout.run import config as configuration
+from freezeout.run import limit
 from freezeout.run.config import ConfigError
 
 if TYPE_CHECKING:
@@ -52,13 +54,14 @@ class Arms(Sweeper):
             ConfigError: A mistake in the arguments or in the sweep's file; nothing has been started.
             SweepError: Some runs failed.
         """
-        given = typed(arguments, self.composer)
+        began, given = limit.now(), typed(arguments, self.composer)
         jobs, notes = self.expand(arguments)
         unread = [configuration.unread(job.config, given) for job in jobs]
         if all(unread):  # where some arm reads t_0, the others are just its company
             notes += [f"note: {note}" for note in dict.fromkeys(unread)]
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
-        from freezeout.cli.forecast import forecast
+        most = one_limit(jobs)
+        from freezeout.cli.forecast import Rates, forecast, steps_of
         from freezeout.run import tracking  # torch: only once every job has been checked
 
         plans: dict[str, Plan] = {}
@@ -69,13 +72,15 @@ class Arms(Sweeper):
                 plans[job.run_id] = planned
                 distinct.append(job)
         name, root = self.name(given, jobs), distinct[0].folder.parent.parent
+        rates = Rates()
+        deadline = Deadline(most, began, plans, rates)
         for job in distinct:
-            job.overrides.append(f"sweep={name}")
+            job.overrides += [f"sweep={name}", *deadline.handed_on]
         tell_apart(distinct)
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
-        found = {job.run_id: record_of(job.folder) for job in distinct}
+        found = {job.run_id: job.record for job in distinct}
         todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
         dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
         runs = f"{counted(len(distinct), 'run')}{dropped}"
@@ -84,10 +89,15 @@ class Arms(Sweeper):
         )
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
-            if expected := forecast([plans[job.run_id] for job in todo]):
+            for run_id, record in found.items():
+                if record is not None and record["status"] == "done":
+                    rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
+            if expected := forecast([plans[job.run_id] for job in todo], rates):
                 print(expected, file=sys.stderr, flush=True)
-            self.launch(todo)
+            self.launch(todo, deadline)
         print(table(root, entries))
+        if left := deadline.left(distinct):
+            print(left, file=sys.stderr)
         report_failures(distinct)
 
     def expand(self, arguments: list[str]) -> tuple[list[Job], list[str]]:
@@ -95,9 +105,9 @@ class Arms(Sweeper):
         self.file = self._file(arguments)
         return expand(typed(arguments, self.composer), self.file, self.composer)
 
-    def launch(self, todo: Sequence[Job]) -> None:
+    def launch(self, todo: Sequence[Job], deadline: Deadline) -> None:
         assert self.launcher is not None
-        launch(todo, self.launcher, here=self.composed.hydra.runtime.choices["hydra/launcher"] == "basic")
+        launch(todo, self.launcher, deadline, here=self.composed.hydra.runtime.choices["hydra/launcher"] == "basic")
 
     def name(self, given: list[str], jobs: list[Job]) -> str:
         """The sweep's name: the one given, else the file's, else a digest of the configurations.
@@ -200,11 +210,11 @@ def report_failures(jobs: Sequence[Job]) -> None:
     """Say how many runs are trained elsewhere; raise SweepError, naming each run that failed and why."""
     failed, diverged, elsewhere = [], 0, 0
     for job in jobs:
-        record = record_of(job.folder)
+        record = job.record
         if record is not None and record["status"] == "done":
             continue
-        if job.elsewhere:
-            elsewhere += 1
+        if job.elsewhere or job.left:
+            elsewhere += job.elsewhere
             continue
         reason = str(record["reason"]) if record else job.outcome
         where = "" if str(job.folder) in reason else f"{job.folder}: "

@@ -69,8 +69,9 @@ def titles(rows: Sequence[Row]) -> list[str]:
     """What tells the rows apart: the strategy, the length where there are several, and whatever else differs."""
     lengths = len({row.label.get("epochs") for row in rows}) > 1
     facts = [_facts(row.any.get("config") or {}) for row in rows]
-    keys = list(dict.fromkeys(key for own in facts for key in own))
-    differing = [k for k in keys if _differs([(own.get(f"{k.partition('.')[0]}"), own.get(k)) for own in facts])]
+    known = [own for own in facts if own]  # of a row without a record nothing is known, so it differs in nothing
+    keys = list(dict.fromkeys(key for own in known for key in own))
+    differing = [k for k in keys if _differs([(own.get(f"{k.partition('.')[0]}"), own.get(k)) for own in known])]
     found = []
     for row, own in zip(rows, facts, strict=True):
         words = [own["model"]] if "model" in differing and "model" in own else []

@@ -20,8 +20,11 @@ from freezeout.checks import check_at_least, check_name, check_share
 from freezeout.compat import check_compat
 from freezeout.naming import folder, name_of, options
 from freezeout.run.groups import TABLES, field_names, no_such_field
+from freezeout.run.limit import end_of
 from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
+
+FOR_THE_COMMAND = ("sweep", "sweeps", "limit")  # who asks for a run and for how long: no part of what it is
 
 
 class ConfigError(Exception):
@@ -64,6 +67,7 @@ class Config:
         compat: "original" for the habits of FreezeOut's own code, else None.
         out: The folder of the records.
         data_dir: The folder of downloaded data sets.
+        limit: How long the command may take (see `freezeout.run.limit`); None for as long as it takes.
         sweep: The name of the sweep that the run belongs to, else None.
         sweeps: Always None in a run: the place of the command line's `sweeps=NAME`.
 
@@ -86,6 +90,7 @@ class Config:
     compat: str | None = None
     out: str = "runs"
     data_dir: str = "data"
+    limit: str | None = None
     sweep: str | None = None
     sweeps: Any = None
 
@@ -99,6 +104,7 @@ class Config:
                 raise ValueError(f"{name}=: must name a folder, as in {name}=FOLDER")
         if self.out.startswith("~"):  # Hydra takes it literally, and would make a folder of that name
             raise ValueError(f"out={self.out}: the ~ is not replaced here; write the path in full")
+        end_of(self.limit, began=0.0)
         if self.sweep is not None:
             check_name("sweep", self.sweep)
         check_at_least("epochs", self.epochs, 1)
@@ -190,9 +196,10 @@ def to_dict(config: Config) -> dict[str, Any]:
         config: A checked configuration.
 
     Returns:
-        Its fields but for `sweep` and `sweeps`; each group as the `name` of its dataclass in TABLES and its fields.
+        Its fields but for FOR_THE_COMMAND; each group as the `name` of its dataclass in TABLES and its fields.
     """
-    plain = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("sweeps", "sweep")}
+    names = [f.name for f in dataclasses.fields(config) if f.name not in FOR_THE_COMMAND]
+    plain = {name: getattr(config, name) for name in names}
     for group in TABLES:
         plain[group] = {"name": name_of(TABLES[group], plain[group]), **dataclasses.asdict(plain[group])}
     return plain

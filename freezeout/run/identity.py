@@ -27,6 +27,7 @@ EXEMPT = {
     "tracker": "a window on the run",
     "out": "where the record lies",
     "data_dir": "where data lie",
+    "limit": "when the run pauses, to go on bitwise",
     "sweep": "who asked for the run",
     "sweeps": "who asked for the run",
     "machine.device": "the device's model stands for it",

@@ -42,16 +42,17 @@ class Outcome:
     before: bool
 
 
-def run(plan: Plan, sweep: str | None = None) -> Outcome:
+def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
     """Train a run, or go on where it stopped. A finished run is only read.
 
     Args:
         plan: What to train.
         sweep: The sweep that asks for it.
+        end: When to stop, in seconds since the epoch; record and checkpoint are written, as after a signal.
 
     Raises:
         ConfigError: The folder cannot be written, is in use or holds another run's checkpoint.
-        Stop: Interrupted; record and checkpoint have been written.
+        Stop: Interrupted by a signal; record and checkpoint have been written.
 
     Any other failure becomes a record with its reason.
     """
@@ -61,7 +62,7 @@ def run(plan: Plan, sweep: str | None = None) -> Outcome:
         raise ConfigError(f"{error}; delete it to train again") from error
     if found is not None and records.is_finished(found):
         return Outcome(found, before=True)
-    stop = Stop()
+    stop = Stop(end)
     with stop.on_signals():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
         with held(current.folder, plan.config.out):
@@ -127,7 +128,7 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
     tracker.finish(record, folder / "record.json")
     if status == "done":
         (folder / "error.txt").unlink(missing_ok=True)
-    if stop.asked:  # also when it came after the last step: a sweep must not go on to the next run
+    if stop.signal is not None:  # also when it came after the last step: a sweep must not go on to the next run
         raise stop
     return record
 
@@ -162,6 +163,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
             bar.update()
             return stop.asked
 
+        stop.margin = current.pause
         while training.step < plan.steps:
             loss = training.train_epoch(on_step)
             if loss is None:
@@ -177,6 +179,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
             records.append_line(current.folder / "metrics.jsonl", current.epochs[-1])
             tracker.log(current.epochs[-1])
             save(current, clean=False)
+            stop.margin = current.pause
             bar.epoch(current.epochs[-1], plan.stages)
             if stop.asked and training.step < plan.steps:
                 save(current, clean=True)

@@ -1,34 +1,42 @@
-"""Ctrl-C and SIGTERM end a run at the next step, with a checkpoint; a second one ends it at once."""
+"""Ctrl-C, SIGTERM and the end of the time end a run at the next step, with a checkpoint; a second signal at once."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from freezeout.run import limit
+
 
 class Stop(BaseException):
-    """Raised at the step where a run stops because a signal asked for it.
+    """Raised at the step where a run stops because a signal asked for it, or because its time is over.
 
     Not an Exception, so that nothing takes it for a fault of the run.
 
+    Args:
+        end: When the run has to be done, in seconds since the epoch.
+
     Attributes:
         signal: The signal that came; None as long as none has.
+        margin: Seconds before the end that the run needs for stopping.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, end: float = math.inf) -> None:
         super().__init__()
+        self.end, self.margin = end, 0.0
         self.signal: signal.Signals | None = None
 
     @property
     def asked(self) -> bool:
-        """Whether a signal has come: the run stops after the step that it is in."""
-        return self.signal is not None
+        """Whether a signal has come or the time is over: the run stops after the step that it is in."""
+        return self.signal is not None or limit.now() + self.margin >= self.end
 
     def __str__(self) -> str:
-        return self.signal.name if self.signal else "not asked"
+        return self.signal.name if self.signal else "limit reached"
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         """The signal handler.
@@ -36,7 +44,7 @@ class Stop(BaseException):
         Raises:
             KeyboardInterrupt: It is the second signal; the run ends where it is.
         """
-        if self.asked:
+        if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
 

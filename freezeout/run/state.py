@@ -52,6 +52,12 @@ class Run:
         finally:
             self.seconds[part] += time.perf_counter() - start - (self.seconds["compile"] - compiled)
 
+    @property
+    def pause(self) -> float:
+        """Seconds that may pass between two steps, on average so far: an evaluation, a checkpoint, and the step."""
+        between = self.seconds["evaluation"] + self.seconds["checkpoint"]
+        return between / max(len(self.epochs), 1) + self.training.clock.seconds / max(self.training.step, 1)
+
     def time_compilations(self) -> None:
         """From now on, charge torch.compile's work to `compile` and to nothing else, whenever it happens."""
         began: list[float] = []

@@ -43,15 +43,16 @@ def step_cost(costs: Sequence[StageCost], prefix: int) -> float:
     return forward + own + handed_on
 
 
-def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int) -> float:
-    """Cost of a run of `total_steps` steps under a schedule.
+def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int, done: int = 0) -> float:
+    """Cost of a run of `total_steps` steps under a schedule, without its first `done` steps.
 
     Raises:
         ValueError: The schedule is for another number of stages.
     """
     if len(costs) != len(schedule.freeze):
         raise ValueError(f"{len(costs)} stage costs and a schedule for {len(schedule.freeze)} stages: need one each")
-    return sum((end - start) * step_cost(costs, prefix) for prefix, start, end in schedule.segments(total_steps))
+    segments = [(prefix, max(start, done), end) for prefix, start, end in schedule.segments(total_steps) if end > done]
+    return sum((end - start) * step_cost(costs, prefix) for prefix, start, end in segments)
 
 
 def predicted_saving(

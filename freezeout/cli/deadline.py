@@ -1,0 +1,98 @@
+"""`limit=25m` of a sweep: which runs still end by then, and what is said of those that are left."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from freezeout.cli.expansion import Job
+from freezeout.naming import counted, run_title
+from freezeout.run import limit
+from freezeout.run.config import ConfigError
+from freezeout.run.phrases import duration
+
+if TYPE_CHECKING:
+    from freezeout.cli.forecast import Rates
+    from freezeout.run.plan import Plan
+
+
+def one_limit(jobs: Sequence[Job]) -> str | None:
+    """The limit of a sweep. Raises ConfigError where its runs are given several."""
+    limits = list(dict.fromkeys(job.config.limit for job in jobs))
+    if len(limits) > 1:
+        raise ConfigError(
+            f"limit={','.join(str(given or 'null') for given in limits)}: must be one for the whole sweep"
+        )
+    return limits[0]
+
+
+class Deadline:
+    """When a sweep has to be done.
+
+    Args:
+        given: The limit as it was written; None for a sweep that may take as long as it takes.
+        began: When the sweep began, in seconds since the epoch.
+        plans: Of its runs, by run id.
+        rates: What is known of the seconds that they take; mended as runs end.
+    """
+
+    def __init__(self, given: str | None, began: float, plans: Mapping[str, Plan], rates: Rates) -> None:
+        self._given, self._plans, self._rates = given, plans, rates
+        self._end = limit.end_of(given, began)
+        self._whole = self._end - began
+
+    @property
+    def handed_on(self) -> list[str]:
+        """The overrides by which a run knows of it."""
+        return [] if self._given is None else [limit.handed_on(self._end)]
+
+    @property
+    def seconds_left(self) -> float:
+        """Until then."""
+        return self._end - limit.now()
+
+    def lets_begin(self, job: Job) -> bool:
+        """Whether a run may begin: it ends in time, or nobody knows yet how long it takes. Sets its `left`."""
+        if self._end < math.inf:
+            job.left = self.seconds_left <= (self._expected(job) or 0.0)
+        return not job.left
+
+    @contextlib.contextmanager
+    def mended(self, job: Job) -> Iterator[None]:
+        """Mend the forecast by the run that is done inside the `with` block."""
+        done, began = steps_done(job), limit.now()
+        yield
+        if (record := job.record) is not None and record["status"] == "done":
+            self._rates.mend(self._plans[job.run_id], limit.now() - began, done)
+
+    def left(self, jobs: Sequence[Job]) -> str | None:
+        """One line that says what is left of a sweep's runs, and the time that it needs; None where nothing is left."""
+        left = [job for job in jobs if job.left]
+        if not left:
+            return None
+        halves = [self._half(job) for job in left if steps_done(job)]
+        words = [f"{len(left) - len(halves)} not begun"] if len(left) > len(halves) else []
+        words += [f"{len(halves)} half done ({', '.join(halves)})"] if halves else []
+        expected = [self._expected(job) for job in left]
+        known = [seconds for seconds in expected if seconds is not None]
+        need = f"about {duration(sum(known))} by the forecast" if len(known) == len(left) else "no forecast yet"
+        if known and max(known) > self._whole:
+            need += f"; one run alone needs about {duration(max(known))}, more than the limit"
+        runs = f"{len(left)} of {counted(len(jobs), 'run')}"
+        return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; the same command goes on"
+
+    def _expected(self, job: Job) -> float | None:
+        """Seconds that a run needs from where it stands to its end."""
+        return self._rates.seconds(self._plans[job.run_id], steps_done(job))
+
+    def _half(self, job: Job) -> str:
+        plan = self._plans[job.run_id]
+        return f"{job.label}{run_title(plan.config_dict)} at step {steps_done(job)} of {plan.steps}"
+
+
+def steps_done(job: Job) -> int:
+    """The steps of a run that lie behind it, as far as its record says."""
+    record = job.record
+    return int(record["segments"][-1]["step_to"]) if record is not None else 0
