@@ -124,7 +124,7 @@ class Loop:
     def _train_step(self, images: Tensor, labels: Tensor) -> Tensor:
         factor = lr_factor(progress(self.step, self.plan.steps), 1.0, scaled=False)
         self.optimizer.param_groups[0]["lr"] = self.plan.config.optimizer.lr * factor
-        bf16 = self.plan.config.machine.precision == "bf16"
+        bf16 = self.plan.precision == "bf16"
         with torch.autocast(self.plan.device.type, dtype=torch.bfloat16, enabled=bf16):
             logits = self._forward(images.contiguous(memory_format=self.format))
         loss = cross_entropy(loss_input(logits, bf16), labels)

@@ -93,7 +93,7 @@ class StagesAlone:
     """
 
     def __init__(self, plan: Plan, like: nn.Module) -> None:
-        bf16, device = plan.config.machine.precision == "bf16", plan.device
+        bf16, device = plan.precision == "bf16", plan.device
         kernels = [p for p in like.parameters() if p.dim() == 4]
         channels_last = all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
         form = torch.channels_last if channels_last else torch.contiguous_format

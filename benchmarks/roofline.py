@@ -51,7 +51,7 @@ def peak_rates(plan: Plan) -> dict[str, float]:
         "flops" per second of a large matrix product, and "bytes" per second read and written by a large copy.
     """
     side = SIDE[plan.device.type]
-    dtype = torch.bfloat16 if plan.config.machine.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if plan.precision == "bf16" else torch.float32
     a, b = (torch.randn(side, side, device=plan.device, dtype=dtype) for _ in range(2))
     x = torch.zeros(COPIED[plan.device.type], device=plan.device)
     y = torch.empty_like(x)

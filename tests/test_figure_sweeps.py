@@ -14,6 +14,7 @@ import yaml
 from freezeout.data.source import InMemory
 from freezeout.run import identity
 from freezeout.savings import cost
+from freezeout.train.schema import Machine
 
 ROOT = Path(__file__).parent.parent
 RUNS = {"figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
@@ -52,6 +53,14 @@ def plans(freezeout, monkeypatch):
         return found
 
     return of
+
+
+@pytest.mark.parametrize("sweep", RUNS)
+def test_a_figure_sweep_trains_in_the_precision_that_its_header_says(sweep: str) -> None:
+    text = (ROOT / "sweeps" / f"{sweep}.yaml").read_text()
+    assert re.findall("^# Precision: (.*)$", text, re.M)[0].startswith("tf32 on a GPU that has it, else fp32 (null)")
+    assert not re.search(r"machine\W", text.partition("common:")[2]), "left to the default, which is null"
+    assert Machine().precision is None
 
 
 @pytest.mark.slow

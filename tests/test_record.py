@@ -118,5 +118,13 @@ def test_a_record_says_what_names_it_and_how_to_make_it_again(freezeout, tmp_pat
     assert records.read_record(only_run(tmp_path / "again"))["run_id"] == record["run_id"]
 
 
+def test_a_record_says_the_precision_that_was_trained_in_where_none_was_asked_for(freezeout, tmp_path: Path) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    folder = only_run(tmp_path / "runs")
+    record, written = records.read_record(folder), yaml.safe_load((folder / "config.yaml").read_text())
+    assert [found["machine"]["precision"] for found in (record["config"], record["effective"], written)] == ["fp32"] * 3
+    assert "precision" not in record["command"], "it was left to the program"
+
+
 def test_the_record_has_the_keys_of_the_table_and_no_others(through: Path) -> None:
     assert set(records.read_record(through)) == set(records.KEYS)

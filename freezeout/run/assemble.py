@@ -47,7 +47,7 @@ def _assemble(plan: Plan) -> Training:
         batch_size=config.batch_size,
         augment=config.augment.kind,
         label_smoothing=config.label_smoothing,
-        bf16=machine.precision == "bf16",
+        bf16=plan.precision == "bf16",
         channels_last=machine.channels_last,
         fold=machine.fold,
         run_ahead=plan.run_ahead,
@@ -68,7 +68,7 @@ def configure_torch(plan: Plan) -> None:
     if plan.device.type == "cpu":
         keep_pages()
     else:
-        precision = "tf32" if machine.precision == "tf32" else "ieee"
+        precision = "tf32" if plan.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = precision
         torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = not machine.deterministic

@@ -39,7 +39,8 @@ EXEMPT = {
 def machine(plan: Plan) -> dict[str, Any]:
     """Where and how the steps are executed, with what was left to the program (null) resolved."""
     found = dataclasses.asdict(plan.config.machine)
-    found |= {"device": device_model(plan.device), "run_ahead": plan.run_ahead, "capture": plan.capture}
+    found |= {"device": device_model(plan.device), "precision": plan.precision}
+    found |= {"run_ahead": plan.run_ahead, "capture": plan.capture}
     if plan.device.type == "cpu":
         found["threads"] = plan.threads
         del found["deterministic"]

@@ -81,6 +81,11 @@ class Plan:
         return self.applied.schedule(self.stages)
 
     @property
+    def precision(self) -> str:
+        """The arithmetic of training: "fp32", "tf32" or "bf16"."""
+        return self.config.machine.precision or ("tf32" if has_tf32(self.device) else "fp32")
+
+    @property
     def capture(self) -> bool:
         """Whether the steps are CUDA graphs."""
         return self.device.type == "cuda" if self.config.machine.capture is None else self.config.machine.capture
@@ -105,6 +110,11 @@ class Plan:
         """The network with initial weights drawn from the seed, on the CPU."""
         torch.manual_seed(self.config.seed)
         return build_model(self.config_dict["model"]["name"], self.config.model, self.outline)
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether the device multiplies in tf32: NVIDIA's from Ampere on. Older ones ignore the switch and stay in fp32."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def build_model(name: str, fields: Any, outline: Outline) -> Chain:

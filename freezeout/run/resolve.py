@@ -12,7 +12,8 @@ import torch
 from freezeout.data.schema import Outline
 from freezeout.run import expected
 from freezeout.run.config import Config, ConfigError, to_dict
-from freezeout.run.plan import Plan, build_model, load_data
+from freezeout.run.plan import Plan, build_model, has_tf32, load_data
+from freezeout.run.provenance import device_model
 from freezeout.savings import flops
 
 _counts: dict[str, tuple[int, flops.Counts | None]] = {}
@@ -37,8 +38,9 @@ def make_plan(config: Config) -> Plan:
 
 def _make_plan(config: Config) -> Plan:
     device = choose_device(config.machine.device)
-    if config.machine.precision == "tf32" and device.type == "cpu":
-        raise ConfigError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
+    if config.machine.precision == "tf32" and not has_tf32(device):
+        where = "a CPU" if device.type == "cpu" else device_model(device)
+        raise ConfigError(f"machine.precision=tf32: {where} has no tf32; choose fp32 or bf16")
     if config.machine.capture and device.type == "cpu":
         raise ConfigError("machine.capture=true: a CPU has no CUDA graphs; leave it null or false")
     config_dict = to_dict(config)

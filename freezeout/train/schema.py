@@ -50,13 +50,14 @@ class AdamW:
 class Machine:
     """Where a run trains, in what arithmetic, and how its steps are executed.
 
+    precision: fp32, tf32 or bf16 (null: tf32 where the device has it, else fp32).
     threads: CPU threads of torch (null: all cores). channels_last: memory format of images and network.
     fold: frozen stages run from weights prepared once. run_ahead: steps whose frozen prefix may run as one batch
     (null: on CUDA as many as memory allows, else 1). capture: one CUDA graph a prefix (null: on CUDA).
     """
 
     device: str = "auto"
-    precision: str = "fp32"
+    precision: str | None = None
     threads: int | None = None
     channels_last: bool = True
     fold: bool = True
@@ -67,7 +68,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         check_choice("machine.device", self.device, ("auto", "cpu", "cuda"))
-        check_choice("machine.precision", self.precision, ("fp32", "tf32", "bf16"))
+        if self.precision is not None:
+            check_choice("machine.precision", self.precision, ("fp32", "tf32", "bf16"))
         if self.threads is not None:
             check_at_least("machine.threads", self.threads, 1)
             if self.threads > 1024:

@@ -57,7 +57,8 @@ def test_float32_on_cuda_freezes_in_the_same_steps(network) -> None:
 
 def test_a_run_on_cuda_is_the_run_on_a_cpu_as_far_as_float32_goes(freezeout) -> None:
     for machine in ("cpu", "cuda"):
-        assert freezeout(f"machine={machine}", "epochs=1", "t_0=0.5", f"out={machine}").code == 0
+        words = [f"machine={machine}", "machine.precision=fp32", f"out={machine}"]
+        assert freezeout(*words, "epochs=1", "t_0=0.5").code == 0
     cpu, cuda = (json.loads(next(Path(machine).glob("*/*/record.json")).read_text()) for machine in ("cpu", "cuda"))
     assert cuda["device"]["type"] == "cuda"
     assert cuda["freeze_steps"] == cpu["freeze_steps"]
