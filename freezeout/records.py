@@ -69,7 +69,8 @@ KEYS: dict[str, str] = {
     "train_error": "error on the training set after the last step, per cent, in evaluation mode",
     "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never",
     "freeze_steps": "for each stage the first step in which it is frozen; null for never",
-    "peak_memory": "largest amount of GPU memory allocated, bytes; null on a CPU",
+    "peak_memory": "largest amount of GPU memory allocated, bytes, the workspaces in which cuDNN tries its kernels "
+    "included; null on a CPU",
     "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`",
     "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
     "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
