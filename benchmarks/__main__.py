@@ -69,6 +69,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         ),
         parser.add_argument("--networks", nargs="+", metavar="NAME", help="options of conf/model"),
         parser.add_argument("--compiled", nargs="*", metavar="NAME", help="those on which the compiled arm runs too"),
+        parser.add_argument(
+            "--frozen", nargs="+", type=float, metavar="SHARE", help="of the stages: one for each prefix"
+        ),
         parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="default: fp32; tf32 on cuda"),
         parser.add_argument("--budget", type=float, metavar="MINUTES", help="about how long it may take in all"),
         parser.add_argument("--strict", action="store_true", help="exit with 1 when a bound is missed"),
@@ -95,6 +98,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
     for name in least.keys() & given.keys():
         if not given[name] >= least[name]:
             raise ValueError(f"--{name.replace('_', '-')} {given[name]}: must be at least {least[name]}")
+    for share in given.get("frozen", ()):
+        if not 0 <= share < 1:
+            raise ValueError(f"--frozen {share:g}: must be at least 0 and less than 1")
     settings = dataclasses.replace(settings, **given)
     for name in given.get("compiled", ()):
         if name not in settings.networks:

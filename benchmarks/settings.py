@@ -5,9 +5,10 @@ Standard library only, so that `python -m benchmarks --help` and a wrong flag ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-FROZEN_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)  # of a network's stages
+FROZEN_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Settings:
         batch: Images in a batch.
         image: Height and width of an image, in pixels.
         classes: Classes of the random labels.
+        frozen: Shares of a network's stages, one for each prefix at which steps are timed.
     """
 
     device: str
@@ -53,6 +55,7 @@ class Settings:
     batch: int = 50
     image: int = 32
     classes: int = 10
+    frozen: tuple[float, ...] = FROZEN_SHARES
 
 
 CPU = Settings(
@@ -94,6 +97,6 @@ GPU = Settings(
 SETTINGS = {"cpu": CPU, "cuda": GPU}
 
 
-def prefixes(stages: int) -> list[int]:
+def prefixes(stages: int, shares: Sequence[float] = FROZEN_SHARES) -> list[int]:
     """The prefixes that are timed of a network of `stages` stages: distinct, ascending, and never the head."""
-    return sorted({min(round(share * stages), stages - 1) for share in FROZEN_SHARES})
+    return sorted({min(round(share * stages), stages - 1) for share in shares})

@@ -84,7 +84,7 @@ class NetworkBenchmark:
         self.parts: dict[str, Any] = {}
         self._settings, self._network, self._budget, self._bar = settings, network, budget, bar
         plan = plan_of(settings, network, epoch=settings.burst, steps=settings.burst)
-        self._prefixes = prefixes(plan.stages)
+        self._prefixes = prefixes(plan.stages, settings.frozen)
         self._plan = dataclasses.replace(plan, steps=settings.burst * len(self._prefixes) * (settings.rounds + 1))
         left_out = {
             name
@@ -151,6 +151,8 @@ class NetworkBenchmark:
         self._bar.write(report.packed_text(self.parts["packed"]))
 
     def _limits(self) -> None:
+        if "0" not in self.parts["steps"]:
+            return
         counts, rates = roofline.counted(self._plan, 0), roofline.peak_rates(self._plan)
         seconds = self.parts["steps"]["0"]["seconds"]
         engines = [name for name in self._arms if name in arms.ENGINES]

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parent.parent
         ("--run-steps 9", "--run-steps 9: must be at least 10"),
         ("--budget nan", "--budget nan: must be at least 0"),
         ("--rounds many", "--rounds: invalid int value: 'many'"),
+        ("--frozen 0 1", "--frozen 1: must be at least 0 and less than 1"),
+        ("--frozen nan", "--frozen nan: must be at least 0 and less than 1"),
         ("--precision tf32", "a CPU has no tf32"),
         ("--device gpu", "'gpu' (choose from"),
         ("--bursts 3", "--bursts: unknown; did you mean --burst?"),

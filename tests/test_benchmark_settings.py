@@ -12,6 +12,7 @@ def test_prefixes_are_distinct_and_leave_the_head() -> None:
     assert settings.prefixes(40) == [0, 10, 20, 30, 38]
     assert settings.prefixes(5) == [0, 1, 2, 4]
     assert settings.prefixes(1) == [0]
+    assert settings.prefixes(40, (0.5, 0.0, 0.99)) == [0, 20, 39]
 
 
 @pytest.mark.parametrize("device", settings.SETTINGS)

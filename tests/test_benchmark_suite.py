@@ -50,6 +50,16 @@ def test_there_is_something_to_write_after_each_prefix_and_each_part() -> None:
     assert "savings" not in benchmark.parts
 
 
+def test_prefixes_that_were_asked_for_are_measured_and_no_others() -> None:
+    """Without prefix 0 there is no step with nothing frozen whose limits could be told."""
+    chosen = dataclasses.replace(SMALL, compiled=(), rounds=1, min_rounds=1, run_rounds=0, frozen=(0.5, 0.95))
+    budget = Budget(0, 1)
+    benchmark = suite.NetworkBenchmark(chosen, "wrn_10_1", budget, BudgetBar(budget))
+    list(benchmark.measured())
+    assert list(benchmark.parts["steps"]) == list(benchmark.parts["packed"]) == ["2", "4"]
+    assert "limits" not in benchmark.parts
+
+
 @pytest.mark.parametrize(("compiled", "arm"), [(("wrn_10_1",), True), ((), False)])
 def test_the_compiled_arm_runs_where_it_was_asked_for(monkeypatch, compiled: tuple[str, ...], arm: bool) -> None:
     made: list[str] = []
