@@ -1,0 +1,185 @@
+"""What is done in a GPU's first half hour, in order of worth: each part is one command, in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.settings import SETTINGS
+
+LEAST = 2.0  # minutes that a sweep is begun for
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of the half hour.
+
+    Attributes:
+        name: Of its log, its results and its entry in the state; a plain file name.
+        kind: "tests", "benchmark", "epoch", "profile" or "sweep": how its results are read, and what takes about as
+            long as it does on another device.
+        words: What follows the interpreter.
+        minutes: What it takes, roughly, on one H100; mended by what other parts of its kind took.
+        open_ended: It takes whatever is left, as `limit=` in seconds; it needs `minutes` to be worth a beginning.
+    """
+
+    name: str
+    kind: str
+    words: tuple[str, ...]
+    minutes: float
+    open_ended: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the parts are sized by.
+
+    Attributes:
+        device: An option of conf/machine.
+        tests: What pytest is given.
+        networks: Options of conf/model, most worth first; the first two are measured in every way.
+        trained: Those of them that are trained for an epoch and profiled.
+        benchmark: Further words of every benchmark.
+        run_steps: Training steps of a whole run of each network that has one.
+        overrides: Further words of every epoch and profile.
+        compiled: Whether the compiled arm is measured.
+        sweep: The sweep unless another one is named.
+        sweep_overrides: Further words of a sweep.
+        pace: Of the minutes of every part.
+    """
+
+    device: str
+    tests: tuple[str, ...]
+    networks: tuple[str, ...]
+    trained: tuple[str, ...]
+    benchmark: tuple[str, ...] = ()
+    run_steps: tuple[int, ...] = ()
+    overrides: tuple[str, ...] = ()
+    compiled: bool = True
+    sweep: str = "quick"
+    sweep_overrides: tuple[str, ...] = ()
+    pace: float = 1.0
+
+
+GPU = Scale(
+    device="cuda",
+    tests=("-m", "gpu", "tests/gpu", "tests/test_augment.py"),  # where the tests are that need CUDA
+    networks=SETTINGS["cuda"].networks,
+    trained=("densenet_bc_76_12", "wrn_40_4", "vgg16"),  # the paper's
+    run_steps=(10_000, 5_000),  # so that each prefix of their schedules lasts two blocks of the clock
+    overrides=("dataset.classes=100",),  # CIFAR-100's shape; a step's time does not depend on the pixels
+)
+TAPED = "tests/test_engine.py::"  # tests in which a tape of operations stands in for CUDA graphs
+REHEARSAL = Scale(
+    device="cpu",
+    tests=(
+        f"{TAPED}test_a_reset_step_is_captured_anew_under_the_schedule_of_then",
+        f"{TAPED}test_a_batch_of_another_shape_is_refused",
+    ),
+    networks=("wrn_10_1",),
+    trained=("wrn_10_1",),
+    benchmark=("--rounds", "1", "--burst", "2", "--batch", "4", "--image", "8", "--threads", "1"),
+    run_steps=(20,),
+    overrides=("dataset.size=8", "dataset.train=200", "dataset.test=50", "machine.threads=1"),
+    compiled=False,  # g++ takes a minute
+    sweep="digits",
+    sweep_overrides=("epochs=1",),
+    pace=0.1,
+)
+
+
+def parts(scale: Scale, out: Path, *, sweep: str | None = None, data: Sequence[Path] = ()) -> list[Part]:
+    """Every part, in order of worth.
+
+    Args:
+        scale: GPU or REHEARSAL.
+        out: The folder of the results; absolute.
+        sweep: A file of sweeps/, or None for the scale's own.
+        data: Files of images (dataset=npz) that the sweep trains on; without any, on the data set that it names.
+    """
+    ordered = [
+        _tests(scale),
+        *_first_steps(scale, out),
+        *_other_steps(scale, out),
+        *(_epoch(scale, out, network) for network in scale.trained),
+        *(_profile(scale, out, network) for network in scale.trained),
+        *_whole_runs(scale, out),
+        *_variants(scale, out),
+        _sweep(scale, out, sweep or scale.sweep, data),
+    ]
+    return ordered
+
+
+def _tests(scale: Scale) -> Part:
+    # One line a test as it ends (-v), so that a test which hangs leaves the others' outcomes.
+    flags = ("-o", "addopts=--strict-markers", "-v", "-rfEs", "--color=no", "-p", "no:cacheprovider")
+    return Part("tests", "tests", ("-m", "pytest", *flags, *scale.tests), 4 * scale.pace)
+
+
+def _benchmark(
+    scale: Scale, out: Path, name: str, network: str, words: str, minutes: float, *, compiled: bool = False
+) -> Part:
+    where = ("--device", scale.device, "--out", str(out / "benchmark" / name), "--networks", network)
+    arms = ("--compiled", network) if compiled else ("--compiled",)
+    size = (*scale.benchmark, "--budget", f"{minutes:g}")
+    return Part(
+        name, "benchmark", ("-m", "benchmarks", *where, *arms, *size, *words.split()), max(0.5, minutes) * scale.pace
+    )
+
+
+def _first_steps(scale: Scale, out: Path) -> Iterator[Part]:
+    for network in scale.networks[:2]:
+        words = "--frozen 0 0.5 0.95 --run-rounds 0"
+        yield _benchmark(scale, out, f"steps-{network}", network, words, 3)
+
+
+def _other_steps(scale: Scale, out: Path) -> Iterator[Part]:
+    for network in scale.networks[:2]:
+        yield _benchmark(scale, out, f"other-steps-{network}", network, "--frozen 0.25 0.75 --run-rounds 0", 2)
+    for network in scale.networks[2:]:
+        yield _benchmark(scale, out, f"steps-{network}", network, "--run-rounds 0", 2.5)
+
+
+def _whole_runs(scale: Scale, out: Path) -> Iterator[Part]:
+    for network, steps in zip(scale.networks, scale.run_steps, strict=False):
+        words = f"--frozen 0 --rounds 1 --run-rounds 1 --run-steps {steps}"
+        yield _benchmark(scale, out, f"savings-{network}", network, words, 6)
+
+
+def _variants(scale: Scale, out: Path) -> Iterator[Part]:
+    for network in scale.networks[:2]:
+        words = "--frozen 0 0.95 --precision bf16 --run-rounds 0"
+        yield _benchmark(scale, out, f"bf16-{network}", network, words, 2)
+    for network in scale.networks[:2] if scale.compiled else ():
+        words = "--frozen 0 0.95 --run-rounds 0"
+        yield _benchmark(scale, out, f"compiled-{network}", network, words, 7, compiled=True)
+
+
+def _epoch(scale: Scale, out: Path, network: str) -> Part:
+    words = ("strategy=baseline,freezeout", "dataset=synthetic", "epochs=1", *_shared(scale), *scale.overrides)
+    command = ("-m", "freezeout", "-m", f"model={network}", *words, f"out={quoted(out / 'epochs')}")
+    return Part(f"epoch-{network}", "epoch", command, 0.75 * scale.pace)
+
+
+def _profile(scale: Scale, out: Path, network: str) -> Part:
+    words = ("--measure", f"model={network}", "dataset=synthetic", *_shared(scale), *scale.overrides)
+    command = ("-m", "freezeout.predict", *words, f"out={quoted(out / 'runs')}")
+    return Part(f"profile-{network}", "profile", command, 1.75 * scale.pace)
+
+
+def _sweep(scale: Scale, out: Path, sweep: str, data: Sequence[Path]) -> Part:
+    files = ",".join(quoted(path.resolve()) for path in data)
+    images = ("dataset=npz", f"dataset.train=[{files}]") if data else ()
+    words = ("-m", "freezeout", "-m", f"sweeps={sweep}", "tracker=none", *scale.sweep_overrides, *images)
+    name = f"sweep-{sweep}-own-data" if data else f"sweep-{sweep}"
+    return Part(name, "sweep", (*words, f"out={quoted(out / 'runs')}"), LEAST * scale.pace, open_ended=True)
+
+
+def _shared(scale: Scale) -> tuple[str, ...]:
+    return ("tracker=none", f"machine={scale.device}")
+
+
+def quoted(path: Path) -> str:
+    """A path as Hydra's grammar takes it, whatever is in it."""
+    return "'" + str(path).replace("'", "\\'") + "'"

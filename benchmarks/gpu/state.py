@@ -1,0 +1,99 @@
+"""What has become of the parts, over all calls: a JSON file that a kill at any moment leaves readable."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.parts import Part
+from freezeout.records import write_json_atomic
+
+FILE = "state.json"
+AGAIN = 1.5  # what a part that was stopped after some minutes may need, in those minutes
+
+
+@dataclass
+class Outcome:
+    """What became of a part the last time it was begun.
+
+    Attributes:
+        status: "begun" (and killed, where no process runs it any more), "done", "failed" or "cut".
+        started: ISO 8601.
+        minutes: That it took.
+        expected: That it was taken to need on an H100.
+        line: What there is to say of it.
+    """
+
+    status: str
+    started: str
+    minutes: float = 0.0
+    expected: float = 0.0
+    line: str = ""
+
+
+@dataclass
+class State:
+    """The state of a half hour.
+
+    Attributes:
+        rehearsal: Whether it is a rehearsal.
+        parts: The outcome of each part that was ever begun, by its name.
+        calls: Each call's "started", "minutes", "command" and "machine".
+    """
+
+    rehearsal: bool
+    parts: dict[str, Outcome] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        write_json_atomic(folder / FILE, asdict(self))
+
+    def status(self, part: Part) -> str:
+        """The status of a part; "owed" if it was never begun."""
+        return self.parts[part.name].status if part.name in self.parts else "owed"
+
+    def waiting(self, parts: Iterable[Part]) -> list[Part]:
+        """The parts that are not done, in the order in which a call tries them.
+
+        Those that failed come after the others, and what takes all the time that is left comes last.
+        """
+        todo = [part for part in parts if self.status(part) != "done"]
+        return sorted(todo, key=lambda part: (part.open_ended, self.status(part) == "failed"))
+
+    def needed(self, part: Part, parts: Iterable[Part]) -> float:
+        """Minutes that a part should take here, by what others of its kind took and how far it came before."""
+        if part.open_ended:
+            return part.minutes
+        alike = [self.parts[p.name] for p in parts if p.kind == part.kind and self.status(p) == "done"]
+        pace = statistics.median(o.minutes / o.expected for o in alike) if alike else 1.0
+        before = self.parts.get(part.name)
+        stopped = AGAIN * before.minutes if before and before.status == "cut" else 0.0
+        return max(part.minutes * pace, stopped)
+
+
+def read(folder: Path, *, rehearsal: bool) -> State:
+    """The state in `folder`; a new one where there is none.
+
+    Raises:
+        ValueError: In one line: the file is damaged, or of a rehearsal where none is asked for, or the other way.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return State(rehearsal)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        parts = {name: Outcome(**outcome) for name, outcome in found["parts"].items()}
+        state = State(bool(found["rehearsal"]), parts, list(found["calls"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: no state of a half hour ({error}); name another folder with --out") from error
+    if state.rehearsal != rehearsal:
+        what = "a rehearsal's" if state.rehearsal else "a GPU's"
+        raise ValueError(f"{path}: {what} results; name another folder and archive with --out and --archive")
+    for outcome in state.parts.values():
+        if outcome.status == "begun":
+            outcome.status, outcome.line = "cut", "killed"
+    return state
