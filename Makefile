@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 RUNS ?= runs
 FIGURES ?= figures
 ARGS ?=
+MINUTES ?= 25
+ARCHIVE ?= gpu.tar.gz
 STAMP := $(VENV)/installed
 
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-gpu benchmark benchmark-gpu lint data predict analysis reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-gpu benchmark benchmark-gpu gpu lint data predict analysis reproduce-figures dashboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -41,6 +43,10 @@ benchmark: install ## step times, packed bytes and savings against plain loops a
 
 benchmark-gpu: install ## the same at the paper's sizes (needs a GPU)
 	$(BIN)/python -m benchmarks --device cuda --out $(FIGURES)/benchmark-gpu $(ARGS)
+
+gpu: ## the first half hour on a GPU without a network, in parts; again and again (MINUTES=8 WHEELS=wheels SWEEP= DATA=; docs/gpu.md)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks.gpu --minutes $(MINUTES) --archive $(ARCHIVE) \
+		$(addprefix --wheels ,$(WHEELS)) $(addprefix --sweep ,$(SWEEP)) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 lint: install ## ruff check, ruff format, mypy
 	$(BIN)/ruff check .

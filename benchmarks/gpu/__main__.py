@@ -131,7 +131,8 @@ def _call(options: argparse.Namespace, words: Sequence[str], began: float, packa
 def environment_with(packages: Path | None) -> dict[str, str]:
     """The environment of the parts: this checkout, and the packages that came as wheels, before what is installed."""
     paths = [*([str(packages)] if packages else []), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+    # CI: pytest then says why a test failed in a whole line, however narrow the terminal that there is not.
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1", "CI": "true"}
 
 
 def machine_of(device: str, environment: dict[str, str]) -> dict[str, Any]:

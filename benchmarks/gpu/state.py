@@ -13,6 +13,7 @@ from benchmarks.gpu.parts import Part
 from freezeout.records import write_json_atomic
 
 FILE = "state.json"
+LEAST = 0.5  # a part that was quicker than this share of what it was taken to need says little of the others
 AGAIN = 1.5  # what a part that was stopped after some minutes may need, in those minutes
 
 
@@ -69,7 +70,7 @@ class State:
         if part.open_ended:
             return part.minutes
         alike = [self.parts[p.name] for p in parts if p.kind == part.kind and self.status(p) == "done"]
-        pace = statistics.median(o.minutes / o.expected for o in alike) if alike else 1.0
+        pace = max(LEAST, statistics.median(o.minutes / o.expected for o in alike)) if alike else 1.0
         before = self.parts.get(part.name)
         stopped = AGAIN * before.minutes if before and before.status == "cut" else 0.0
         return max(part.minutes * pace, stopped)
