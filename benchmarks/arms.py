@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from benchmarks.plans import frozen_schedule, with_machine
+from benchmarks.plans import frozen_schedule
 from freezeout.data.augment import crop_flip, epoch_table, normalise
 from freezeout.run.assemble import assemble, configure_torch
-from freezeout.run.plan import Plan
+from freezeout.run.plan import Plan, with_machine
 from freezeout.schedule import lr_factor, progress
 from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer

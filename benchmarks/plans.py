@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from benchmarks.settings import Settings
-from freezeout.run.config import to_dict
 from freezeout.run.overrides import compose_all
 from freezeout.run.plan import Plan
 from freezeout.run.resolve import make_plan
@@ -45,12 +44,6 @@ def plan_of(settings: Settings, network: str, *, epoch: int, steps: int) -> Plan
     }
     (config,) = compose_all([f"{key}={value}" for key, value in overrides.items()])
     return dataclasses.replace(make_plan(config), steps=steps)
-
-
-def with_machine(plan: Plan, **fields: bool) -> Plan:
-    """A copy of `plan` with these fields of its machine configuration changed."""
-    config = dataclasses.replace(plan.config, machine=dataclasses.replace(plan.config.machine, **fields))
-    return dataclasses.replace(plan, config=config, config_dict=to_dict(config))
 
 
 def frozen_schedule(prefix: int, stages: int) -> Schedule:

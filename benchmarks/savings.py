@@ -11,11 +11,11 @@ from typing import Any
 from benchmarks.arms import MACHINE, free_memory, synchronise
 from benchmarks.ideal import ClockedStages, ideal_saving
 from benchmarks.ideal_gpu import ProfiledStages
-from benchmarks.plans import plan_of, with_machine
+from benchmarks.plans import plan_of
 from benchmarks.settings import Settings
 from benchmarks.steps import shuffled, spread
 from freezeout.run.assemble import assemble
-from freezeout.run.plan import Plan
+from freezeout.run.plan import Plan, with_machine
 from freezeout.run.profiling import median, medians, time_prefixes
 from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule

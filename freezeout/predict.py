@@ -2,7 +2,8 @@
 
 Prints the estimated and the predicted saving for each t_0, and the step at which each stage freezes. A list sweeps
 (t_0=0.2,0.3 strategy.how_scale=linear,cubic). --measure adds the *profiled* saving: seconds of a training step at each
-prefix, timed on this machine.
+prefix, timed on this machine; before that it measures which memory format, run-ahead and folding are faster here, which
+machine=measured trains with.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from freezeout.data.schema import Synthetic
+from freezeout.data.schema import Outline, Synthetic
 from freezeout.naming import configuration, network
 from freezeout.run.config import Config, ConfigError
 from freezeout.run.messages import one_line
@@ -42,11 +43,16 @@ def predict(overrides: list[str], *, measure: bool) -> None:
         ConfigError: In one line, for a configuration that cannot be run here.
     """
     configs = compose_all(overrides)
+    from freezeout.run import expected
     from freezeout.run.resolve import make_plan  # torch: only once the words have been checked
 
-    for _, alike in groupby(configs, key=without_t_0):
+    for _, group in groupby(configs, key=without_t_0):
+        alike = list(group)
         asked = [make_plan(config) for config in alike]
-        profile = profile_of(asked[0], measure=measure)
+        if measure:
+            measure_steps(alike[0], asked[0].outline)
+            asked = [make_plan(config) for config in alike]  # what has been measured enters them
+        profile = expected.stored_profile(asked[0])
         swept = asked if len(asked) > 1 else [make_plan(config) for config in over_t_0(asked[0].config)]
         print_savings(swept, asked, profile)
         if len(asked) == 1:
@@ -68,22 +74,22 @@ def over_t_0(config: Config) -> list[Config]:
     return [dataclasses.replace(config, strategy=dataclasses.replace(config.strategy, t_0=t)) for t in values]
 
 
-def profile_of(plan: Plan, *, measure: bool) -> Profile | None:
-    """What training steps take on this machine: measured now, or found from before, or None.
+def measure_steps(config: Config, outline: Outline) -> None:
+    """Measure on this machine which settings are faster, and what training steps take; each is kept in a file.
 
     Timed on random images of the data set's shape, so that nothing need be downloaded for it.
     """
-    from freezeout.run import expected, profiling
+    from freezeout.run import choosing, profiling
     from freezeout.run.resolve import make_plan
 
-    if not measure:
-        return expected.stored_profile(plan)
-    config, (height, width) = plan.config, plan.outline.image
+    height, width = outline.image
     if height == width:
         images = profiling.STEPS * config.batch_size
-        random = Synthetic(size=height, classes=plan.outline.classes, train=images, test=1)
+        random = Synthetic(size=height, classes=outline.classes, train=images, test=1)
         config = dataclasses.replace(config, dataset=random)
-    return profiling.measure(make_plan(dataclasses.replace(config, epochs=1, strategy=Baseline())))
+    config = dataclasses.replace(config, epochs=1, strategy=Baseline())
+    choosing.choose(make_plan(config))
+    profiling.measure(make_plan(config))
 
 
 def print_savings(swept: list[Plan], asked: list[Plan], profile: Profile | None) -> None:

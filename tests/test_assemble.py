@@ -77,6 +77,7 @@ FIELDS = [(g, n, f) for g in ("model", "strategy", "optimizer", "augment", "mach
 # What a CPU cannot show: a test of its own, or one on a GPU.
 NOT_SEEN = {
     "machine.device": "there is one device here; refused and chosen in tests/test_cli.py",
+    "machine.measured": "fills in other fields; see tests/test_choices.py",
     "machine.deterministic": "see test_deterministic_kernels_are_asked_for",
     "machine.capture": "refused on a CPU; tests/gpu",
     "model.dropout": "see test_dropout_reaches_the_network",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made_benchmarks import SMALL, plan
+from made_benchmarks import SMALL
 
 from benchmarks import plans
 from freezeout.run.config import ConfigError
@@ -22,13 +22,6 @@ def test_a_plan_is_a_baseline_of_the_length_that_was_asked_for() -> None:
 def test_what_cannot_be_run_is_one_line() -> None:
     with pytest.raises(ConfigError, match="wrn_10_2: unknown"):
         plans.plan_of(SMALL, "wrn_10_2", epoch=3, steps=20)
-
-
-def test_another_machine_leaves_the_plan_as_it_was() -> None:
-    planned = plan()
-    other = plans.with_machine(planned, fold=False)
-    assert (planned.config.machine.fold, other.config.machine.fold) == (True, False)
-    assert other.config_dict["machine"]["fold"] is False
 
 
 def test_a_frozen_schedule_has_a_prefix_from_the_first_step_and_the_rates_of_the_baseline() -> None:

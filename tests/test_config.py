@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from freezeout.naming import folder, options
 from freezeout.run.config import Config, ConfigError, parse, register, to_dict
+from freezeout.train.schema import CHOICES
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,8 +28,10 @@ def test_the_folder_of_options_is_found_from_where_the_package_lies() -> None:
     assert (folder("conf") / "config.yaml").exists()
 
 
-def test_machines_differ_in_their_device_alone() -> None:
+def test_machines_differ_in_their_device_alone_or_in_what_is_measured() -> None:
     machines = {name: to_dict(parsed(f"machine={name}"))["machine"] for name in options("machine")}
+    measured = machines.pop("measured")
+    assert measured == machines["auto"] | {**dict.fromkeys(CHOICES), "measured": True}
     assert {name: machine.pop("device") for name, machine in machines.items()} == {
         n: n for n in ("auto", "cpu", "cuda")
     }

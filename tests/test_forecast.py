@@ -30,8 +30,8 @@ def timed(monkeypatch) -> list[Plan]:
     """Every step takes 0.1 s; the plans that were timed."""
     seen: list[Plan] = []
 
-    def time_prefixes(plan: Plan, steps: int, *, levels: int) -> Profile:
-        assert (steps, levels) == (forecast.STEPS, 1)
+    def time_prefixes(plan: Plan, steps: int, *, prefixes: tuple[int, ...]) -> Profile:
+        assert (steps, prefixes) == (forecast.STEPS, (0,))
         seen.append(plan)
         return Profile([0.1])
 

@@ -45,6 +45,7 @@ def test_a_shortened_run_is_the_baseline_with_as_many_steps(kept) -> None:
 # Fields that a name does not depend on, with the reason; see also identity.EXEMPT.
 NOT_NAMED = {
     "machine.device": "the model of the device stands for it",
+    "machine.measured": "the values that were chosen stand for it; see tests/test_choices.py",
     "machine.deterministic": "counts on CUDA only",
     "machine.capture": "refused on a CPU; counts on CUDA",
     "seed": "a replicate lies beside the others",

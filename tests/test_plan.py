@@ -10,7 +10,7 @@ from configurations import plan_of, start
 
 from freezeout.run import assemble, identity, resolve
 from freezeout.run.config import ConfigError
-from freezeout.run.plan import Plan
+from freezeout.run.plan import Plan, with_machine
 
 
 def on(monkeypatch, capability: tuple[int, int], **machine: object) -> Plan:
@@ -53,6 +53,13 @@ def test_torch_multiplies_in_the_plans_precision(monkeypatch, precision: str | N
         torch.backends.cudnn.benchmark = tuned
         for one, value in zip(switches, before, strict=True):
             one.fp32_precision = value
+
+
+def test_another_machine_leaves_the_plan_as_it_was() -> None:
+    planned = plan_of(start("machine", "machine"))
+    other = with_machine(planned, fold=False)
+    assert (planned.fold, other.fold) == (True, False)
+    assert other.config_dict["machine"]["fold"] is False
 
 
 def test_tf32_is_refused_in_one_line_where_the_device_has_none(monkeypatch) -> None:

@@ -69,7 +69,7 @@ def test_prefixes_are_timed_one_after_another(plan, monkeypatch) -> None:
     assert found.switches[0] == 0 < min(found.switches[1:])
     assert marks == [(step, step // each) for step in range(5 * each)]
     assert seen[-1].freezeout.prefix == 4
-    assert len(profiling.time_prefixes(plan, 3, levels=2).seconds) == 2
+    assert len(profiling.time_prefixes(plan, 3, prefixes=range(2)).seconds) == 2
     assert seen[-1].freezeout.prefix == 1
 
 

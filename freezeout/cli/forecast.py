@@ -107,4 +107,4 @@ def _conditions(plan: Plan) -> str:
 
 def _seconds_per_step(plan: Plan) -> float:
     """Seconds of a training step with nothing frozen: from the stored profile where there is one, else timed now."""
-    return (expected.stored_profile(plan) or profiling.time_prefixes(plan, STEPS, levels=1)).seconds[0]
+    return (expected.stored_profile(plan) or profiling.time_prefixes(plan, STEPS, prefixes=(0,))).seconds[0]

@@ -77,6 +77,8 @@ class Arms(Sweeper):
         for job in distinct:
             job.overrides += [f"sweep={name}", *deadline.handed_on]
         tell_apart(distinct)
+        for job in distinct:
+            pin(job, plans[job.run_id])
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
@@ -164,6 +166,17 @@ def plan_job(job: Job) -> Plan:
     planned = make_plan(job.config)
     job.run_id, job.folder = identity.run_id(planned), identity.folder(planned)
     return planned
+
+
+def pin(job: Job, planned: Plan) -> None:
+    """Write measured choices into the job, so that what is measured while the sweep runs changes none of its runs."""
+    from freezeout.run.notes import say_once, unmeasured
+    from freezeout.train.schema import CHOICES
+
+    if planned.unmeasured:
+        say_once(unmeasured(planned))
+    if job.config.machine.measured:
+        job.overrides += [f"machine.{field}={getattr(planned, field)}" for field in CHOICES]
 
 
 def trained(job: Job) -> str:

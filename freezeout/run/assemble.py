@@ -33,7 +33,7 @@ def _assemble(plan: Plan) -> Training:
     config, machine = plan.config, plan.config.machine
     configure_torch(plan)
     chain = plan.build().to(plan.device)
-    if machine.channels_last:
+    if plan.channels_last:
         chain = chain.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(config.optimizer, chain, capture=plan.capture)
     training = Training(
@@ -48,8 +48,8 @@ def _assemble(plan: Plan) -> Training:
         augment=config.augment.kind,
         label_smoothing=config.label_smoothing,
         bf16=plan.precision == "bf16",
-        channels_last=machine.channels_last,
-        fold=machine.fold,
+        channels_last=plan.channels_last,
+        fold=plan.fold,
         run_ahead=plan.run_ahead,
         graphs=CudaGraphs(plan.device) if plan.capture else None,
     )

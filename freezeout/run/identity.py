@@ -16,6 +16,7 @@ from freezeout.naming import name_of
 from freezeout.run.plan import Plan
 from freezeout.run.provenance import device_model
 from freezeout.strategies import STRATEGIES
+from freezeout.train.schema import CHOICES
 
 # Fields of a configuration that do not enter a run's name by themselves, each with the reason. Every other field does.
 EXEMPT = {
@@ -32,6 +33,7 @@ EXEMPT = {
     "sweeps": "who asked for the run",
     "machine.device": "the device's model stands for it",
     "machine.threads": "counts on a CPU only, where float32 sums depend on it",
+    "machine.measured": "the values that were chosen stand for it",
     "machine.deterministic": "counts on CUDA only: a CPU run is repeatable anyway",
 }
 
@@ -39,8 +41,9 @@ EXEMPT = {
 def machine(plan: Plan) -> dict[str, Any]:
     """Where and how the steps are executed, with what was left to the program (null) resolved."""
     found = dataclasses.asdict(plan.config.machine)
-    found |= {"device": device_model(plan.device), "precision": plan.precision}
-    found |= {"run_ahead": plan.run_ahead, "capture": plan.capture}
+    found |= {"device": device_model(plan.device), "precision": plan.precision, "capture": plan.capture}
+    found |= {field: getattr(plan, field) for field in CHOICES}
+    del found["measured"]
     if plan.device.type == "cpu":
         found["threads"] = plan.threads
         del found["deterministic"]
@@ -89,6 +92,16 @@ def conditions(plan: Plan) -> dict[str, Any]:
 def profile_path(plan: Plan) -> Path:
     """Where the profile of this network on this machine lies, if it has been measured."""
     return Path(plan.config.out) / "profiles" / f"{records.digest(conditions(plan))}.json"
+
+
+def choices_path(plan: Plan) -> Path:
+    """Where the measured choices for this network on this machine lie.
+
+    Not named by the version of torch, as runs are not either: an update must not change what a run is.
+    """
+    found = {key: value for key, value in conditions(plan).items() if key != "torch"}
+    found["machine"] = {key: value for key, value in machine(plan).items() if key not in CHOICES}
+    return Path(plan.config.out) / "profiles" / f"choices-{records.digest(found)}.json"
 
 
 def name(plan: Plan) -> str:

@@ -19,9 +19,17 @@ def say_once(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def unmeasured(plan: Plan) -> str:
+    """What to know of a plan whose measured choices are still to be measured."""
+    return (
+        f"note: machine=measured: nothing was measured for {network(plan.config_dict['model'])} here, so the written "
+        "values hold; python -m freezeout.predict --measure measures, and other values are other runs"
+    )
+
+
 def notes(plan: Plan, training: Training) -> list[str]:
     """What the user should know of a run before it starts, one line each."""
-    found = []
+    found = [unmeasured(plan)] if plan.unmeasured else []
     freezeout, base = training.freezeout, plan.config.optimizer.lr
     steps = freezeout.schedule.freeze_step(0, freezeout.total_steps)
     if freezeout.schedule.scaled and steps is not None and steps < FEW_STEPS:

@@ -13,7 +13,7 @@ import torch
 from freezeout import compat, data, models
 from freezeout.data.schema import Outline
 from freezeout.data.source import Source
-from freezeout.run.config import Config, ConfigError
+from freezeout.run.config import Config, ConfigError, to_dict
 from freezeout.savings.cost import StageCost
 from freezeout.savings.flops import Counts
 from freezeout.schedule import Schedule
@@ -29,7 +29,7 @@ class Plan:
     """One run, before anything is trained. Made by `freezeout.run.resolve.make_plan`.
 
     Attributes:
-        config: The configuration as it was asked for.
+        config: The configuration as it was asked for, measured choices filled in.
         config_dict: The same as plain data, each group with the name of its option.
         device: Where it trains.
         threads: CPU threads of torch.
@@ -38,6 +38,7 @@ class Plan:
         steps: Training steps of this run.
         stages: How many stages the network has.
         counts: FLOPs and bytes of a step, stage by stage; None where the stages cannot be run one by one.
+        unmeasured: The configuration asks for measured choices, and none have been measured here.
     """
 
     config: Config
@@ -49,6 +50,7 @@ class Plan:
     steps: int
     stages: int
     counts: Counts | None
+    unmeasured: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -86,6 +88,16 @@ class Plan:
         return self.config.machine.precision or ("tf32" if has_tf32(self.device) else "fp32")
 
     @property
+    def channels_last(self) -> bool:
+        """Whether images and network are in that memory format; where the configuration leaves it open they are."""
+        return self.config.machine.channels_last is not False
+
+    @property
+    def fold(self) -> bool:
+        """Whether frozen stages run from prepared weights; where the configuration leaves it open they do."""
+        return self.config.machine.fold is not False
+
+    @property
     def capture(self) -> bool:
         """Whether the steps are CUDA graphs."""
         return self.device.type == "cuda" if self.config.machine.capture is None else self.config.machine.capture
@@ -110,6 +122,12 @@ class Plan:
         """The network with initial weights drawn from the seed, on the CPU."""
         torch.manual_seed(self.config.seed)
         return build_model(self.config_dict["model"]["name"], self.config.model, self.outline)
+
+
+def with_machine(plan: Plan, **fields: Any) -> Plan:
+    """A copy of `plan` with these fields of its machine configuration changed."""
+    config = dataclasses.replace(plan.config, machine=dataclasses.replace(plan.config.machine, **fields))
+    return dataclasses.replace(plan, config=config, config_dict=to_dict(config))
 
 
 def has_tf32(device: torch.device) -> bool:

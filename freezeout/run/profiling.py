@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,15 +28,15 @@ BUDGET = 90.0  # seconds that a profile may take, about
 
 @dataclass(kw_only=True)
 class EachPrefix(Strategy):
-    """Not a user's strategy: one stage more is frozen every `each` steps, until `levels` prefixes have had theirs."""
+    """Not a user's strategy: each of some ascending prefixes is frozen for `each` steps."""
 
-    levels: int
+    prefixes: Sequence[int]
     each: int
 
     def schedule(self, n: int) -> Schedule:
-        total = self.levels * self.each
-        times = [(i + 1) * self.each / total for i in range(n - 1)]
-        return Schedule(freeze=(*(min(1.0, t) for t in times), 1.0), anneal=(1.0,) * n)
+        levels = len(self.prefixes)
+        first = [bisect_right(self.prefixes, i) for i in range(n)]  # of each stage the first prefix that holds it
+        return Schedule(freeze=tuple(k * self.each / (levels * self.each) for k in first), anneal=(1.0,) * n)
 
 
 def measure(
@@ -52,7 +53,7 @@ def measure(
         say: Told, in one line, where the profile lies.
     """
     if steps is None:
-        first = time_prefixes(plan, 3, levels=1).seconds[0]
+        first = time_prefixes(plan, 3, prefixes=(0,)).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
     steps = whole_windows(plan, steps)
     found: list[Profile] = []
@@ -85,7 +86,7 @@ def whole_windows(plan: Plan, steps: int) -> int:
 
 
 def time_prefixes(
-    plan: Plan, steps: int, *, levels: int | None = None, on_prefix: Callable[[], object] = lambda: None
+    plan: Plan, steps: int, *, prefixes: Sequence[int] = (), on_prefix: Callable[[], object] = lambda: None
 ) -> Profile:
     """Seconds of a training step at each prefix, of each the mean of `steps` steps.
 
@@ -95,14 +96,15 @@ def time_prefixes(
     Args:
         plan: Of any run of the network.
         steps: Timed steps of each prefix.
-        levels: How many prefixes are timed, from 0 on; all unless given.
+        prefixes: Those that are timed, ascending; all unless given.
         on_prefix: Called after each prefix.
     """
     warm_up = -(-WARM_UP // plan.run_ahead) * plan.run_ahead
     steps = whole_windows(plan, steps)
     each = warm_up + steps
-    levels = plan.stages if levels is None else levels
-    training = assemble(dataclasses.replace(plan, strategy=EachPrefix(levels=levels, each=each), steps=levels * each))
+    prefixes = prefixes or range(plan.stages)
+    total = len(prefixes) * each
+    training = assemble(dataclasses.replace(plan, strategy=EachPrefix(prefixes=prefixes, each=each), steps=total))
     clock = training.clock
     seconds: list[float] = []
     switches: list[float] = []
@@ -120,6 +122,6 @@ def time_prefixes(
             on_prefix()
         return False
 
-    while training.step < levels * each:
+    while training.step < total:
         training.train_epoch(on_step)
     return Profile(seconds, switches)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from freezeout.data.schema import Outline
-from freezeout.run import expected
+from freezeout.run import choices, expected
 from freezeout.run.config import Config, ConfigError, to_dict
 from freezeout.run.plan import Plan, build_model, has_tf32, load_data
 from freezeout.run.provenance import device_model
@@ -62,6 +62,7 @@ def _make_plan(config: Config) -> Plan:
         stages=stages,
         counts=counts,
     )
+    plan = choices.filled_in(plan)
     plan.steps = full = plan.full_steps
     plan.steps = config.strategy.steps(full, expected.best_saving(expected.saving(plan, full)))
     return plan

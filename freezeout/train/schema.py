@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from freezeout.checks import check_at_least, check_choice, check_share
 
 WINDOWS = (1, 2, 5, 10)  # steps of a run-ahead: each divides the clock's blocks of 50
+CHOICES = ("channels_last", "fold", "run_ahead")  # fields of a machine that a measurement may choose
 
 
 @dataclass(kw_only=True)
@@ -54,14 +55,16 @@ class Machine:
     threads: CPU threads of torch (null: all cores). channels_last: memory format of images and network.
     fold: frozen stages run from weights prepared once. run_ahead: steps whose frozen prefix may run as one batch
     (null: on CUDA as many as memory allows, else 1). capture: one CUDA graph a prefix (null: on CUDA).
+    measured: which of CHOICES are null are as `predict --measure` found them faster here, where it has been run.
     """
 
     device: str = "auto"
     precision: str | None = None
     threads: int | None = None
-    channels_last: bool = True
-    fold: bool = True
+    channels_last: bool | None = True
+    fold: bool | None = True
     run_ahead: int | None = None
+    measured: bool = False
     compile: bool = False
     capture: bool | None = None
     deterministic: bool = False
