@@ -11,6 +11,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from freezeout.train.conv_relu import ConvReLU
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 RELUS = (functional.relu, torch.relu)
@@ -39,9 +41,10 @@ class MultiplyAdd(nn.Module):
 def prepare(stage: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
     """A frozen stage as a module for inference alone, with weights of its own.
 
-    BatchNorm is folded into the convolution before it, or becomes one multiply-add; ReLUs overwrite tensors that
-    nothing else reads. The result differs from that of the stage in evaluation mode by rounding only: below 1e-12 of
-    the largest value in float64, 1e-5 in float32, 2e-2 in bfloat16 (tests/test_fold.py).
+    BatchNorm is folded into the convolution before it, or becomes one multiply-add; a ReLU becomes one with the
+    convolution before it, or overwrites a tensor that nothing else reads. The result differs from that of the stage in
+    evaluation mode by rounding only: below 1e-12 of the largest value in float64, 1e-5 in float32, 2e-2 in bfloat16
+    (tests/test_fold.py; tests/gpu/test_cuda_fold.py).
 
     Args:
         stage: Left as it is; changing it afterwards does not change what was prepared.
@@ -92,9 +95,16 @@ def _fold(graph: fx.Graph, root: nn.Module, *, keep_norms: bool) -> None:
                 graph.erase_node(node)
             elif not keep_norms:
                 replace(node.target, MultiplyAdd(bn))
-    for node in graph.nodes:
+    for node in list(graph.nodes):
         relu = is_a(node, (nn.ReLU,)) or (node.op == "call_function" and node.target in RELUS)
         # Only what was just computed and is read by nobody else may be overwritten: never the stage's own input.
-        if relu and is_fresh(node.args[0]) and len(node.args[0].users) == 1:
+        if not relu or not is_fresh(node.args[0]) or len(node.args[0].users) > 1:
+            continue
+        source = node.args[0]
+        if is_a(source, CONVOLUTIONS) and calls[source.target] == 1:
+            replace(source.target, ConvReLU(modules[source.target]))
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
+        else:
             node.op, node.target = "call_function", functional.relu
             node.args, node.kwargs = node.args[:1], {"inplace": True}
