@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
 from launched import launch, only_run
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failed test
-settings.load_profile("unhurried")
+if importlib.util.find_spec("hypothesis"):  # tests/gpu need none, and may run where there is none
+    from hypothesis import settings
+
+    settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failed test
+    settings.load_profile("unhurried")
 os.environ.pop("COLUMNS", None)  # pytest-xdist passes its terminal's width on; the tables tested here are 100 wide
 torch.set_num_threads(1)  # the networks here are tiny; more threads only wait for each other
 

@@ -78,7 +78,7 @@ def load(network: str) -> Trajectory:
     )
 
 
-def build(trajectory: Trajectory, device: str = "cpu", dtype: torch.dtype = torch.float64) -> Chain:
+def build(trajectory: Trajectory, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float64) -> Chain:
     """The network with the trajectory's first weights, which are in the order in which ours registers its own."""
     name, fields = NETWORKS[trajectory.network]
     chain = models.build(name, CLASSES, **fields).to(device, dtype)
@@ -93,7 +93,7 @@ def replay(
     *,
     strategy: Any = RECIPE,
     mechanism: type[FreezeOut] = FreezeOut,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float64,
     plain: bool = False,
     **engine: Any,

@@ -35,6 +35,7 @@ PATHS = {
     "captured": {"fold": True, "graphs": "cuda"},
     "captured, run ahead": {"fold": True, "run_ahead": 5, "graphs": "cuda"},
 }
+LARGE = 64  # images of a batch whose activations are what memory goes to
 networks = pytest.mark.parametrize("network", replay.NETWORKS)
 
 
@@ -66,8 +67,8 @@ def captures(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("path", PATHS)
 def test_in_float64_sixty_steps_are_those_of_a_plain_loop(network, path, captures) -> None:
     mechanism = SingleRates if "captured" in path else FreezeOut
-    plain = free_run(network, plain=True, mechanism=mechanism, device="cuda")
-    agree(plain, free_run(network, device="cuda", **fields(path)))
+    plain = free_run(network, plain=True, mechanism=mechanism, device=CUDA)
+    agree(plain, free_run(network, device=CUDA, **fields(path)))
     assert (len(captures) >= 3) == ("captured" in path)
 
 
@@ -82,8 +83,8 @@ def test_one_step_from_the_same_state(path, bf16, tf32, bound) -> None:
     for switch in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
         switch.fp32_precision = "tf32" if tf32 else "ieee"
     for number, state in states([20, 33, 47, 58]).items():
-        loss, weights = one_step(state, number, "cuda", bf16=bf16, **AS_IT_IS)
-        ours, moved = one_step(state, number, "cuda", bf16=bf16, **fields(path))
+        loss, weights = one_step(state, number, CUDA, bf16=bf16, **AS_IT_IS)
+        ours, moved = one_step(state, number, CUDA, bf16=bf16, **fields(path))
         assert abs(loss - ours) <= bound * abs(loss)
         assert (weights - moved).norm() <= bound * weights.norm()
 
@@ -111,6 +112,7 @@ def training(**engine):
     return made(chain.train(), optimizer, SingleRates(chain, optimizer, RECIPE, STEPS), **engine)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")  # torch's, on being switched on
 def test_a_replayed_step_waits_for_nobody(captures) -> None:
     run = training(graphs=CudaGraphs(CUDA))
     x, y = torch.randn(BATCH, 3, 32, 32, device=CUDA), torch.zeros(BATCH, dtype=torch.int64, device=CUDA)
@@ -124,25 +126,26 @@ def test_a_replayed_step_waits_for_nobody(captures) -> None:
     def batches():
         yield normalise(crop_flip(images, corner, corner, flip, 4), (0.5,) * 3, (0.5,) * 3), y
 
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         run.train_window(range(first - 2, first - 1), batches(), lambda: False)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_one_graph_is_alive_and_its_memory_comes_back(captures) -> None:
-    """What is reserved after each capture falls with the prefix; with all graphs alive it would add up."""
+def test_later_graphs_take_the_memory_of_the_one_before(captures) -> None:
+    """With a pool for each, what is reserved would grow at every capture."""
     run = training(graphs=CudaGraphs(CUDA))
-    x, y = torch.randn(64, 3, 32, 32, device=CUDA), torch.zeros(64, dtype=torch.int64, device=CUDA)
+    x, y = torch.randn(LARGE, 3, 32, 32, device=CUDA), torch.zeros(LARGE, dtype=torch.int64, device=CUDA)
     reserved: dict[int, int] = {}
     for step in range(STEPS):
         run.train_window(range(step, step + 1), iter([(x, y)]), lambda: False)
         if captures and captures[-1] not in reserved:
             reserved[captures[-1]] = torch.cuda.memory_reserved()
     assert len(reserved) >= 3
-    assert reserved[max(reserved)] < 0.7 * reserved[0]
-    assert max(reserved.values()) < 1.1 * reserved[0]
+    first, second, *later = reserved.values()
+    assert second < 2.1 * first, "the graph's memory, and that of eager steps of the next prefix"
+    assert max(later) < 1.05 * second
 
 
 def test_the_command_captures_and_says_where_the_seconds_went(freezeout, captures) -> None:
@@ -166,8 +169,8 @@ def test_compiled_steps_are_those_of_a_plain_loop(monkeypatch, path) -> None:
 
     def post_init(run) -> None:
         real(run)
-        compile_stages(run.body, replay.load("wrn").x[0].to("cuda", torch.float64))
+        compile_stages(run.body, replay.load("wrn").x[0].to(CUDA, torch.float64))
 
-    plain = free_run("wrn", plain=True, mechanism=SingleRates if path == "captured" else FreezeOut, device="cuda")
+    plain = free_run("wrn", plain=True, mechanism=SingleRates if path == "captured" else FreezeOut, device=CUDA)
     monkeypatch.setattr(loop.Training, "__post_init__", post_init)
-    agree(plain, free_run("wrn", device="cuda", **fields(path)))
+    agree(plain, free_run("wrn", device=CUDA, **fields(path)))

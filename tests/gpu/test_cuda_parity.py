@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device; torch sees none here"),
 ]
+CUDA = torch.device("cuda")
 both_networks = pytest.mark.parametrize("network", replay.NETWORKS)
 FIRST = 4  # steps that float32 is held to
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -28,20 +29,20 @@ BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 @both_networks
 def test_cuda_replays_the_original_step_by_step(network) -> None:
-    replay.follow(replay.load(network), device="cuda")
+    replay.follow(replay.load(network), device=CUDA)
 
 
 @both_networks
 def test_cuda_replays_it_in_the_mode_for_comparison_too(network) -> None:
     strategy = Original(strategy=replay.RECIPE, steps_per_epoch=1000)
-    replay.follow(replay.load(network), device="cuda", strategy=strategy)
+    replay.follow(replay.load(network), device=CUDA, strategy=strategy)
 
 
 @both_networks
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
 def test_cuda_trains_as_the_cpu_does(network, dtype) -> None:
     trajectory, bound = replay.load(network), BOUNDS[dtype]
-    both = (replay.replay(trajectory, device=device, dtype=dtype) for device in ("cpu", "cuda"))
+    both = (replay.replay(trajectory, device=device, dtype=dtype) for device in ("cpu", CUDA))
     for (ours, _, cpu), (theirs, _, cuda) in islice(zip(*both, strict=True), FIRST):
         assert abs(ours - theirs) <= bound
         for a, b in zip(cpu.state_dict().values(), cuda.state_dict().values(), strict=True):
@@ -51,7 +52,7 @@ def test_cuda_trains_as_the_cpu_does(network, dtype) -> None:
 @both_networks
 def test_float32_on_cuda_freezes_in_the_same_steps(network) -> None:
     trajectory = replay.load(network)
-    active = [n + 1 for _, n, _ in replay.replay(trajectory, device="cuda", dtype=torch.float32)]
+    active = [n + 1 for _, n, _ in replay.replay(trajectory, device=CUDA, dtype=torch.float32)]
     assert active == trajectory.active
 
 
