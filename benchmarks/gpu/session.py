@@ -19,7 +19,7 @@ from benchmarks.gpu.state import Outcome, State
 from freezeout.records import write_text_atomic
 
 ROOT = Path(__file__).parents[2]
-LAST = 15.0  # seconds kept at the end of a call for what is written then
+LAST = 25.0  # seconds kept at the end of a call: for the grace of its last part, and for what is written then
 GRACE = 15.0  # seconds that a part has for ending by itself once it is interrupted
 HANGS = 3.0  # times what it should take, after which a part is taken to hang
 PATIENCE = 2.0  # minutes that every part has before it is taken to hang
