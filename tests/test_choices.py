@@ -113,9 +113,9 @@ def test_a_sweep_keeps_the_choices_that_it_began_with(freezeout, tmp_path, monke
 
     real = sweeper.launch
 
-    def launch(jobs, launcher, **how) -> None:
+    def launch(jobs, *how, **more) -> None:
         choices.write(identity.choices_path(sweeper.plan_job(jobs[0])), CHOSEN)
-        real(jobs, launcher, **how)
+        real(jobs, *how, **more)
 
     monkeypatch.setattr(sweeper, "launch", launch)
     said = freezeout("-m", *WORDS, "seed=0,1")

@@ -41,8 +41,9 @@ def plans(freezeout, monkeypatch):
     """The plans of a sweep's runs (with one seed unless said), without its data and without running any."""
     found = []
     monkeypatch.setattr("freezeout.run.plan.load_data", as_large_as)
-    monkeypatch.setattr("freezeout.cli.forecast.forecast", found.extend)  # is given every plan that is not done
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo: None)
+    # It is given every plan that is not done.
+    monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, rates: found.extend(plans))
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
 
     def of(sweep: str, *, seeds: bool = False):
