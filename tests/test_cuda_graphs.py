@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import weakref
 
@@ -44,6 +43,19 @@ class Stream:
         self.cuda.log.append(f"{self.name} waits for {other.name}")
 
 
+class Within:
+    """torch.cuda.stream: left only where it is left, as no garbage collector would do it."""
+
+    def __init__(self, cuda, stream: Stream) -> None:
+        self.cuda, self.stream = cuda, stream
+
+    def __enter__(self) -> None:
+        self.before, self.cuda.current = self.cuda.current, self.stream
+
+    def __exit__(self, *_) -> None:
+        self.cuda.current = self.before
+
+
 class Generator:
     def __init__(self, state: object = None) -> None:
         self.state = state or object()
@@ -80,13 +92,8 @@ class Cuda:
         self.streams += 1
         return Stream(self, "capture" if self.streams == 1 else f"branch {self.streams - 2}")
 
-    @contextlib.contextmanager
-    def stream(self, stream: Stream):
-        before, self.current = self.current, stream
-        try:
-            yield
-        finally:
-            self.current = before
+    def stream(self, stream: Stream) -> Within:
+        return Within(self, stream)
 
     def pool(self) -> int:
         self.pools += 1

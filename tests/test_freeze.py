@@ -292,5 +292,5 @@ def test_the_rates_of_many_steps_are_those_of_each(strategy, warmup) -> None:
     stages = [nn.Linear(2, 2) for _ in range(7)]
     optimizer = torch.optim.SGD([p for s in stages for p in s.parameters()], lr=0.1)
     freezer = FreezeOut(stages, optimizer, strategy, 997, warmup=warmup)
-    one_by_one = torch.tensor([freezer.rates(step) for step in range(100, 997)], dtype=torch.float32)
-    assert torch.equal(freezer.rates_between(100, 997), one_by_one)
+    one_by_one = torch.tensor([freezer.rates(step) for step in range(10, 997)], dtype=torch.float32)
+    assert torch.equal(freezer.rates_between(10, 997), one_by_one)
