@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.plans import frozen_schedule
-from freezeout.data.augment import crop_flip, epoch_table, normalise
+from freezeout.data.augment import crop_flip, epoch_table, rescale, scale_and_shift
 from freezeout.run.assemble import assemble, configure_torch
 from freezeout.run.plan import Plan, with_machine
 from freezeout.schedule import lr_factor, progress
@@ -111,11 +111,12 @@ class Loop:
         steps = n // config.batch_size
         table = epoch_table(config.seed, self.step // steps, n, config.batch_size, source.pad, kind)
         top, left, flip = (column.to(device) for column in (table.top, table.left, table.flip))
+        constants = scale_and_shift(source.mean, source.std, device)
         total = torch.zeros((), dtype=torch.float64, device=device)
         for row, (images, labels) in enumerate(source.batches("train", table.order)):
             if kind != "none":
                 images = crop_flip(images, top[row], left[row], flip[row], source.pad)
-            total += self._train_step(normalise(images, source.mean, source.std), labels)
+            total += self._train_step(rescale(images, *constants), labels)
             self.step += 1
             if on_step():
                 return None

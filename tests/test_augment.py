@@ -149,3 +149,16 @@ def test_normalising_subtracts_the_mean_and_divides_by_the_deviation_of_each_cha
     normal = normalise(images, mean, std)
     assert normal.dtype == torch.float32
     torch.testing.assert_close(normal, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_normalising_under_a_tracer_leaves_nothing_behind() -> None:
+    """A network that is exported first and run then gives numbers."""
+
+    class Normalised(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return normalise(x, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+
+    images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    exported = torch.export.export(Normalised(), (images,)).module()(images)
+    assert type(Normalised()(images)) is torch.Tensor
+    assert torch.equal(exported, Normalised()(images))

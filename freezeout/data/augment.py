@@ -7,7 +7,6 @@ graph and after a resume.
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -109,16 +108,24 @@ def normalise(images: Tensor, mean: Triple, std: Triple) -> Tensor:
     Returns:
         float32 (b, 3, h, w), in the memory format of the images.
     """
-    scale, shift = scale_and_shift(mean, std, images.device)
+    return rescale(images, *scale_and_shift(mean, std, images.device))
+
+
+def rescale(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """`normalise` by numbers that the caller keeps on the device: copying them to a GPU in each step would wait for it.
+
+    Args:
+        images: As of `normalise`.
+        scale, shift: Of `scale_and_shift`.
+
+    Returns:
+        As `normalise`.
+    """
     return torch.mul(images, scale).sub_(shift)
 
 
-@cache
 def scale_and_shift(mean: Triple, std: Triple, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What a pixel in [0, 255] is multiplied by, and what is subtracted then: float32 (3, 1, 1), kept on the device.
-
-    Kept, because copying a tensor to a GPU waits for it.
-    """
+    """What a pixel in [0, 255] is multiplied by, and what is subtracted then: float32 (3, 1, 1) each, on the device."""
     scale = [1 / (255 * s) for s in std]
     shift = [m / s for m, s in zip(mean, std, strict=True)]
     both = torch.tensor([scale, shift], dtype=torch.float32).view(2, 3, 1, 1).to(device)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from freezeout.data.augment import Table, crop_flip, epoch_table, normalise
+from freezeout.data.augment import Table, crop_flip, epoch_table, rescale, scale_and_shift
 from freezeout.data.source import InMemory, Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
@@ -101,9 +102,13 @@ class Training:
         """Finished training steps (while one is under way, that one is counted too)."""
         return self.freezeout.steps_begun
 
+    @cached_property
+    def _scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        return scale_and_shift(self.source.mean, self.source.std, self.device)
+
     def images(self, images: Tensor) -> Tensor:
         """uint8 (batch, 3, height, width) as the network takes them: float32, normalised."""
-        x = normalise(images, self.source.mean, self.source.std)
+        x = rescale(images, *self._scale_and_shift)
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:

@@ -15,7 +15,7 @@ from replay import BATCH, RECIPE, STEPS, made
 from test_engine import AS_IT_IS, SingleRates, agree, free_run, one_step, states
 
 from freezeout import FreezeOut, models
-from freezeout.data.augment import crop_flip, normalise
+from freezeout.data.augment import crop_flip, rescale, scale_and_shift
 from freezeout.train import captured, loop
 from freezeout.train.captured import CapturedStep
 from freezeout.train.compiled import compile_stages
@@ -122,9 +122,10 @@ def test_a_replayed_step_waits_for_nobody(captures) -> None:
     assert captures == [0]
     images = torch.zeros(BATCH, 3, 32, 32, dtype=torch.uint8, device=CUDA)
     corner, flip = torch.ones(BATCH, dtype=torch.int64, device=CUDA), torch.ones(BATCH, dtype=torch.bool, device=CUDA)
+    constants = scale_and_shift((0.5,) * 3, (0.5,) * 3, CUDA)
 
     def batches():
-        yield normalise(crop_flip(images, corner, corner, flip, 4), (0.5,) * 3, (0.5,) * 3), y
+        yield rescale(crop_flip(images, corner, corner, flip, 4), *constants), y
 
     try:
         torch.cuda.set_sync_debug_mode("error")
