@@ -7,11 +7,12 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmarks.parser import Parser
 from benchmarks.settings import SETTINGS, Settings
 from freezeout.checks import nearest
 from freezeout.run.config import ConfigError
@@ -27,13 +28,6 @@ NUMBERS = {  # flags that are whole numbers: the least that is allowed, and what
     "batch": (1, "images in a batch"),
     "image": (1, "height and width of an image, in pixels"),
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"benchmarks: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,27 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(prog="python -m benchmarks", description=__doc__.split(": ", 1)[1], allow_abbrev=False)
-    flags = [
-        parser.add_argument("--device", choices=list(SETTINGS), default="cpu", help="default: cpu"),
-        parser.add_argument(
-            "--out", type=Path, metavar="FOLDER", help=f"default: {' or '.join(map(str, FOLDERS.values()))}"
-        ),
-        parser.add_argument("--networks", nargs="+", metavar="NAME", help="options of conf/model"),
-        parser.add_argument("--compiled", nargs="*", metavar="NAME", help="those on which the compiled arm runs too"),
-        parser.add_argument(
-            "--frozen", nargs="+", type=float, metavar="SHARE", help="of the stages: one for each prefix"
-        ),
-        parser.add_argument("--precision", choices=("fp32", "tf32", "bf16"), help="default: fp32; tf32 on cuda"),
-        parser.add_argument("--budget", type=float, metavar="MINUTES", help="about how long it may take in all"),
-        parser.add_argument("--strict", action="store_true", help="exit with 1 when a bound is missed"),
-        *(parser.add_argument(f"--{name}", type=int, metavar="N", help=text) for name, (_, text) in NUMBERS.items()),
-    ]
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        allowed = [flag.option_strings[0] for flag in flags]
-        parser.error(f"{unknown[0]}: unknown{nearest(unknown[0], allowed)}")
-    return options
+    parser = Parser("benchmarks", __doc__.split(": ", 1)[1])
+    add = parser.add_argument
+    add("--device", choices=list(SETTINGS), default="cpu", help="default: cpu")
+    add("--out", type=Path, metavar="FOLDER", help=f"default: {' or '.join(map(str, FOLDERS.values()))}")
+    add("--networks", nargs="+", metavar="NAME", help="options of conf/model")
+    add("--compiled", nargs="*", metavar="NAME", help="those on which the compiled arm runs too")
+    add("--frozen", nargs="+", type=float, metavar="SHARE", help="of the stages: one for each prefix")
+    add("--precision", choices=("fp32", "tf32", "bf16"), help="default: fp32; tf32 on cuda")
+    add("--budget", type=float, metavar="MINUTES", help="about how long it may take in all")
+    add("--strict", action="store_true", help="exit with 1 when a bound is missed")
+    for name, (_, text) in NUMBERS.items():
+        add(f"--{name}", type=int, metavar="N", help=text)
+    return parser.parse(words)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

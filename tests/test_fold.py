@@ -57,7 +57,12 @@ def test_a_prepared_stage_is_the_stage_within_the_stated_bound(name, dtype) -> N
 def test_in_bfloat16_too(name) -> None:
     chain = trained(name).eval()
     x = torch.randn(4, 3, 32, 32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    assert_close_in_bfloat16(chain, x)
+
+
+def assert_close_in_bfloat16(chain, x: torch.Tensor) -> None:
+    """Each stage, prepared, is itself within the stated bound, on the device of the images `x`."""
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
         for stage in chain:
             right = stage(x)
             out = prepare(stage, torch.bfloat16)(x)

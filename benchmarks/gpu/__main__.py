@@ -16,23 +16,17 @@ import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from benchmarks.gpu import archive, page, state
 from benchmarks.gpu.parts import GPU, REHEARSAL, parts
 from benchmarks.gpu.results import last_line
 from benchmarks.gpu.session import ROOT, Session
+from benchmarks.parser import Parser
 from freezeout.checks import nearest
 from freezeout.naming import options as options_of
 
 INTERRUPTED = 130
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"gpu: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,20 +56,16 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: In one line, for what is not allowed.
     """
-    parser = Parser(prog="python -m benchmarks.gpu", description=__doc__.split(": ", 1)[1], allow_abbrev=False)
+    parser = Parser("gpu", __doc__.split(": ", 1)[1])
     add = parser.add_argument
-    flags = [
-        add("--minutes", type=float, default=25.0, help="that the call may take in all; default: 25"),
-        add("--rehearse", action="store_true", help="on a CPU, with tiny networks and few steps"),
-        add("--sweep", metavar="NAME", help=f"a file of sweeps/ for the minutes that are left; default: {GPU.sweep}"),
-        add("--data", nargs="+", type=Path, default=[], metavar="FILE", help="npz files that the sweep trains on"),
-        add("--wheels", type=Path, metavar="FOLDER", help="wheels of packages that are not installed"),
-        add("--out", type=Path, default=Path("figures/gpu"), metavar="FOLDER", help="default: figures/gpu"),
-        add("--archive", type=Path, default=Path("gpu.tar.gz"), metavar="FILE", help="default: gpu.tar.gz"),
-    ]
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        parser.error(f"{unknown[0]}: unknown{nearest(unknown[0], [flag.option_strings[0] for flag in flags])}")
+    add("--minutes", type=float, default=25.0, help="that the call may take in all; default: 25")
+    add("--rehearse", action="store_true", help="on a CPU, with tiny networks and few steps")
+    add("--sweep", metavar="NAME", help=f"a file of sweeps/ for the minutes that are left; default: {GPU.sweep}")
+    add("--data", nargs="+", type=Path, default=[], metavar="FILE", help="npz files that the sweep trains on")
+    add("--wheels", type=Path, metavar="FOLDER", help="wheels of packages that are not installed")
+    add("--out", type=Path, default=Path("figures/gpu"), metavar="FOLDER", help="default: figures/gpu")
+    add("--archive", type=Path, default=Path("gpu.tar.gz"), metavar="FILE", help="default: gpu.tar.gz")
+    options = parser.parse(words)
     if not 0 < options.minutes < math.inf:
         raise ValueError(f"--minutes {options.minutes:g}: must be above 0")
     if options.sweep is not None and options.sweep not in (known := options_of("sweeps")):

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from test_fold import BOUNDS, NETWORKS, trained
+from test_fold import BOUNDS, NETWORKS, assert_close_in_bfloat16, trained
 from torch import nn
 
 from freezeout.train.conv_relu import ConvReLU
@@ -45,14 +45,7 @@ def test_a_prepared_stage_is_the_stage_within_the_stated_bound(name, layout, dty
 @formats
 @torch.no_grad()
 def test_in_bfloat16_too(name, layout) -> None:
-    chain, x = on_device(name, torch.float32, layout)
-    with torch.autocast(CUDA.type, dtype=torch.bfloat16):
-        for stage in chain:
-            right = stage(x)
-            out = prepare(stage, torch.bfloat16)(x)
-            assert out.dtype == right.dtype
-            assert (out - right).abs().max() <= 2e-2 * right.abs().max()
-            x = right
+    assert_close_in_bfloat16(*on_device(name, torch.float32, layout))
 
 
 @formats
