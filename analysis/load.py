@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freezeout.naming import configuration, network, series, swept
+from freezeout.naming import configuration, label_of, network, series, swept
 from freezeout.records import replacing
 
 from .collect import collect
@@ -92,8 +92,7 @@ def _rows(root: Path, profile: Profile | None) -> list[dict[str, Any]]:
             listed.add(run_id)
     for run_id, record in records.items():
         if run_id not in listed:
-            config = record.get("config") or {}
-            label = {"strategy": config.get("strategy"), "epochs": config.get("epochs")}
+            label = label_of(record.get("config") or {})
             rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profile)})
     return rows
 

@@ -177,6 +177,16 @@ def swept(strategy: dict[str, Any]) -> str:
     return ", ".join(f"{name}={_shown(strategy[name])}" for name in names if name in strategy)
 
 
+def label_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a configuration from the others of its sweep: strategy, epochs and, where there are any, views.
+
+    config: A run's configuration as plain data, its augmentation as it is followed.
+    """
+    views = {key: (config.get("augment") or {}).get(key) for key in ("views", "views_from")}
+    found = {"strategy": config.get("strategy"), "epochs": config.get("epochs")}
+    return found | {key: value for key, value in views.items() if value is not None}
+
+
 def series(label: dict[str, Any]) -> str:
     """The curve that a configuration lies on: its strategy and every field that is neither swept nor at its default.
 

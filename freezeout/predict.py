@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from freezeout.data.schema import Outline, Synthetic
-from freezeout.naming import configuration, network
+from freezeout.naming import configuration, label_of, network
 from freezeout.run.config import Config, ConfigError
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import compose_all
@@ -97,7 +97,8 @@ def print_savings(swept: list[Plan], asked: list[Plan], profile: Profile | None)
     from freezeout.run import expected
 
     config = asked[0].config_dict
-    label = {"strategy": {k: v for k, v in config["strategy"].items() if k != "t_0"}}
+    label = label_of(config | {"augment": asked[0].augment})
+    label["strategy"] = {k: v for k, v in config["strategy"].items() if k != "t_0"}
     mode = f", compat={config['compat']}" if config["compat"] else ""
     print(f"{network(config['model'])} on {config['dataset']['name']}, {configuration(label)}{mode}")
     print(

@@ -25,7 +25,12 @@ NUMERICS = 2  # 2: fused optimizers, whose last bits differ
 
 # A key that was added later, at the value that has no effect, as "section.key": value. It is left out of the hash, so
 # that runs made before it keep their names. Pinned: never today's default, and never edited once released.
-NEUTRAL: dict[str, Any] = {"compat": None, "strategy.const_time": False, "machine.measured": False}
+NEUTRAL: dict[str, Any] = {
+    "compat": None,
+    "strategy.const_time": False,
+    "machine.measured": False,
+    "views": None,
+}
 
 
 # The keys of record.json and what each holds. Absent is null, never 0.

@@ -44,6 +44,8 @@ OTHER = {
     "machine.run_ahead": 5,
     "machine.compile": True,
     "augment.kind": "none",
+    "augment.views": 2,
+    "augment.views_from": 0.7,
     "batch_size": 30,
     "label_smoothing": 0.1,
     "compat": "original",
@@ -81,6 +83,8 @@ def start(group: str, name: str) -> dict[str, Any]:
         ("strategy", "layer_freezing"): {"epochs": 4, "freeze_start": 0.1},
         ("strategy", "geometric"): {"epochs": 4, "share": 0.6},
     }
+    if group == "augment":  # views are taken by epochs that begin with a frozen stage
+        chosen |= {"strategy": {"name": "freezeout", "t_0": 0.5}, "epochs": 4}
     chosen[group] = chosen[group] | {"name": name} if chosen[group].get("name") == name else {"name": name}
     chosen[group] |= fields.get((group, name), {})
     if chosen["model"]["name"] == "vgg":

@@ -42,6 +42,7 @@ def observe(compiled) -> Callable[[dict[str, Any]], dict[str, Any]]:
             "compiled": list(compiled),
             "channels last": kernel.is_contiguous(memory_format=torch.channels_last),
             "prepared": type(training.prefix.prepared(0)).__name__,
+            "views": training.views,
             "window": training.run_ahead,
             "freeze times": training.freezeout.times,
             "steps": training.freezeout.total_steps,
@@ -92,6 +93,8 @@ def test_every_field_is_seen_in_what_trains(observe, group: str, name: str, fiel
     config = start(group, name)
     if field == "momentum":
         config["optimizer"]["nesterov"] = False
+    if field == "views_from":
+        config["augment"]["views"] = 2
     if group == "machine" and field == "fold":
         config["strategy"] = {"name": "freezeout", "t_0": 0.1}
     changed = copy.deepcopy(config)

@@ -24,7 +24,7 @@ from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
-from freezeout.naming import counted
+from freezeout.naming import counted, label_of
 from freezeout.run import config as configuration
 from freezeout.run import limit
 from freezeout.run.config import ConfigError
@@ -191,8 +191,7 @@ def configurations(jobs: Sequence[Job]) -> set[str]:
 
 def entry(job: Job, planned: Plan) -> sweep_list.Entry:
     """How the sweep's list calls a run."""
-    described = planned.config_dict
-    label = {"strategy": described["strategy"], "epochs": described["epochs"]}
+    label = label_of(planned.config_dict | {"augment": planned.augment})
     return {"run_id": job.run_id, "seed": job.config.seed, "label": label}
 
 

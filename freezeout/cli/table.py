@@ -86,6 +86,8 @@ def _facts(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as `dataset`, `dataset.size`, `optimizer.lr`, ...; the network in one word."""
     facts: dict[str, Any] = {}
     for key, value in config.items():
+        if key == "augment":  # the views are in the label
+            value = {k: v for k, v in value.items() if k not in ("views", "views_from")}
         if key == "model":
             facts["model"] = naming.network(value)
         elif isinstance(value, dict) and key not in UNSAID:

@@ -37,7 +37,23 @@ class Table(NamedTuple):
         return Table(*(column.to(device) for column in self))
 
 
-def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str) -> Table:
+class Views(NamedTuple):
+    """Fixed versions of each image that epochs take in turn.
+
+    Attributes:
+        count: How many.
+        first_epoch: The first epoch, from 0, that takes one. Epoch e takes view e modulo count.
+    """
+
+    count: int
+    first_epoch: int
+
+    def of(self, epoch: int) -> int | None:
+        """The view of an epoch; None for one in which every crop is drawn anew."""
+        return epoch % self.count if epoch >= self.first_epoch else None
+
+
+def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str, view: int | None = None) -> Table:
     """Draws the order and the augmentation of one epoch: a function of its arguments alone.
 
     The remainder of the epoch, n modulo batch images, is dropped.
@@ -49,6 +65,7 @@ def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str) 
         batch: Images a step.
         pad: Pixels of padding on each side of an image.
         kind: "crop_flip", or "none" for the same order of images without crops and flips.
+        view: Which of its fixed views each image is seen in, the same in every epoch; None draws new crops and flips.
 
     Returns:
         The table, on the CPU, of n // batch rows.
@@ -60,15 +77,27 @@ def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str) 
     if batch > n:
         raise ValueError(f"batch_size={batch} is larger than the training set of {n} images: give at most {n}")
     steps = n // batch
-    # Hashed together, so that (seed, epoch + 1) is not (seed + 1, epoch).
-    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    generator = _generator(f"{seed} {epoch}")
     order = torch.randperm(n, generator=generator)[: steps * batch].view(steps, batch)
     if kind == "none":
         centre = torch.full((steps, batch), pad)
         return Table(order, centre, centre.clone(), torch.zeros(steps, batch, dtype=torch.bool))
-    top, left = torch.randint(2 * pad + 1, (2, steps, batch), generator=generator)
-    return Table(order, top, left, torch.randint(2, (steps, batch), generator=generator).bool())
+    if view is None:
+        return Table(order, *_crops(generator, pad, (steps, batch)))
+    # Of all images, also those that this epoch drops: an image's view does not depend on when it is seen.
+    crops = _crops(_generator(f"{seed} view {view}"), pad, (n,))
+    return Table(order, *(column[order] for column in crops))
+
+
+def _generator(words: str) -> torch.Generator:
+    # Hashed together, so that (seed, epoch + 1) is not (seed + 1, epoch).
+    digest = hashlib.sha256(words.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+def _crops(generator: torch.Generator, pad: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    top, left = torch.randint(2 * pad + 1, (2, *shape), generator=generator)
+    return top, left, torch.randint(2, shape, generator=generator).bool()
 
 
 def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int) -> Tensor:

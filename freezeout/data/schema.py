@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from freezeout.checks import check_at_least, check_choice, check_target
+from freezeout.checks import check_at_least, check_choice, check_share, check_target
 
 SPLITS = ("validation", "test")
 Triple = tuple[float, float, float]  # a number for each channel
@@ -286,9 +286,25 @@ class Augment:
 
     Attributes:
         kind: "crop_flip" (a crop of the zero-padded image, mirrored or not) or "none".
+        views: How many fixed versions each image has from `views_from` on, taken in turn, one an epoch; None draws a
+            new one at every visit.
+        views_from: The fraction of training, in [0, 1), from which on epochs take views; None: from the first epoch
+            that begins with a frozen stage.
     """
 
     kind: str = "crop_flip"
+    views: int | None = None
+    views_from: float | None = None
 
     def __post_init__(self) -> None:
         check_choice("augment.kind", self.kind, AUGMENTS)
+        if self.views is not None:
+            check_at_least("augment.views", self.views, 1)
+            if self.kind == "none":
+                raise ValueError(f"augment.views={self.views}: augment=none has one view of each image; leave it null")
+        if self.views_from is not None:
+            check_share("augment.views_from", self.views_from, zero=True, one=False)
+            if self.views is None:
+                raise ValueError(
+                    f"augment.views_from={self.views_from:g}: says when views begin; give augment.views too"
+                )

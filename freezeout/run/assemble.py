@@ -46,6 +46,7 @@ def _assemble(plan: Plan) -> Training:
         seed=config.seed,
         batch_size=config.batch_size,
         augment=config.augment.kind,
+        views=plan.views,
         label_smoothing=config.label_smoothing,
         bf16=plan.precision == "bf16",
         channels_last=plan.channels_last,

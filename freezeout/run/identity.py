@@ -26,6 +26,8 @@ EXEMPT = {
     "epochs": "in the number of steps",
     "seed": "a replicate lies beside the others, under the same name",
     "tracker": "a window on the run",
+    "augment.views": "named as it is followed: a run without a frozen stage has none",
+    "augment.views_from": "in the epoch from which on views are taken",
     "out": "where the record lies",
     "data_dir": "where data lie",
     "limit": "when the run pauses, to go on bitwise",
@@ -58,7 +60,7 @@ def setting(plan: Plan) -> dict[str, Any]:
     model = dict(found["model"])
     if model["name"] == "python":
         model["source"] = source_hash(model["target"])
-    augment = {k: v for k, v in found["augment"].items() if k not in ("name", "kind")}
+    augment = {k: v for k, v in found["augment"].items() if k not in ("name", "kind", "views", "views_from")}
     return {
         **found,
         "model": model,
@@ -72,7 +74,8 @@ def setting(plan: Plan) -> dict[str, Any]:
 def effective(plan: Plan) -> dict[str, Any]:
     """The effective configuration of a run: what its name is the hash of."""
     strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
-    return {**setting(plan), "strategy": strategy, "steps": plan.steps}
+    views = plan.views._asdict() if plan.views else None
+    return {**setting(plan), "strategy": strategy, "steps": plan.steps, "views": views}
 
 
 def conditions(plan: Plan) -> dict[str, Any]:

@@ -38,6 +38,11 @@ def notes(plan: Plan, training: Training) -> list[str]:
             f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
             f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
         )
+    if plan.config.augment.views is not None and plan.views is None:
+        found.append(
+            f"note: augment.views={plan.config.augment.views} has no effect on {plan.config_dict['strategy']['name']}: "
+            "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
+        )
     if not training.chain.executable:
         found.append(
             f"note: {network(plan.config_dict['model'])} could not be traced: its {len(training.chain)} stages are an "

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from freezeout import compat, data, models
+from freezeout.data.augment import Views
 from freezeout.data.schema import Outline
 from freezeout.data.source import Source
 from freezeout.run.config import Config, ConfigError, to_dict
 from freezeout.savings.cost import StageCost
 from freezeout.savings.flops import Counts
-from freezeout.schedule import Schedule
+from freezeout.schedule import Schedule, progress
 from freezeout.stages.chain import Chain
 from freezeout.strategies import Strategy
 from freezeout.train.run_ahead import size_for
@@ -81,6 +82,24 @@ class Plan:
     @property
     def schedule(self) -> Schedule:
         return self.applied.schedule(self.stages)
+
+    @cached_property
+    def views(self) -> Views | None:
+        """The fixed views of its later epochs; None where every epoch draws its own crops, whatever was asked for."""
+        augment = self.config.augment
+        if augment.views is None:
+            return None
+        schedule, from_t = self.schedule, augment.views_from
+        for epoch, step in enumerate(range(0, self.steps, self.steps_per_epoch)):
+            begun = schedule.prefix(step, self.steps) if from_t is None else progress(step, self.steps) >= from_t
+            if begun:
+                return Views(augment.views, epoch)
+        return None
+
+    @property
+    def augment(self) -> dict[str, Any]:
+        """The augmentation as it is followed: without views where no epoch takes them."""
+        return self.config_dict["augment"] | ({} if self.views else {"views": None, "views_from": None})
 
     @property
     def precision(self) -> str:

@@ -41,14 +41,15 @@ def own_config(plan: Plan) -> dict[str, Any]:
     """The configuration as the run's own, whoever asked for it.
 
     A shortened baseline and the baseline of as many steps are one run: both read `strategy: baseline` and the epochs
-    that are trained (a fraction where the last one is not whole). The precision is the one that was trained in, also
-    where it was left to the program. Keys that do not name a run are the first asker's.
+    that are trained (a fraction where the last one is not whole). Views are there
+    where an epoch takes them. The precision is the one that was trained in, also where it was left to the program. Keys
+    that do not name a run are the first asker's.
     """
     strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
     epochs = plan.steps / plan.steps_per_epoch
     machine = plan.config_dict["machine"] | {"precision": plan.precision}
-    own = {"strategy": strategy, "machine": machine, "epochs": int(epochs) if epochs.is_integer() else epochs}
-    return plan.config_dict | own
+    own = {"strategy": strategy, "augment": plan.augment, "machine": machine}
+    return plan.config_dict | own | {"epochs": int(epochs) if epochs.is_integer() else epochs}
 
 
 def make_record(run: Run, sweep: str | None, status: str, reason: str | None, origin: dict[str, Any]) -> dict[str, Any]:

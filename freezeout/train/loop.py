@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from freezeout.data.augment import Table, crop_flip, epoch_table, rescale, scale_and_shift
+from freezeout.data.augment import Table, Views, crop_flip, epoch_table, rescale, scale_and_shift
 from freezeout.data.source import InMemory, Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
@@ -41,6 +41,7 @@ class Training:
         seed: Of the order of images, their augmentation and dropout.
         batch_size: Images of a step.
         augment: "crop_flip" or "none".
+        views: Fixed crops and flips that later epochs take in turn; None draws new ones in every epoch.
         label_smoothing: Of the training loss, in [0, 1).
         bf16: Whether forward passes run under autocast to bfloat16.
         channels_last: Whether images are handed over in that memory format.
@@ -62,6 +63,7 @@ class Training:
     augment: str
     label_smoothing: float
     bf16: bool
+    views: Views | None = None
     channels_last: bool = False
     fold: bool = True
     run_ahead: int = 1
@@ -127,8 +129,9 @@ class Training:
         epoch = range(number * per_epoch, min(self.freezeout.total_steps, (number + 1) * per_epoch))
         self.chain.train()
         self.clock.start()
+        view = self.views.of(number) if self.views else None
         table = epoch_table(
-            self.seed, number, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment
+            self.seed, number, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment, view
         )
         # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
         window = self.next_window(epoch)
