@@ -117,6 +117,16 @@ class FreezeOut:
             factors *= ramp.clamp(max=1.0).numpy()[:, None]
         return torch.from_numpy(self._base_rates * factors[:, self._group_stage]).float()
 
+    def set_modes(self) -> None:
+        """Put frozen stages back into evaluation mode: the usual model.train() of a training loop takes them out of it.
+
+        `step()` does this, too. Where the strategy's bn is "train" they stay as they are.
+        """
+        if self.bn == "eval":
+            for stage in self.stages[: self.prefix]:
+                if stage.training:
+                    stage.eval()
+
     def state_dict(self) -> dict[str, Any]:
         """How many training steps have begun; everything else is a pure function of it."""
         return {"step": self.steps_begun}
@@ -161,11 +171,7 @@ class FreezeOut:
         for i in range(self.prefix, prefix):
             self._freeze(i)
         self.prefix = max(self.prefix, prefix)
-        if self.bn == "eval":
-            # The usual model.train() of a training loop would set frozen statistics moving again.
-            for stage in self.stages[: self.prefix]:
-                if stage.training:
-                    stage.eval()
+        self.set_modes()
         if set_rates:
             for group, rate in zip(self._optimizer.param_groups, self.rates(step), strict=True):
                 self._set_rate(group, rate)

@@ -7,6 +7,7 @@ graph and after a resume.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -32,12 +33,21 @@ class Table(NamedTuple):
     left: Tensor
     flip: Tensor
 
-    def to(self, device: torch.device | str) -> Table:
-        """A copy of the table on `device`; itself where it is there."""
-        return Table(*(column.to(device) for column in self))
+    def rows(self, rows: range) -> Table:
+        """These steps of it alone."""
+        return Table(*(column[rows.start : rows.stop] for column in self))
+
+    def at(self, places: Tensor) -> Table:
+        """Other batches of the same images.
+
+        Args:
+            places: int64 (steps, batch), places in the flattened table.
+        """
+        return Table(*(column.flatten()[places] for column in self))
 
 
-class Views(NamedTuple):
+@dataclass(frozen=True)
+class Views:
     """Fixed versions of each image that epochs take in turn.
 
     Attributes:

@@ -219,6 +219,9 @@ class Folder(Source):
         self.loader = None
         return self
 
+    def labels(self, index: Tensor) -> Tensor:
+        return torch.tensor(self.files.labels)[index].to(self.device)  # training images come first
+
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """See Source.batches. The workers serve one iteration at a time: starting another ends the one before.
 

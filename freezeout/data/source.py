@@ -65,6 +65,14 @@ class Source(ABC):
         """Delivers batches on `device` from now on. Returns the data set itself."""
 
     @abstractmethod
+    def labels(self, index: Tensor) -> Tensor:
+        """Labels of training images, int64, on the device.
+
+        Args:
+            index: Which, int64, of any shape.
+        """
+
+    @abstractmethod
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches that an order names, one after another.
 
@@ -90,6 +98,10 @@ class InMemory(Source):
     def to(self, device: torch.device | str) -> Self:
         self.tensors = {split: (x.to(device), y.to(device)) for split, (x, y) in self.tensors.items()}
         return self
+
+    def labels(self, index: Tensor) -> Tensor:
+        labels = self.tensors["train"][1]
+        return labels[index.to(labels.device)]
 
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.tensors[split]

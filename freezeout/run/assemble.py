@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import torch
+from torch import Tensor
 
 from freezeout.freeze import FreezeOut
+from freezeout.run import identity
 from freezeout.run.config import ConfigError
 from freezeout.run.plan import Plan
+from freezeout.savings.caching import Visits
+from freezeout.train.cache import PrefixCache
 from freezeout.train.clock import device_clock
 from freezeout.train.compiled import compile_stages
 from freezeout.train.cuda_graphs import CudaGraphs
 from freezeout.train.loop import Training
 from freezeout.train.malloc import keep_pages
 from freezeout.train.optimizers import make_optimizer
+from freezeout.train.room import Room
 
 
 def assemble(plan: Plan) -> Training:
@@ -54,12 +60,42 @@ def _assemble(plan: Plan) -> Training:
         run_ahead=plan.run_ahead,
         graphs=CudaGraphs(plan.device) if plan.capture else None,
     )
+    if plan.remember:
+        training.use(make_cache(plan, training))
     if machine.compile:
         began = time.perf_counter()
         images = torch.zeros(config.batch_size, 3, *plan.outline.image, dtype=torch.uint8, device=plan.device)
         compile_stages(training.body, training.images(images), ahead=training.run_ahead)
         training.compile_seconds = time.perf_counter() - began
     return training
+
+
+def make_cache(plan: Plan, training: Training) -> PrefixCache:
+    """What remembers the outputs of the frozen prefix in a training."""
+    assert plan.remember is not None
+    machine, body = plan.config.machine, training.body
+    shape = (training.batch_size, 3, *plan.outline.image)
+
+    def run_stages(x: Tensor, first: int, last: int | None) -> Tensor:
+        with body.autocast():
+            return training.prefix(x, first, last)
+
+    def sample() -> Tensor:
+        pixels = torch.arange(math.prod(shape), device=plan.device).remainder(256)
+        return training.images(pixels.to(torch.uint8).view(shape))
+
+    shares = {"device": machine.cache_device, "host": machine.cache_host, "disk": machine.cache_disk}
+    return PrefixCache(
+        run_stages=run_stages,
+        sample=sample,
+        visits=Visits(-(-plan.steps // plan.steps_per_epoch), plan.remember.count),
+        first_epoch=plan.remember.first_epoch,
+        images=plan.outline.sizes["train"],
+        room=Room(plan.device, shares, identity.folder(plan)),
+        device=plan.device,
+        measured=not machine.cache,
+        lap=training.clock.lap,
+    )
 
 
 def configure_torch(plan: Plan) -> None:

@@ -36,6 +36,10 @@ EXEMPT = {
     "machine.device": "the device's model stands for it",
     "machine.threads": "counts on a CPU only, where float32 sums depend on it",
     "machine.measured": "the values that were chosen stand for it",
+    "machine.cache": "named as it is followed: where nothing comes again, nothing is kept",
+    "machine.cache_device": "counts only where memory is short; the record says what was taken",
+    "machine.cache_host": "likewise",
+    "machine.cache_disk": "likewise",
     "machine.deterministic": "counts on CUDA only: a CPU run is repeatable anyway",
 }
 
@@ -46,6 +50,7 @@ def machine(plan: Plan) -> dict[str, Any]:
     found |= {"device": device_model(plan.device), "precision": plan.precision, "capture": plan.capture}
     found |= {field: getattr(plan, field) for field in CHOICES}
     del found["measured"]
+    found = {key: value for key, value in found.items() if not key.startswith("cache")}
     if plan.device.type == "cpu":
         found["threads"] = plan.threads
         del found["deterministic"]
@@ -74,8 +79,15 @@ def setting(plan: Plan) -> dict[str, Any]:
 def effective(plan: Plan) -> dict[str, Any]:
     """The effective configuration of a run: what its name is the hash of."""
     strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
-    views = plan.views._asdict() if plan.views else None
-    return {**setting(plan), "strategy": strategy, "steps": plan.steps, "views": views}
+    views = dataclasses.asdict(plan.views) if plan.views else None
+    cache = "all" if plan.config.machine.cache else "what pays"
+    return {
+        **setting(plan),
+        "strategy": strategy,
+        "steps": plan.steps,
+        "views": views,
+        "cache": cache if plan.remember else None,
+    }
 
 
 def conditions(plan: Plan) -> dict[str, Any]:

@@ -96,6 +96,19 @@ class Plan:
                 return Views(augment.views, epoch)
         return None
 
+    @cached_property
+    def remember(self) -> Views | None:
+        """The views of which the frozen prefix's outputs may be kept; None where nothing is: nothing comes again."""
+        if self.config.machine.cache is False or self.strategy.bn != "eval" or self.counts is None:
+            return None
+        once = self.config.augment.kind == "none"  # images as they are: each visit is the same
+        views = Views(1, first_epoch=0) if once else self.views
+        if views is None:
+            return None
+        schedule, epochs = self.schedule, -(-self.steps // self.steps_per_epoch)
+        visited = range(views.first_epoch, epochs - views.count)  # epochs whose view is visited again
+        return views if any(schedule.prefix(e * self.steps_per_epoch, self.steps) for e in visited) else None
+
     @property
     def augment(self) -> dict[str, Any]:
         """The augmentation as it is followed: without views where no epoch takes them."""

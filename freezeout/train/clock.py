@@ -98,6 +98,12 @@ class Clock:
         self.blocks = [dict(block) for block in blocks]
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all work that was given to it, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def device_clock(device: torch.device) -> Clock:
     """The clock of training on `device`."""
     if device.type != "cuda":
@@ -108,4 +114,4 @@ def device_clock(device: torch.device) -> Clock:
         event.record()
         return event
 
-    return Clock(lambda: torch.cuda.synchronize(device), stamp=stamp, between=lambda a, b: a.elapsed_time(b) / 1000)
+    return Clock(lambda: synchronise(device), stamp=stamp, between=lambda a, b: a.elapsed_time(b) / 1000)

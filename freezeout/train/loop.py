@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from freezeout.data.augment import Table, Views, crop_flip, epoch_table, rescale, scale_and_shift
-from freezeout.data.source import InMemory, Source
+from freezeout.data.augment import Table, Views, epoch_table
+from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
+from freezeout.train.cache import PrefixCache
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
+from freezeout.train.inputs import Inputs
 from freezeout.train.prefix import Prefix
 from freezeout.train.run_ahead import window_of
 from freezeout.train.step import Step
@@ -50,6 +51,7 @@ class Training:
         graphs: What captures the step, one graph a prefix; None trains eagerly.
         compile_seconds: What compiling took before the first step.
         loss_sum: Of the steps of the current epoch so far; float64, on the device.
+        cache: What remembers the outputs of the frozen prefix; None where nothing does.
     """
 
     chain: Chain
@@ -70,6 +72,7 @@ class Training:
     graphs: Graphs | None = None
     compile_seconds: float = 0.0
     loss_sum: Tensor = field(init=False)
+    cache: PrefixCache | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # The device's own alone: torch.manual_seed sets all there are, at 0.1 ms a step where CUDA is not even used.
@@ -97,6 +100,14 @@ class Training:
             ahead=self.run_ahead > 1,
             lap=self.clock.lap,
         )
+        self.inputs = Inputs(
+            source=self.source,
+            device=self.device,
+            batch_size=self.batch_size,
+            augment=self.augment,
+            channels_last=self.channels_last,
+            at_once=self.run_ahead,
+        )
         self.captured = CapturedStep(self.body, self.freezeout, self.optimizer, self.graphs) if self.graphs else None
 
     @property
@@ -104,14 +115,14 @@ class Training:
         """Finished training steps (while one is under way, that one is counted too)."""
         return self.freezeout.steps_begun
 
-    @cached_property
-    def _scale_and_shift(self) -> tuple[Tensor, Tensor]:
-        return scale_and_shift(self.source.mean, self.source.std, self.device)
-
     def images(self, images: Tensor) -> Tensor:
-        """uint8 (batch, 3, height, width) as the network takes them: float32, normalised."""
-        x = rescale(images, *self._scale_and_shift)
-        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+        """See `Inputs.images`."""
+        return self.inputs.images(images)
+
+    def use(self, cache: PrefixCache) -> None:
+        """Remember what the frozen prefix makes of the images, from now on. Called before the first step."""
+        self.cache = cache
+        self.body.ahead = True  # whatever is remembered lies before the step that may be captured
 
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:
         """Train to the end of the current epoch or of the run.
@@ -128,6 +139,7 @@ class Training:
         number = self.step // per_epoch
         epoch = range(number * per_epoch, min(self.freezeout.total_steps, (number + 1) * per_epoch))
         self.chain.train()
+        self.freezeout.set_modes()
         self.clock.start()
         view = self.views.of(number) if self.views else None
         table = epoch_table(
@@ -135,10 +147,12 @@ class Training:
         )
         # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
         window = self.next_window(epoch)
-        rows = slice(window.start - epoch.start, len(epoch))
-        batches = self._batches(Table(*(column[rows] for column in table)))
+        rows = range(window.start - epoch.start, len(epoch))
+        batches = self._batches(table, rows, number, self.freezeout.prefix_at(epoch.start))
         while self.train_window(window, batches, on_step):
             if self.step == epoch.stop:
+                if self.cache:
+                    self.cache.end()
                 self.clock.stop()
                 loss = self.loss_sum.item() / len(epoch)
                 self.loss_sum.zero_()
@@ -152,21 +166,14 @@ class Training:
         freezeout = self.freezeout
         return window_of(self.step, epoch, self.run_ahead, freezeout.prefix_at, freezeout.steady_until)
 
-    def _batches(self, table: Table) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images, as the network takes them, and labels of each row of `table`.
-
-        Of data on the device as many rows at once as a window has: on a GPU it is the launches of small ones that cost.
-        """
-        there = isinstance(self.source, InMemory)
-        rows = self.run_ahead if there else 1
-        order = table.order.to(self.device) if there else table.order
-        drawn = [column.to(self.device).split(rows) for column in (table.top, table.left, table.flip)]
-        batches = self.source.batches("train", (part.flatten() for part in order.split(rows)))
-        for part, (images, labels) in enumerate(batches):
-            if self.augment != "none":
-                top, left, flip = (column[part].flatten() for column in drawn)
-                images = crop_flip(images, top, left, flip, self.source.pad)
-            yield from zip(self.images(images).split(self.batch_size), labels.split(self.batch_size), strict=True)
+    def _batches(self, table: Table, rows: range, epoch: int, prefix: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the steps of these rows of the epoch's table begin with: images, or what was remembered of them."""
+        if self.cache is None:
+            return self.inputs.batches(table.rows(rows))
+        self.cache.begin(epoch, prefix, table.order)
+        if not self.cache.base:
+            return self.inputs.batches(table.rows(rows))
+        return self.inputs.remembered(table, rows, self.cache)
 
     def train_window(
         self, window: range, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[], bool]
@@ -192,12 +199,13 @@ class Training:
                 self.clock.lap("input")
             self._begin_step()
             x, labels = loaded[row]
-            if self.body.ahead and len(window) < self.run_ahead:
-                # By itself: every other size would be one more shape to tune and to compile for.
-                x = self.body.run_prefix(x)
-            elif self.body.ahead and len(self.prefix):
-                ahead = ahead or self.body.run_prefix(torch.cat([x for x, _ in loaded])).split(len(x))
-                x = ahead[row]
+            if self.body.ahead and len(self.prefix):
+                if len(window) == self.run_ahead > 1:
+                    ahead = ahead or self._through(torch.cat([x for x, _ in loaded]), window).split(len(x))
+                    x = ahead[row]
+                else:
+                    # By itself: every other size would be one more shape to tune and to compile for.
+                    x = self._through(x, range(step, step + 1))
             if self.captured:
                 self.captured(x, labels, step)
             else:
@@ -205,6 +213,13 @@ class Training:
             if on_step() and self.step % self.steps_per_epoch and self.step < self.freezeout.total_steps:
                 return False
         return True
+
+    def _through(self, x: Tensor, steps: range) -> Tensor:
+        """What the frozen prefix makes of the images of these steps, or of what was remembered of them."""
+        if self.cache is None:
+            return self.body.run_prefix(x)
+        first = steps.start % self.steps_per_epoch
+        return self.cache.through(x, range(first, first + len(steps)))
 
     def _begin_step(self) -> None:
         self.generator.manual_seed(stream_seed(self.seed, self.step))

@@ -65,9 +65,15 @@ class Prefix:
         return prepare(self._stages[i], self._dtype) if self._fold else self._stages[i]
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) to the input of the first active stage. Call it under autocast, if any."""
+    def __call__(self, x: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Images (batch, 3, height, width) to the input of the first active stage. Call it under autocast, if any.
+
+        Args:
+            x: The images, or the output of the stages before `first`.
+            first: The stage to begin with.
+            last: The stage before which to end; None runs all that are frozen.
+        """
         self.grow()
-        for stage in self._ready:
+        for stage in self._ready[first:last]:
             x = stage(x)
         return x

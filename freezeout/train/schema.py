@@ -56,6 +56,9 @@ class Machine:
     fold: frozen stages run from weights prepared once. run_ahead: steps whose frozen prefix may run as one batch
     (null: on CUDA as many as memory allows, else 1). capture: one CUDA graph a prefix (null: on CUDA).
     measured: which of CHOICES are null are as `predict --measure` found them faster here, where it has been run.
+    cache: the frozen prefix's output is kept for the next visit of an image in the same view (null: where reading it
+    back is faster here; true: wherever it fits). cache_device, cache_host, cache_disk: the share of what is free of the
+    device's memory, of the host's behind a GPU and of the disk of the run's folder that it may take; 0 takes none.
     """
 
     device: str = "auto"
@@ -67,6 +70,10 @@ class Machine:
     measured: bool = False
     compile: bool = False
     capture: bool | None = None
+    cache: bool | None = None
+    cache_device: float = 0.5
+    cache_host: float = 0.5
+    cache_disk: float = 0.25
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -79,6 +86,8 @@ class Machine:
                 raise ValueError(f"machine.threads={self.threads}: must be at most 1024")
         if self.run_ahead is not None and self.run_ahead not in WINDOWS:
             raise ValueError(f"machine.run_ahead={self.run_ahead}: must be one of {', '.join(map(str, WINDOWS))}")
+        for kind in ("device", "host", "disk"):
+            check_share(f"machine.cache_{kind}", getattr(self, f"cache_{kind}"), zero=True, one=False)
         if self.device == "cpu" and self.precision == "tf32":
             raise ValueError("machine.precision=tf32: a CPU has no tf32; choose fp32 or bf16")
         if self.device == "cpu" and self.capture:

@@ -50,11 +50,15 @@ class Step:
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
-    def run_prefix(self, x: Tensor) -> Tensor:
-        """Images to the input of the first active stage: of one batch, or of several at once."""
+    def run_prefix(self, x: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Images to the input of the first active stage, of one batch or of several at once; or a part of that way.
+
+        Args:
+            x, first, last: See `Prefix`.
+        """
         if len(self.prefix):
             with self.autocast():
-                x = self.prefix(x)
+                x = self.prefix(x, first, last)
             self.lap("prefix_forward")
         return x
 

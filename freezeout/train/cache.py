@@ -1,0 +1,274 @@
+"""The frozen prefix remembered: its output for an image and its view, once computed, is read at the next visit.
+
+That changes nothing but seconds. Within an epoch all entries have one depth; at the view's next visit they are read,
+and only the stages that have been frozen since are run. Images without an entry are computed in full batches: the last
+bits that a kernel gives may depend on the size of the batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from freezeout.savings.caching import NOTHING, Frozen, Kept, Ledger, Tier, Visits
+from freezeout.train.clock import synchronise
+from freezeout.train.room import Room
+from freezeout.train.rows import sent
+from freezeout.train.shelf import Layout, Shelf
+
+TIMES = 3  # that a stage is timed; the best counts
+
+
+@dataclass
+class Entries:
+    """What is kept of one view.
+
+    Attributes:
+        kept: As the planner decided.
+        shelf: Where it lies.
+        there: bool (images,), on the CPU: which images have an entry.
+    """
+
+    kept: Kept
+    shelf: Shelf
+    there: Tensor
+
+
+@dataclass
+class Counts:
+    """Of all visits of images in epochs that had something to remember."""
+
+    hits: int = 0
+    visits: int = 0
+
+
+@dataclass(kw_only=True)
+class PrefixCache:
+    """Remembers what the frozen prefix makes of each image in each view, as far as that saves time.
+
+    Attributes:
+        run_stages: (x, first, last): the stages from `first` to before `last` (None: all) of the frozen prefix, on x.
+        sample: Makes a batch of images as the network takes them, to time the stages with.
+        visits: Which view is visited when.
+        first_epoch: The first that takes a view.
+        images: In the training set.
+        room: Where entries lie.
+        measured: Whether to keep only what is faster to read here than to compute; if not, all that fits.
+        device: What trains.
+        lap: Told the name of each part of the work when it is done.
+        counts: Hits and visits so far.
+        base: Stages that this epoch's entries are the outputs of; 0 where it has none.
+    """
+
+    run_stages: Callable[[Tensor, int, int | None], Tensor]
+    sample: Callable[[], Tensor]
+    visits: Visits
+    first_epoch: int
+    images: int
+    room: Room
+    device: torch.device
+    measured: bool = True
+    lap: Callable[[str], None] = lambda part: None
+    counts: Counts = field(default_factory=Counts)
+    base: int = field(default=0, init=False)
+    _epoch: int | None = field(default=None, init=False)  # the one under way, if it has something to remember
+
+    def __post_init__(self) -> None:
+        self._old: Entries | None = None
+        self._new: Entries | None = None
+        self._ledger = Ledger(self.visits, self.images)
+        self._entries: dict[int, Entries] = {}
+        self._seconds: list[float] = []
+        self._layouts: list[Layout] = []
+        self._tiers: dict[str, Tier] | None = None
+
+    def begin(self, epoch: int, prefix: int, order: Tensor) -> None:
+        """An epoch begins, or goes on after a pause of the program.
+
+        Args:
+            epoch: Its number.
+            prefix: Frozen stages in its first step.
+            order: Images of each of its steps, int64 (steps, batch), on the CPU.
+        """
+        self._abandon()
+        self._epoch = epoch if epoch >= self.first_epoch and prefix else None
+        self._prefix, self._order = prefix, order
+        self._old = self._entries.get(epoch % self.visits.views) if self._epoch is not None else None
+        self.base = self._old.kept.depth if self._old else 0
+        self._new = None
+        self._decided = False
+
+    def missing(self, rows: range) -> Tensor:
+        """Places in the flattened order of these rows whose images have no entry, in order."""
+        assert self._old is not None
+        return (~self._old.there[self._order[rows.start : rows.stop].flatten()]).nonzero().flatten()
+
+    def inputs(self, rows: Sequence[range], computed: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The outputs of the first `base` stages for the images of some rows at a time, read one portion ahead.
+
+        Args:
+            rows: Consecutive rows of the order, a portion each.
+            computed: Gives the outputs for the images that are `missing`, in their order, some at a time.
+        """
+        assert self._old is not None
+        old, layout = self._old, self._layouts[self.base - 1]
+        waiting: list[Tensor] = []  # computed and not used yet
+
+        def next_missing(count: int) -> Tensor:
+            while sum(map(len, waiting)) < count:
+                waiting.append(layout.flat(next(computed)))
+            found = torch.cat(waiting)
+            waiting[:] = [found[count:]]
+            return found[:count]
+
+        def ask(portion: range) -> Callable[[], Tensor]:
+            index = self._order[portion.start : portion.stop].flatten()
+            hit = old.there[index]
+            self.counts.hits += int(hit.sum())
+            if hit.all():
+                return old.shelf.ask(index)
+            places, others = hit.nonzero().flatten(), (~hit).nonzero().flatten()
+            asked = old.shelf.ask(index[places])
+
+            def take() -> Tensor:
+                new = next_missing(len(others))
+                found = new.new_empty(len(index), layout.numbers)
+                found.index_copy_(0, sent(others, found.device), new)
+                return found.index_copy_(0, sent(places, found.device), asked())
+
+            return take
+
+        portions = list(rows)
+        asked = ask(portions[0]) if portions else None
+        for i in range(len(portions)):
+            now = asked
+            asked = ask(portions[i + 1]) if i + 1 < len(portions) else None
+            assert now is not None
+            x = layout.shaped(now())
+            self.lap("cache")
+            yield x
+
+    def through(self, x: Tensor, rows: range) -> Tensor:
+        """The output of the whole prefix, of the images of `rows`; what is to be remembered of it is kept.
+
+        Args:
+            x: The output of the first `base` stages, or the images where that is 0.
+            rows: Of the order.
+        """
+        depth = self.base
+        if self._epoch is not None:
+            self.counts.visits += len(rows) * self._order.shape[1]
+            self._decide()
+            if self._new is not None:
+                depth = self._new.kept.depth
+                x = self._timed(x, self.base, depth)
+                self._keep(x, self._order[rows.start : rows.stop].flatten())
+            self.lap("cache")
+        return self._timed(x, depth, None)
+
+    def computed(self, images: Tensor) -> Tensor:
+        """Images without an entry, as the network takes them, as their entries would be."""
+        self.lap("input")
+        return self._timed(images, 0, self.base)
+
+    def _timed(self, x: Tensor, first: int, last: int | None) -> Tensor:
+        if first != last:
+            x = self.run_stages(x, first, last)
+            self.lap("prefix_forward")
+        return x
+
+    def end(self) -> None:
+        """The epoch is over: what was written in it is what its view has from now on."""
+        if self._epoch is None:
+            return
+        old, new = self._old, self._new
+        if new is not None:
+            new.shelf.settle()
+        if old is not None and (new is None or old.shelf is not new.shelf):
+            old.shelf.free()
+        self._entries.pop(self._epoch % self.visits.views, None)
+        if new is not None:
+            self._entries[self._epoch % self.visits.views] = new
+        self._ledger.end(self._epoch, new.kept if new else NOTHING)
+        self._epoch = self._old = self._new = None
+
+    def frozen(self, prefix: int) -> Frozen:
+        """What the first `prefix` stages cost, timed now as far as they have not been before."""
+        x = self.sample()
+        known = len(self._seconds)
+        x = self.run_stages(x, 0, known) if prefix > known else x
+        for i in range(known, prefix):
+            best = min(self._time(x, i) for _ in range(TIMES))
+            self._seconds.append(best / len(x))
+            x = self.run_stages(x, i, i + 1)
+            self._layouts.append(Layout.of(x))
+        sizes = [layout.numbers * layout.dtype.itemsize for layout in self._layouts]
+        return Frozen(self._seconds[:prefix], sizes[:prefix])
+
+    def _abandon(self) -> None:
+        """Forget the view of an epoch that was left before its end: some of its entries may have been replaced."""
+        if self._epoch is None:
+            return
+        self._entries.pop(self._epoch % self.visits.views, None)
+        self._ledger.end(self._epoch, NOTHING)
+        for entries in {id(e.shelf): e for e in (self._old, self._new) if e}.values():
+            entries.shelf.free()
+        self._epoch = None
+
+    def _time(self, x: Tensor, stage: int) -> float:
+        synchronise(self.device)
+        began = time.perf_counter()
+        self.run_stages(x, stage, stage + 1)
+        synchronise(self.device)
+        return time.perf_counter() - began
+
+    def _decide(self) -> None:
+        """What to keep of this epoch: at its first step, when all its stages have been prepared."""
+        if self._decided:
+            return
+        self._decided = True
+        assert self._epoch is not None
+        if not self.visits.again(self._epoch):
+            return
+        frozen = self.frozen(self._prefix)
+        if self._tiers is None:
+            self._tiers = self.room.tiers(self.visits.at_once(self._epoch))
+        tiers = [tier if self.measured else Tier(tier.bytes) for tier in self._tiers.values()]
+        kept = self._ledger.decide(self._epoch, self._prefix, frozen, tiers)
+        if kept.depth == self.base and self._old is not None:
+            self._new = self._old
+        elif kept.depth:
+            self._new = self._shelve(kept)
+
+    def _shelve(self, kept: Kept) -> Entries | None:
+        assert self._tiers is not None
+        layout, nothing = self._layouts[kept.depth - 1], torch.zeros(self.images, dtype=torch.bool)
+        if (old := self._old) is not None:
+            size = (old.shelf.numbers, old.shelf.dtype, old.kept.images)
+            if size == (layout.numbers, layout.dtype, kept.images):
+                # In place: each image is read before it is written, and visited once in an epoch.
+                return Entries(kept, old.shelf, nothing)
+        wanted = list(zip(self._tiers, kept.images, strict=True))
+        shelf = Shelf(self.room, wanted, layout.numbers, layout.dtype)
+        return Entries(kept, shelf, nothing) if shelf.images else None
+
+    def _keep(self, x: Tensor, index: Tensor) -> None:
+        new = self._new
+        assert new is not None
+        wanted = index < new.shelf.images
+        if new is self._old:
+            wanted &= ~new.there[index]  # the others lie there already
+        if not wanted.any():
+            return
+        rows = self._layouts[new.kept.depth - 1].flat(x)
+        if wanted.all():
+            new.shelf.write(index, rows)
+        else:
+            places = wanted.nonzero().flatten()
+            index = index[places]
+            new.shelf.write(index, rows.index_select(0, sent(places, rows.device)))
+        new.there[index] = True

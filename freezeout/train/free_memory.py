@@ -1,0 +1,53 @@
+"""How much memory the host has left, and files whose space is taken before anything is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_host() -> int:
+    """Bytes that this process may still take: what is available, and what its container's limit leaves."""
+    return min(_available(), _left_by_cgroup())
+
+
+def allocated_file(folder: Path, size: int) -> IO[bytes]:
+    """A file of `size` bytes without a name, which vanishes with the process however that ends.
+
+    Its space is taken at once: a mapped file that meets a full disk later kills the process.
+
+    Raises:
+        OSError: The disk has not so much space.
+    """
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
+    try:
+        if not hasattr(os, "posix_fallocate"):
+            raise OSError(errno.ENOTSUP, "this system cannot take a file's space at once")
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _available() -> int:
+    if MEMINFO.exists():
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # where nobody says: half of all there is
+
+
+def _left_by_cgroup() -> int:
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
+    try:
+        given = limit.read_text().strip()
+        return 2**63 if given == "max" else max(0, int(given) - int(used.read_text()))
+    except (OSError, ValueError):  # no control groups here, or not of version 2
+        return 2**63

@@ -1,0 +1,113 @@
+"""Where the outputs of a frozen prefix are kept: kinds of memory, each within a share of what is free.
+
+Nothing runs out of memory because of it: what does not fit is not kept.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from freezeout.savings.caching import Tier
+from freezeout.train.clock import synchronise
+from freezeout.train.free_memory import allocated_file, free_host
+from freezeout.train.rows import Far, Near, Rows
+
+PROBE = 1 << 22  # bytes that are written and read to time a kind of memory
+KINDS = ("device", "host", "disk")  # the nearest first
+
+
+class Room:
+    """Makes and frees rows within what may be taken of each kind of memory.
+
+    Args:
+        device: What trains.
+        shares: Of what is free of each of KINDS, the part that may be taken; 0 turns a kind off. Behind a CPU there is
+            no "host": its memory is the device's.
+        folder: In which files lie. They have no name: whatever ends the process frees them.
+
+    Attributes:
+        limits: Bytes of each kind that may be taken.
+        taken: Bytes of each kind that are taken now.
+        most: The most that were taken at a time.
+    """
+
+    def __init__(self, device: torch.device, shares: Mapping[str, float], folder: Path) -> None:
+        self._device = device
+        self._shares = {kind: shares[kind] for kind in KINDS if shares[kind] and (kind, device.type) != ("host", "cpu")}
+        self._folder = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.limits: dict[str, int] = {}
+        self.taken = dict.fromkeys(KINDS, 0)
+        self.most = dict(self.taken)
+
+    def tiers(self, parts: int) -> dict[str, Tier]:
+        """Each kind as the planner sees it, one of `parts` equal parts of what is free now, its speed timed."""
+        self.limits = {kind: int(share * self._free(kind)) for kind, share in self._shares.items()}
+        return {kind: Tier(limit // parts, *self._rates(kind)) for kind, limit in list(self.limits.items())}
+
+    def take(self, kind: str, images: int, numbers: int, dtype: torch.dtype) -> Rows | None:
+        """Rows for so many images, each of so many numbers; None where they do not fit, or where it fails."""
+        size = images * numbers * dtype.itemsize
+        if self.taken[kind] + size > self.limits.get(kind, 0):
+            return None
+        try:
+            made = self._make(kind, images, numbers, dtype)
+        except (RuntimeError, OSError, MemoryError) as error:
+            self.limits.pop(kind)
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            warnings.warn(f"the cache does without {kind} memory: {reason}", stacklevel=2)
+            return None
+        self.taken[kind] += size
+        self.most[kind] = max(self.most[kind], self.taken[kind])
+        return made
+
+    def give(self, kind: str, size: int) -> None:
+        """So many bytes are free again."""
+        self.taken[kind] -= size
+
+    def _make(self, kind: str, images: int, numbers: int, dtype: torch.dtype) -> Rows:
+        if kind == "device":
+            return Near(torch.empty(images, numbers, dtype=dtype, device=self._device))
+        if kind == "host":
+            rows = torch.empty(images, numbers, dtype=dtype)
+        else:
+            with allocated_file(self._folder, images * numbers * dtype.itemsize) as file:
+                mapped = np.memmap(file, dtype=np.uint8, mode="r+")
+            rows = torch.from_numpy(mapped).view(dtype).view(images, numbers)
+        return Far(rows, self._device, self._stream) if self._stream else Near(rows)
+
+    def _free(self, kind: str) -> int:
+        if kind == "disk":
+            return shutil.disk_usage(self._folder).free
+        if kind == "device" and self._device.type == "cuda":
+            return torch.cuda.mem_get_info(self._device)[0]
+        return free_host()
+
+    def _rates(self, kind: str) -> tuple[float, float]:
+        """Seconds of a byte read and of a byte written, the better of three times."""
+        numbers = 1 << 12
+        rows = self.take(kind, PROBE // (4 * numbers), numbers, torch.float32)
+        if rows is None:
+            return math.inf, math.inf
+        index = torch.arange(PROBE // (4 * numbers))
+        values = torch.ones(len(index), numbers, device=self._device)
+        write = min(self._seconds(lambda: rows.write(index, values), rows) for _ in range(3))
+        read = min(self._seconds(rows.ask(index), rows) for _ in range(3))
+        self.give(kind, PROBE)
+        return read / PROBE, write / PROBE
+
+    def _seconds(self, work: Callable[[], object], rows: Rows) -> float:
+        synchronise(self._device)
+        began = time.perf_counter()
+        work()
+        rows.settle()
+        synchronise(self._device)
+        return time.perf_counter() - began
