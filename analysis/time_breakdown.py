@@ -19,6 +19,7 @@ PARTS = {
     "forward": "forward",
     "backward": "backward",
     "optimizer": "optimizer",
+    "cache": "cache of the prefix",
     "input": "input",
     "switch": "switches",
     "graph": "CUDA graphs, not split",

@@ -21,7 +21,7 @@ from .plots import COLOURS, CURVE_COLOUR, STYLE, write
 from .time_breakdown import PARTS, blocks, level, parts_text, per_prefix, saved
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
-SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
+SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[5], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
 LOOK = dict(zip(PARTS, SHADES, strict=True))
 APART = 0.035  # of t, at least, between two numbers of frozen stages written above the figure
 ROOM = 1.3  # the axis ends at so many times the highest of stack and level: a slow block is not drawn to its end

@@ -77,6 +77,8 @@ KEYS: dict[str, str] = {
     "freeze_steps": "for each stage the first step in which it is frozen; null for never",
     "peak_memory": "largest amount of GPU memory allocated, bytes, the workspaces in which cuDNN tries its kernels "
     "included; null on a CPU",
+    "cache": "visits of images in epochs that had a frozen prefix to remember (`visits`), those whose output was read "
+    "(`hits`), and the most bytes kept at a time in memory of the `device`, of the `host` and on `disk`; null without",
     "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`",
     "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
     "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",

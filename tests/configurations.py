@@ -43,6 +43,7 @@ OTHER = {
     "machine.fold": False,
     "machine.run_ahead": 5,
     "machine.compile": True,
+    "machine.cache": False,
     "augment.kind": "none",
     "augment.views": 2,
     "augment.views_from": 0.7,

@@ -27,13 +27,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"checks", "imports"},
     "compat": {"schedule", "strategies", "checks", "models.schema"},
     "naming": {"strategies", "schedule", "models.schema"},
-    "train": {"freeze", "stages", "data", "checks", "records", "schedule", "strategies"},
+    "train": {"freeze", "stages", "data", "checks", "records", "savings", "schedule", "strategies"},
 }
 MAY_IMPORT["run"] = {*MAY_IMPORT}
 MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli", "run"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
-STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "checks", "imports", "savings/cost"]
+STANDARD_LIBRARY_ONLY = [
+    "schedule",
+    "strategies",
+    "compat",
+    "records",
+    "checks",
+    "imports",
+    "savings/cost",
+    "savings/caching",
+]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
 STANDARD_LIBRARY_ONLY += ["run/__init__", "run/signals", "run/limit", "run/groups", "savings/__init__", "cli/__init__"]
 

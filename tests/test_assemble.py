@@ -43,6 +43,7 @@ def observe(compiled) -> Callable[[dict[str, Any]], dict[str, Any]]:
             "channels last": kernel.is_contiguous(memory_format=torch.channels_last),
             "prepared": type(training.prefix.prepared(0)).__name__,
             "views": training.views,
+            "cache": training.cache and (training.cache.measured, training.cache.room.shares),
             "window": training.run_ahead,
             "freeze times": training.freezeout.times,
             "steps": training.freezeout.total_steps,
@@ -80,6 +81,7 @@ NOT_SEEN = {
     "machine.device": "there is one device here; refused and chosen in tests/test_cli.py",
     "machine.measured": "fills in other fields; see tests/test_choices.py",
     "machine.deterministic": "see test_deterministic_kernels_are_asked_for",
+    "machine.cache_host": "there is no such memory behind a CPU; tests/gpu",
     "machine.capture": "refused on a CPU; tests/gpu",
     "model.dropout": "see test_dropout_reaches_the_network",
 }
@@ -93,8 +95,9 @@ def test_every_field_is_seen_in_what_trains(observe, group: str, name: str, fiel
     config = start(group, name)
     if field == "momentum":
         config["optimizer"]["nesterov"] = False
-    if field == "views_from":
-        config["augment"]["views"] = 2
+    if field == "views_from" or field.startswith("cache"):
+        config |= {"strategy": {"name": "freezeout", "t_0": 0.5}, "epochs": 4}
+        config["augment"]["views"] = 1
     if group == "machine" and field == "fold":
         config["strategy"] = {"name": "freezeout", "t_0": 0.1}
     changed = copy.deepcopy(config)
@@ -168,9 +171,9 @@ def test_data_made_for_a_whole_window_are_those_made_batch_by_batch() -> None:
     n = training.steps_per_epoch
     assert n % 5, "the last window is not whole"
     table = epoch_table(0, 0, n * 8, 8, training.source.pad, "crop_flip")
-    together = list(training._batches(table))
-    training.run_ahead = 1
-    one_by_one = list(training._batches(table))
+    together = list(training.inputs.batches(table))
+    training.inputs.at_once = 1
+    one_by_one = list(training.inputs.batches(table))
     assert len(together) == len(one_by_one) == n
     for (x, y), (x1, y1) in zip(together, one_by_one, strict=True):
         assert torch.equal(x, x1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 import replay
 import test_engine
@@ -132,3 +136,21 @@ def test_a_frozen_stage_that_keeps_its_first_weights_is_noticed(monkeypatch) -> 
     monkeypatch.setattr(loop.Training, "__post_init__", real)
     with pytest.raises(AssertionError):
         agree(free_run("wrn", plain=True), ours)
+
+
+def test_the_runs_of_a_sweep_pay_for_compiling_once(tmp_path, monkeypatch) -> None:
+    """The compiler keeps what it made on disk: a second run's seconds are a small part of the first one's."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiler"))  # empty, or the first would find its own
+    (tmp_path / "tiny.py").write_text(
+        "from torch import nn\n"
+        "def build(classes):\n"
+        "    conv = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())\n"
+        "    return nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))\n"
+    )
+    words = ["model=python", "model.target=tiny:build", "dataset=synthetic", "dataset.size=8", "dataset.train=100"]
+    words += ["dataset.test=20", "machine=cpu", "machine.threads=1", "machine.compile=true", "tracker=none", "epochs=1"]
+    command = [sys.executable, "-m", "freezeout", "-m", *words, "seed=0,1", f"out={tmp_path / 'runs'}"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/*/record.json")]
+    first, second = (r["seconds"]["compile"] for r in sorted(records, key=lambda r: r["seed"]))
+    assert 0 < second < first / 3

@@ -46,6 +46,9 @@ def test_a_shortened_run_is_the_baseline_with_as_many_steps(kept) -> None:
 NOT_NAMED = {
     "machine.device": "the model of the device stands for it",
     "machine.measured": "the values that were chosen stand for it; see tests/test_choices.py",
+    "machine.cache_device": "counts where memory is short",
+    "machine.cache_host": "counts on CUDA only",
+    "machine.cache_disk": "counts where memory is short",
     "machine.deterministic": "counts on CUDA only",
     "machine.capture": "refused on a CPU; counts on CUDA",
     "seed": "a replicate lies beside the others",
@@ -64,8 +67,9 @@ NAMING = [(g, n, f) for g in ("model", "strategy", "optimizer", "augment", "mach
 @pytest.mark.parametrize(("group", "name", "field"), NAMING, ids=["-".join(one) for one in NAMING])
 def test_every_field_changes_the_name_or_is_exempt_with_a_reason(group: str, name: str, field: str) -> None:
     config = start(group, name)
-    if field == "views_from":
-        config[group]["views"] = 2
+    if field in ("views_from", "cache"):
+        config |= {"strategy": {"name": "freezeout", "t_0": 0.5}, "epochs": 4}
+        config["augment"]["views"] = 1
     changed = copy.deepcopy(config)
     exempt = f"{group}.{field}" in NOT_NAMED
     if exempt:

@@ -97,6 +97,8 @@ def steps_of(plan: Plan, done: int = 0) -> float:
     whole = cost.step_cost(plan.costs, 0)
     forward = sum(stage.forward for stage in plan.costs) / whole
     training = cost.run_cost(plan.costs, plan.schedule, plan.steps, done) / whole
+    without = cost.run_cost(plan.costs, plan.schedule, plan.steps)
+    training *= expected.run_flops(plan) / without  # what is remembered, as if spread evenly
     return training + forward * images / plan.config.batch_size
 
 

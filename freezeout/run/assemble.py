@@ -8,6 +8,7 @@ import time
 import torch
 from torch import Tensor
 
+from freezeout.data.augment import Views
 from freezeout.freeze import FreezeOut
 from freezeout.run import identity
 from freezeout.run.config import ConfigError
@@ -61,7 +62,7 @@ def _assemble(plan: Plan) -> Training:
         graphs=CudaGraphs(plan.device) if plan.capture else None,
     )
     if plan.remember:
-        training.use(make_cache(plan, training))
+        training.use(make_cache(plan, training, plan.remember))
     if machine.compile:
         began = time.perf_counter()
         images = torch.zeros(config.batch_size, 3, *plan.outline.image, dtype=torch.uint8, device=plan.device)
@@ -70,9 +71,8 @@ def _assemble(plan: Plan) -> Training:
     return training
 
 
-def make_cache(plan: Plan, training: Training) -> PrefixCache:
-    """What remembers the outputs of the frozen prefix in a training."""
-    assert plan.remember is not None
+def make_cache(plan: Plan, training: Training, views: Views) -> PrefixCache:
+    """What remembers the outputs of the frozen prefix in a training, for images in these views."""
     machine, body = plan.config.machine, training.body
     shape = (training.batch_size, 3, *plan.outline.image)
 
@@ -88,8 +88,8 @@ def make_cache(plan: Plan, training: Training) -> PrefixCache:
     return PrefixCache(
         run_stages=run_stages,
         sample=sample,
-        visits=Visits(-(-plan.steps // plan.steps_per_epoch), plan.remember.count),
-        first_epoch=plan.remember.first_epoch,
+        visits=Visits(-(-plan.steps // plan.steps_per_epoch), views.count),
+        first_epoch=views.first_epoch,
         images=plan.outline.sizes["train"],
         room=Room(plan.device, shares, identity.folder(plan)),
         device=plan.device,

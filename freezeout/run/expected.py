@@ -6,8 +6,9 @@ from typing import Any
 
 from freezeout.run import identity
 from freezeout.run.plan import Plan
-from freezeout.savings import cost
+from freezeout.savings import caching, cost
 from freezeout.savings import profile as profiles
+from freezeout.savings.caching import Frozen, Tier
 from freezeout.savings.profile import Profile
 
 
@@ -33,15 +34,47 @@ def saving(plan: Plan, baseline_steps: int, profile: Profile | None = None) -> d
     Returns:
         "estimated": the paper's formula, for a DenseNet-BC under the paper's freeze times, at as many steps as the
         baseline's. "predicted": from counted FLOPs. "profiled": from seconds per step; of prefixes in evaluation mode
-        only, because those were timed.
+        only, because those were timed. The last two count what a run need not compute because it remembers the frozen
+        prefix's outputs, as if there were memory for all of them.
     """
     predicted = profiled = None
     if plan.costs:
-        predicted = cost.predicted_saving(plan.costs, plan.schedule, plan.steps, baseline_steps)
+        predicted = 1 - run_flops(plan) / (baseline_steps * cost.step_cost(plan.costs, 0))
     profile = profile or stored_profile(plan)
     if profile is not None and plan.strategy.bn == "eval":
         profiled = profiles.profiled_saving(profile, plan.schedule, plan.steps, baseline_steps)
+        if plan.remember and profile.frozen is None:
+            profiled = None  # it was timed before anything was remembered
+        elif plan.remember and profile.frozen is not None:
+            seconds = remembered(plan, profile.frozen, profile.tier)
+            profiled += seconds / (baseline_steps * profile.seconds[0])
     return {"estimated": estimated(plan), "predicted": predicted, "profiled": profiled}
+
+
+def run_flops(plan: Plan) -> float:
+    """FLOPs of a run's training steps. What is remembered costs none. Only for a network whose FLOPs are counted."""
+    assert plan.costs
+    per_image = [stage.forward / plan.config.batch_size for stage in plan.costs]
+    whole = cost.run_cost(plan.costs, plan.schedule, plan.steps)
+    return whole - remembered(plan, Frozen(per_image, [1] * len(per_image)))
+
+
+def remembered(plan: Plan, frozen: Frozen, tier: Tier = caching.UNLIMITED) -> float:
+    """What a run saves because the frozen prefix's outputs are kept for the next visit, in the unit of `frozen`."""
+    if plan.remember is None:
+        return 0.0
+    images = plan.outline.sizes["train"]
+    epochs = caching.epochs_of(
+        plan.schedule,
+        plan.steps,
+        plan.steps_per_epoch,
+        first=plan.remember.first_epoch,
+        views=plan.remember.count,
+        images=images,
+        frozen=frozen,
+        tiers=[tier],
+    )
+    return caching.remembered(epochs, plan.config.batch_size, images, frozen, [tier])
 
 
 def best_saving(found: dict[str, float | None]) -> float | None:

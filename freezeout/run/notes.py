@@ -43,6 +43,13 @@ def notes(plan: Plan, training: Training) -> list[str]:
             f"note: augment.views={plan.config.augment.views} has no effect on {plan.config_dict['strategy']['name']}: "
             "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
         )
+    if plan.config.machine.cache and plan.remember is None:
+        why = (
+            "strategy.bn=train: its frozen stages go on moving"
+            if plan.strategy.bn == "train"
+            else "nothing comes again"
+        )
+        found.append(f"note: machine.cache=true has no effect on {plan.config_dict['strategy']['name']}: {why}")
     if not training.chain.executable:
         found.append(
             f"note: {network(plan.config_dict['model'])} could not be traced: its {len(training.chain)} stages are an "

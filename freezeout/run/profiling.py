@@ -10,15 +10,18 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
+from freezeout.data.augment import Views
 from freezeout.run import identity
-from freezeout.run.assemble import assemble
-from freezeout.run.plan import Plan
+from freezeout.run.assemble import assemble, make_cache
+from freezeout.run.plan import Plan, with_machine
 from freezeout.run.provenance import device_model
 from freezeout.savings import profile as profiles
+from freezeout.savings.caching import UNLIMITED, Frozen, Tier
 from freezeout.savings.profile import Profile
 from freezeout.schedule import Schedule
 from freezeout.strategies import Strategy
 from freezeout.train.captured import WORTH
+from freezeout.train.loop import Training
 
 ROUNDS = 5
 STEPS = 50  # timed steps of each prefix in each round, at most
@@ -71,7 +74,13 @@ def measure(
 
 def median(found: Sequence[Profile]) -> Profile:
     """Of each prefix the median over several profiles."""
-    return Profile(medians([one.seconds for one in found]), medians([one.switches for one in found]))
+    frozen, tier = None, found[0].tier
+    if all(one.frozen is not None for one in found):
+        parts = [one.frozen for one in found if one.frozen is not None]
+        frozen = Frozen(medians([part.forward for part in parts]), parts[0].bytes)
+        read, write = medians([(one.tier.read, one.tier.write) for one in found])
+        tier = Tier(read=read, write=write)
+    return Profile(medians([one.seconds for one in found]), medians([one.switches for one in found]), frozen, tier)
 
 
 def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
@@ -104,6 +113,7 @@ def time_prefixes(
     each = warm_up + steps
     prefixes = prefixes or range(plan.stages)
     total = len(prefixes) * each
+    plan = with_machine(plan, cache=False)  # a step as it is without: what is remembered is counted apart
     training = assemble(dataclasses.replace(plan, strategy=EachPrefix(prefixes=prefixes, each=each), steps=total))
     clock = training.clock
     seconds: list[float] = []
@@ -124,4 +134,13 @@ def time_prefixes(
 
     while training.step < total:
         training.train_epoch(on_step)
-    return Profile(seconds, switches)
+    return Profile(seconds, switches, *time_frozen(plan, training))
+
+
+def time_frozen(plan: Plan, training: Training) -> tuple[Frozen | None, Tier]:
+    """What frozen stages take for an image, and memory for a byte, after a training; None where no stage is frozen."""
+    if not training.freezeout.prefix or training.freezeout.bn != "eval" or not training.chain.executable:
+        return None, UNLIMITED
+    cache = make_cache(plan, training, Views(1, first_epoch=0))
+    tier = cache.room.tiers(1).get("device", UNLIMITED)
+    return cache.frozen(training.freezeout.prefix), Tier(read=tier.read, write=tier.write)

@@ -81,7 +81,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
     ]
     flops = None
     if costs:
-        flops = {"step": cost.step_cost(costs, 0), "run": cost.run_cost(costs, schedule, plan.steps)}
+        flops = {"step": cost.step_cost(costs, 0), "run": expected.run_flops(plan)}
     cuda = training.device.type == "cuda"
     return {
         "schema_version": records.SCHEMA_VERSION,
@@ -123,6 +123,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         "freeze_times": list(schedule.freeze),
         "freeze_steps": freeze_steps,
         "peak_memory": torch.cuda.max_memory_allocated(training.device) if cuda else None,
+        "cache": training.cache.summary if training.cache else None,
         "flops": flops,
         "saving": expected.saving(plan, plan.steps),
         "shared_device": None,

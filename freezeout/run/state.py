@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from freezeout import records
 from freezeout.run import identity
 from freezeout.run.plan import Plan
 from freezeout.train import checkpoint
+from freezeout.train.cache import Counts
 from freezeout.train.loop import Training
 
 
@@ -100,6 +101,7 @@ def save(run: Run, *, clean: bool) -> None:
             "freezeout": training.freezeout.state_dict(),
             "optimizer": training.optimizer.state_dict(),
             "clock": training.clock.state_dict(),
+            "remembered": asdict(training.cache.counts) if training.cache else None,
             "segments": run.segments,
             "seconds": run.seconds,
             "repeated": run.repeated,
@@ -127,6 +129,8 @@ def resume(run: Run) -> None:
     training.freezeout.load_state_dict(state["freezeout"])
     training.optimizer.load_state_dict(state["optimizer"])
     training.clock.load_state_dict(state["clock"])
+    if training.cache is not None:
+        training.cache.counts = Counts(**state["remembered"])
     compiled = run.seconds["compile"]
     run.segments, run.seconds, run.repeated = state["segments"], state["seconds"], state["repeated"]
     run.seconds["compile"] += compiled

@@ -29,7 +29,7 @@ class Tier:
     write: float = 0.0
 
 
-UNLIMITED = (Tier(),)
+UNLIMITED = Tier()
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def epochs_of(
     views: int,
     images: int,
     frozen: Frozen,
-    tiers: Sequence[Tier] = UNLIMITED,
+    tiers: Sequence[Tier] = (UNLIMITED,),
 ) -> Iterator[Epoch]:
     """The epochs of a run from the first one that may remember on.
 

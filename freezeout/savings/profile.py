@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.records import write_json_atomic
+from freezeout.savings.caching import UNLIMITED, Frozen, Tier
 from freezeout.schedule import Schedule
 
 MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes one"
@@ -25,12 +26,16 @@ class Profile:
     Attributes:
         seconds: seconds[k] of a training step with k stages frozen; one entry per stage, as the last never freezes.
         switches: switches[k] seconds, once, of freezing stage k - 1; () if they were not timed.
+        frozen: Seconds for one image of each frozen stage's forward pass; None if they were not timed.
+        tier: Seconds of a byte read from and written to memory, where outputs of frozen stages are kept.
         device: Model of the device, as records name it.
         conditions: What else the seconds depend on: network, classes, image size, batch, augmentation, optimizer, ...
     """
 
     seconds: Sequence[float]
     switches: Sequence[float] = ()
+    frozen: Frozen | None = None
+    tier: Tier = UNLIMITED
     device: str = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
@@ -47,9 +52,24 @@ def write(path: Path, profile: Profile, **how: Any) -> None:
         "stages": len(profile.seconds),
         "seconds": list(profile.seconds),
         "switches": list(profile.switches),
+        "cache": _cache(profile),
         **how,
     }
     write_json_atomic(path, document)
+
+
+def _cache(profile: Profile) -> dict[str, Any] | None:
+    if profile.frozen is None:
+        return None
+    frozen, tier = profile.frozen, profile.tier
+    return {"forward": list(frozen.forward), "bytes": list(frozen.bytes), "read": tier.read, "write": tier.write}
+
+
+def _frozen(found: dict[str, Any] | None) -> tuple[Frozen | None, Tier]:
+    if found is None:
+        return None, UNLIMITED
+    frozen = Frozen([float(s) for s in found["forward"]], [int(n) for n in found["bytes"]])
+    return frozen, Tier(read=float(found["read"]), write=float(found["write"]))
 
 
 def read(path: Path) -> Profile:
@@ -67,7 +87,8 @@ def read(path: Path) -> Profile:
         raise ValueError(f"{path}: cannot be read ({said}); {MADE_BY}") from error
     try:
         seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
-        profile = Profile(seconds, switches, found["device"]["model"], dict(found["conditions"]))
+        frozen, tier = _frozen(found.get("cache"))
+        profile = Profile(seconds, switches, frozen, tier, found["device"]["model"], dict(found["conditions"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: is no profile (no {error}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):

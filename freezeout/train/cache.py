@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,6 +86,11 @@ class PrefixCache:
         self._seconds: list[float] = []
         self._layouts: list[Layout] = []
         self._tiers: dict[str, Tier] | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What has been remembered so far: visits, hits and the most bytes that each kind of memory held."""
+        return {**asdict(self.counts), "bytes": dict(self.room.most)}
 
     def begin(self, epoch: int, prefix: int, order: Tensor) -> None:
         """An epoch begins, or goes on after a pause of the program.

@@ -34,6 +34,7 @@ class Room:
         folder: In which files lie. They have no name: whatever ends the process frees them.
 
     Attributes:
+        shares: As given, of the kinds that there are here.
         limits: Bytes of each kind that may be taken.
         taken: Bytes of each kind that are taken now.
         most: The most that were taken at a time.
@@ -41,7 +42,7 @@ class Room:
 
     def __init__(self, device: torch.device, shares: Mapping[str, float], folder: Path) -> None:
         self._device = device
-        self._shares = {kind: shares[kind] for kind in KINDS if shares[kind] and (kind, device.type) != ("host", "cpu")}
+        self.shares = {kind: shares[kind] for kind in KINDS if shares[kind] and (kind, device.type) != ("host", "cpu")}
         self._folder = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.limits: dict[str, int] = {}
@@ -50,7 +51,7 @@ class Room:
 
     def tiers(self, parts: int) -> dict[str, Tier]:
         """Each kind as the planner sees it, one of `parts` equal parts of what is free now, its speed timed."""
-        self.limits = {kind: int(share * self._free(kind)) for kind, share in self._shares.items()}
+        self.limits = {kind: int(share * self._free(kind)) for kind, share in self.shares.items()}
         return {kind: Tier(limit // parts, *self._rates(kind)) for kind, limit in list(self.limits.items())}
 
     def take(self, kind: str, images: int, numbers: int, dtype: torch.dtype) -> Rows | None:
