@@ -76,6 +76,16 @@ def test_the_last_training_images_of_cifar_are_the_validation_set(published, nam
     assert torch.equal(whole.tensors["train"][0][0], torch.from_numpy(pictures(1)[0][0]).permute(2, 0, 1))
 
 
+@unpacks
+def test_a_limit_of_cifar_keeps_that_many_images_of_those_not_held_out(published):
+    fields = {"root": str(published), "validation": 30}
+    few, all_images = source("cifar10", **fields, limit=200), source("cifar10", **fields)
+    assert few.sizes == {"train": 200, "validation": 30, "test": 100}
+    assert few.tensors["train"][1].bincount().tolist() == [20] * 10
+    assert torch.equal(few.tensors["validation"][0], all_images.tensors["validation"][0])
+    assert few.fingerprint != all_images.fingerprint
+
+
 @pytest.mark.parametrize(
     ("name", "fields"), [("cifar10", {"split": "test", "size": 8}), ("cifar100", {"validation": 123})]
 )

@@ -134,22 +134,6 @@ def hold(
     )
 
 
-def hold_out(x: np.ndarray, y: np.ndarray, count: int) -> dict[str, Arrays]:
-    """Splits the last images off for validation.
-
-    Args:
-        x: Images (n, ...).
-        y: Their labels (n,).
-        count: How many to hold out, less than n; 0 for none.
-
-    Returns:
-        "train" and, unless `count` is 0, "validation".
-    """
-    if not count:
-        return {"train": (x, y)}
-    return {"train": (x[:-count], y[:-count]), "validation": (x[-count:], y[-count:])}
-
-
 def resize(images: Tensor, size: int) -> Tensor:
     """Resizes images, whatever their proportions, to a square: bilinear, antialiased, rounded to uint8.
 
