@@ -30,6 +30,7 @@ NEUTRAL: dict[str, Any] = {
     "strategy.const_time": False,
     "machine.measured": False,
     "views": None,
+    "bn": "eval",  # of a profile
 }
 
 
