@@ -198,3 +198,12 @@ def test_fetching_prints_what_is_there_and_fails_in_one_line(published, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert fetch.main(["cifar10", "cifar100", "--root", str(published)]) == 0
     assert "cifar10: 500 train, 100 test; fingerprint" in capsys.readouterr().out
+
+
+@unpacks
+def test_fetched_npz_files_are_the_same_set(published):
+    assert fetch.main(["cifar100", "--npz", "--root", str(published)]) == 0
+    files = {split: [str(published / f"cifar100_{split}.npz")] for split in ("train", "test")}
+    written, downloaded = source("npz", **files, split="test"), source("cifar100", root=str(published), split="test")
+    assert written.fingerprint == downloaded.fingerprint
+    assert not list(published.glob(".*.npz"))
