@@ -23,7 +23,7 @@ from .load import NothingToDrawError, load, write_runs
 from .paper import FIGURES, runs_of
 from .plots import AXES, draw
 from .presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
-from .profiles import Profile, read_profile
+from .profiles import Profile, read_profiles
 from .rates import draw_rates
 from .run_diff import diff_text
 from .run_list import SORTS, runs_text
@@ -74,11 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
     command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
-    measured = "seconds of your device, from `freezeout.predict --measure`: redraw the errors with them"
-    command.add_argument("--profile", type=Path, metavar="FILE", help=measured)
+    measured = "seconds of your device, from `freezeout.predict --measure`: redraw the errors with them; "
+    measured += "a file for each network, and for strategy.bn=train one more"
+    command.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
     command = add("table", _table, "print the table without drawing")
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
-    command.set_defaults(profile=None)
+    command.set_defaults(profile=[])
     command = add("status", _status, "count the runs of every sweep: done, failed (with the reason), missing")
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
     command = add("runs", _runs, "list runs by what they are, and the commands that make them again")
@@ -144,19 +145,19 @@ def _diff(chosen: argparse.Namespace) -> None:
 
 
 def _table(chosen: argparse.Namespace) -> None:
-    profile = read_profile(chosen.profile) if chosen.profile else None
-    root = chosen.runs or (RECORDS if profile else RUNS)
-    table = load(root, profile, chosen.sweep)
-    drawn = panels(table, profile.device if profile else None)
-    if not drawn and profile:
-        why = left_out_text(table).replace("\n", "; ")
-        raise NothingToDrawError(f"--profile {chosen.profile}: nothing in {root} can be redrawn: {why}")
+    profiles = read_profiles(chosen.profile)
+    root = chosen.runs or (RECORDS if profiles else RUNS)
+    table = load(root, profiles, chosen.sweep)
+    drawn = panels(table, profiles[0].device if profiles else None)
+    if not drawn and profiles:
+        why, files = left_out_text(table).replace("\n", "; "), " ".join(map(str, chosen.profile))
+        raise NothingToDrawError(f"--profile {files}: nothing in {root} can be redrawn: {why}")
     if not drawn:
         print(left_out_text(table))
         runs = f"all {len(table)} runs are" if len(table) > 1 else "the only run is"
         raise NothingToDrawError(f"--runs {root}: {runs} left out, so nothing can be drawn")
     # Draw before printing, so that the last lines on the screen are the ones to read.
-    paths = _draw(table, drawn, chosen, profile) if chosen.command == "pareto" else []
+    paths = _draw(table, drawn, chosen, profiles) if chosen.command == "pareto" else []
     print("\n\n".join(panel_text(panel) for panel in drawn))
     shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
     if shared:
@@ -167,7 +168,7 @@ def _table(chosen: argparse.Namespace) -> None:
     print(next_text(root, set(table["sweep"])))
 
 
-def _draw(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, profile: Profile | None) -> list[Path]:
+def _draw(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, profiles: list[Profile]) -> list[Path]:
     """The figures of all panels and the table of runs; gives the paths written."""
     paths = []
     for panel in drawn:
@@ -176,10 +177,8 @@ def _draw(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, p
             paths += made
             if not made:
                 print(f"{panel.name}: no run has a measured {x}, so that figure is not drawn")
-    return [
-        *paths,
-        write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(profile.device if profile else None)]))),
-    ]
+    device = profiles[0].device if profiles else None
+    return [*paths, write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(device)])))]
 
 
 def _figures(chosen: argparse.Namespace) -> None:

@@ -34,13 +34,13 @@ class NothingToDrawError(ValueError):
     """There are no records: one line that says where they were looked for."""
 
 
-def load(root: Path, profile: Profile | None = None, sweeps: Sequence[str] = ()) -> pd.DataFrame:
+def load(root: Path, profiles: Sequence[Profile] = (), sweeps: Sequence[str] = ()) -> pd.DataFrame:
     """The table of every run below `root`, those that a manifest lists and that are not there included.
 
     Args:
         root: The folder of runs, or of kept records.
-        profile: Seconds per step on the reader's device. Its seconds replace what the records say of profiled ones, and
-            runs that it does not fit are left out.
+        profiles: Seconds per step on the reader's device. They replace what the records say of profiled ones, and runs
+            that none of them fits are left out.
         sweeps: The sweeps wanted; all if empty. Two or more are compared with each other: their runs share panels, and
             a series that is in several of them is told apart by the sweep's name.
 
@@ -55,7 +55,7 @@ def load(root: Path, profile: Profile | None = None, sweeps: Sequence[str] = ())
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
         raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
-    rows = _rows(root, profile)
+    rows = _rows(root, profiles)
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
     table = pd.DataFrame(rows, columns=_columns(rows))
@@ -74,7 +74,7 @@ def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
     return path
 
 
-def _rows(root: Path, profile: Profile | None) -> list[dict[str, Any]]:
+def _rows(root: Path, profiles: Sequence[Profile]) -> list[dict[str, Any]]:
     """One row per run of every manifest, then those that no manifest lists."""
     records, rows = collect(root), []
     listed: set[str] = set()
@@ -87,18 +87,18 @@ def _rows(root: Path, profile: Profile | None) -> list[dict[str, Any]]:
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         for run_id, seed, label in entries:
-            row = _row(records.get(run_id), run_id, seed, label, profile)
+            row = _row(records.get(run_id), run_id, seed, label, profiles)
             rows.append({"sweep": manifest.get("sweep", path.stem), **row})
             listed.add(run_id)
     for run_id, record in records.items():
         if run_id not in listed:
             label = label_of(record.get("config") or {})
-            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profile)})
+            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profiles)})
     return rows
 
 
 def _row(
-    record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any], profile: Profile | None
+    record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any], profiles: Sequence[Profile]
 ) -> dict[str, Any]:
     """One run as the sweep calls it: the label says what the run stands for, the record what came of it.
 
@@ -142,7 +142,7 @@ def _row(
         "repeated_seconds": get("repeated_seconds"),
         "estimated_saving": get("saving", "estimated"),
         "predicted_saving": predicted,
-        **columns(record, profile),
+        **columns(record, profiles),
         "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": get("data", "name") or get("config", "dataset", "name"),

@@ -20,6 +20,7 @@ from freezeout.savings import profile as profile_file
 from freezeout.savings.profile import MADE_BY, Profile
 
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
+BN = "eval"  # how the prefixes normalise that a profile without the key has timed
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,26 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.what} {self.run}, the profile's {self.profile}"
+
+
+def read_profiles(paths: Sequence[Path]) -> list[Profile]:
+    """The profiles in some files, of one device and each of other steps.
+
+    Raises:
+        ValueError: In one line: one is no profile, is of another device than the first, or times the same steps as one
+            before it, so that there would be two answers.
+    """
+    found: dict[Path, Profile] = {}
+    for path in paths:
+        profile = read_profile(path)
+        for other, before in found.items():
+            if profile.device != before.device:
+                devices = f"is of {profile.device}, and {other} of {before.device}"
+                raise ValueError(f"--profile {path}: {devices}: give profiles of one device")
+            if _timed(profile) == _timed(before):
+                raise ValueError(f"--profile {path}: times the same steps as {other}: give one of them")
+        found[path] = profile
+    return [*found.values()]
 
 
 def read_profile(path: Path) -> Profile:
@@ -85,8 +106,9 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
     if not steps or sum(steps.values()) != record.get("steps"):
         found.append(Difference("steps", "not told prefix by prefix", "need them"))
     strategy = record["config"].get("strategy") or {}
-    if max(steps, default=0) > 0 and strategy.get("bn", "eval") != "eval":
-        found.append(Difference("bn", strategy["bn"], "eval"))  # its prefixes do more work than those timed
+    bn, timed = strategy.get("bn", BN), profile.conditions.get("bn", BN)
+    if max(steps, default=0) > 0 and bn != timed:
+        found.append(Difference("bn", bn, timed))  # with the batch's statistics a prefix does more work
     return found
 
 
@@ -102,16 +124,17 @@ def saving_of(record: dict[str, Any], profile: Profile) -> float:
     return 1 - seconds_of(record, profile) / (record["steps"] * profile.seconds[0])
 
 
-def columns(record: dict[str, Any], profile: Profile | None) -> dict[str, Any]:
-    """What a row of the table gets: profiled saving and seconds, and the differences where the profile does not fit.
+def columns(record: dict[str, Any], profiles: Sequence[Profile]) -> dict[str, Any]:
+    """What a row of the table gets: profiled saving and seconds, and the differences where no profile fits.
 
-    Without a profile the saving is the one in the record, from a profile found when the run was trained.
+    Of several profiles the nearest counts, and of those that fit the first (both kinds fit a run that freezes nothing).
+    Without any the saving is the one in the record, from a profile found when the run was trained.
     """
-    if profile is None or not isinstance(record.get("config"), dict):
-        saving = (record.get("saving") or {}).get("profiled") if profile is None else None
+    if not profiles or not isinstance(record.get("config"), dict):
+        saving = None if profiles else (record.get("saving") or {}).get("profiled")
         return {"profiled_saving": saving, "profiled_seconds": None, "differences": ()}
-    found = tuple(differences(record, profile))
-    if found:
+    profile = min(profiles, key=lambda one: len(differences(record, one)))
+    if found := tuple(differences(record, profile)):
         return {"profiled_saving": None, "profiled_seconds": None, "differences": found}
     return {
         "profiled_saving": saving_of(record, profile),
@@ -135,6 +158,11 @@ def without_unfit(table: pd.DataFrame) -> pd.DataFrame:
             f"not what the profile timed (nearest: {nearest([*table['differences'][unfit]])})"
         )
     return table.drop(columns="differences")
+
+
+def _timed(profile: Profile) -> str:
+    """A name for the steps that a profile times."""
+    return digest({key: profile.conditions[key] for key in CONDITIONS} | {"bn": profile.conditions.get("bn", BN)})
 
 
 def _words(value: Any) -> str:

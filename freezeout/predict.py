@@ -2,8 +2,8 @@
 
 Prints the estimated and the predicted saving for each t_0, and the step at which each stage freezes. A list sweeps
 (t_0=0.2,0.3 strategy.how_scale=linear,cubic). --measure adds the *profiled* saving: seconds of a training step at each
-prefix, timed on this machine; before that it measures which memory format, run-ahead and folding are faster here, which
-machine=measured trains with.
+prefix, timed on this machine, and for strategies with strategy.bn=train in a profile of their own; before that it
+measures which memory format, run-ahead and folding are faster here, which machine=measured trains with.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def over_t_0(config: Config) -> list[Config]:
 def measure_steps(config: Config, outline: Outline) -> None:
     """Measure on this machine which settings are faster, and what training steps take; each is kept in a file.
 
+    Steps are timed with prefixes that normalise as the configuration's (strategy.bn); the settings are the network's.
     Timed on random images of the data set's shape, so that nothing need be downloaded for it.
     """
     from freezeout.run import choosing, profiling
@@ -87,8 +88,8 @@ def measure_steps(config: Config, outline: Outline) -> None:
         images = profiling.STEPS * config.batch_size
         random = Synthetic(size=height, classes=outline.classes, train=images, test=1)
         config = dataclasses.replace(config, dataset=random)
-    config = dataclasses.replace(config, epochs=1, strategy=Baseline())
-    choosing.choose(make_plan(config))
+    config = dataclasses.replace(config, epochs=1, strategy=config.strategy.followed())
+    choosing.choose(make_plan(dataclasses.replace(config, strategy=Baseline())))
     profiling.measure(make_plan(config))
 
 

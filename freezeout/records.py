@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {
     "machine.measured": False,
     "views": None,
     "cache": None,
+    "bn": "eval",  # of a profile
 }
 
 

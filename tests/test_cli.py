@@ -68,7 +68,7 @@ MISTAKES = {
     "epochs=0": ("epochs=0", "at least 1"),
     "seed=-1": ("seed=-1", "at least 0"),
     "strategy.how_scale=quartic": ("quartic", "linear, squared, cubic"),
-    "strategy=shortened strategy.budget=0": ("strategy.budget=0", "(0, 1]"),
+    "strategy=shortened strategy.budget=0": ("strategy.budget=0", "(0, 2]"),
     "strategy=layer_freezing strategy.freeze_start=1": ("freeze_start=1", "[0, 1)"),
     "optimizer.lr=-1": ("optimizer.lr=-1", "at least 0"),
     "machine=cpu machine.precision=tf32": ("tf32", "fp32 or bf16"),

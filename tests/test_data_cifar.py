@@ -76,6 +76,16 @@ def test_the_last_training_images_of_cifar_are_the_validation_set(published, nam
     assert torch.equal(whole.tensors["train"][0][0], torch.from_numpy(pictures(1)[0][0]).permute(2, 0, 1))
 
 
+@unpacks
+def test_a_limit_of_cifar_keeps_that_many_images_of_those_not_held_out(published):
+    fields = {"root": str(published), "validation": 30}
+    few, all_images = source("cifar10", **fields, limit=200), source("cifar10", **fields)
+    assert few.sizes == {"train": 200, "validation": 30, "test": 100}
+    assert few.tensors["train"][1].bincount().tolist() == [20] * 10
+    assert torch.equal(few.tensors["validation"][0], all_images.tensors["validation"][0])
+    assert few.fingerprint != all_images.fingerprint
+
+
 @pytest.mark.parametrize(
     ("name", "fields"), [("cifar10", {"split": "test", "size": 8}), ("cifar100", {"validation": 123})]
 )
@@ -188,3 +198,12 @@ def test_fetching_prints_what_is_there_and_fails_in_one_line(published, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert fetch.main(["cifar10", "cifar100", "--root", str(published)]) == 0
     assert "cifar10: 500 train, 100 test; fingerprint" in capsys.readouterr().out
+
+
+@unpacks
+def test_fetched_npz_files_are_the_same_set(published):
+    assert fetch.main(["cifar100", "--npz", "--root", str(published)]) == 0
+    files = {split: [str(published / f"cifar100_{split}.npz")] for split in ("train", "test")}
+    written, downloaded = source("npz", **files, split="test"), source("cifar100", root=str(published), split="test")
+    assert written.fingerprint == downloaded.fingerprint
+    assert not list(published.glob(".*.npz"))

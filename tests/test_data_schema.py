@@ -61,6 +61,7 @@ class TestOfHeldOut:
         for fields, said in (
             ({"split": "train"}, "dataset.split=train: must be one of validation, test"),
             ({"validation": 0}, "dataset.validation=0: must be at least 1"),
+            ({"limit": 0}, "dataset.limit=0: must be at least 1"),
             ({"size": 1}, "dataset.size=1: must be at least 2"),
         ):
             with pytest.raises(ValueError, match=f"^{said}$"):
@@ -90,6 +91,18 @@ def test_cifar_holds_5000_images_out_and_refuses_more_than_it_has_before_it_is_d
     assert schema(root="data", split="test", validation=50_000).outline.sizes["train"] == 50_000
     with pytest.raises(ValueError, match=r"^dataset\.validation=50000 leaves nothing of 50000 training images: "):
         schema(root="data", validation=50_000)
+
+
+@pytest.mark.parametrize(("schema", "classes"), [(Cifar10, 10), (Cifar100, 100)])
+def test_a_limit_of_cifar_is_in_the_outline_and_is_refused_before_anything_is_downloaded(schema, classes):
+    sizes = {"train": 20_000, "validation": 5000, "test": 10_000}
+    assert schema(root="data", limit=20_000).outline.sizes == sizes
+    assert schema(root="data", limit=20_000, split="test").outline.sizes == sizes | {"validation": 0}
+    assert schema(root="data", limit=50_000, split="test").outline.sizes["train"] == 50_000
+    for limit in (classes - 1, 45_001):
+        rule = f"must be from {classes}, an image of each class, to 45000, those left to train on; null for all"
+        with pytest.raises(ValueError, match=rf"^dataset\.limit={limit}: {rule}$"):
+            schema(root="data", limit=limit)
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -71,5 +73,15 @@ def test_the_fingerprint_tells_pixels_labels_and_splits_apart_but_not_memory_lay
     assert len({name, fingerprint(splits, (16, 16)), *(fingerprint(other, (32, 32)) for other in others)}) == 6
 
 
-def test_the_smallest_side_can_be_resized_to():
-    assert source("digits", size=2).tensors["train"][0].shape == (1437, 3, 2, 2)
+def test_images_that_are_shrunk_have_a_fingerprint_of_their_own_and_others_keep_theirs():
+    """Earlier versions shrank to other pixels under the digest that is computed here."""
+
+    def earlier(image):
+        digest = hashlib.sha256(f"{image}".encode())
+        digest.update(f"train {x.shape}".encode() + x.tobytes() + y.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    x, y = pictures(3, side=8)
+    now = {image: fingerprint({"train": (x, y)}, image) for image in ((8, 8), (16, 16), (8, 4), (4, 8), (4, 4))}
+    assert [image for image in now if now[image] == earlier(image)] == [(8, 8), (16, 16)]
+    assert len(set(now.values())) == 5

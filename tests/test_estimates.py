@@ -95,10 +95,10 @@ def test_where_noise_folds_the_curve_the_lower_error_is_the_rival():
     assert on_curve(np.array([[0.3, 6.0], [0.1, 4.0], [0.4, 1.0]]), 0.3) == pytest.approx(2.0)
 
 
-def judged(root: Path, differences: dict[int, float], saving: float = 0.25) -> Panel:
+def judged(root: Path, differences: dict[int, float], saving: float = 0.25, longer: list[dict] | None = None) -> Panel:
     """A sweep whose curve is 3 to 5 % error over 0 to 50 % saving, shifted by luck that the seed's runs share, and a
-    FreezeOut at `saving` that errs by `differences` more than the curve, by seed."""
-    entries = []
+    FreezeOut at `saving` that errs by `differences` more than the curve, by seed. The runs `longer` are listed too."""
+    entries = [*(longer or [])]
     for seed, difference in differences.items():
         luck = 10.0 * seed
         entries.append(make_run(root, BASELINE, seed, error=3 + luck, seconds={"train": 10.0}))
@@ -130,6 +130,18 @@ def test_the_verdict_pairs_each_seed_with_its_own_curve_at_its_own_saving(tmp_pa
 def test_a_saving_that_the_curve_does_not_reach_is_outside_it(tmp_path, saving):
     points = judged(tmp_path, {0: -1.0, 1: -1.1}, saving).points.set_index("strategy")
     assert points.loc["freezeout", "verdict"] == "outside the curve"
+
+
+@pytest.mark.parametrize("saving", [-0.05, -0.1])
+def test_a_budget_above_1_is_the_rival_of_what_saves_nothing(tmp_path, saving):
+    """The curve errs by 2.6 at a budget of 1.1, by 2.8 at one of 1.05."""
+    longer = [make_run(tmp_path, shortened(1.1), seed, error=2.6 + 10 * seed) for seed in (0, 1)]
+    points = judged(tmp_path, {0: -1.0, 1: -1.1}, saving, longer).points.set_index(["strategy", "swept"])
+    assert points.loc[("shortened", "budget=1.1"), ["measured_saving", "verdict"]].tolist() == [
+        pytest.approx(-0.1),
+        "the curve",
+    ]
+    assert points.loc[("freezeout", "t_0=0.5"), "against_curve"] == pytest.approx(-1.05)
 
 
 def test_the_baseline_and_its_shortened_runs_are_the_curve(tmp_path):

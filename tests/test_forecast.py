@@ -48,6 +48,8 @@ def test_a_run_costs_its_steps_by_flops_and_its_evaluations() -> None:
     assert forecast.steps_of(frozen) == pytest.approx(forecast.steps_of(baseline) - saved)
     short = plan("strategy=shortened", "strategy.budget=0.5", "epochs=10")
     assert forecast.steps_of(short) == pytest.approx(140 + forward * (5 * 360 + 360 + 1437) / 50)
+    longer = plan("strategy=shortened", "strategy.budget=1.1", "epochs=10")
+    assert forecast.steps_of(longer) == pytest.approx(308 + forward * (11 * 360 + 360 + 1437) / 50)
 
 
 def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_path) -> None:

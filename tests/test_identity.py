@@ -108,5 +108,7 @@ def test_the_data_name_a_run_by_what_is_in_them(tmp_path) -> None:
     assert not names_differ(config("a"), config("same")), "wherever they lie"
     assert names_differ(config("a"), config("b")), "one bit of one pixel"
     assert names_differ(config("a"), config("a", validation=21))
+    assert names_differ(config("a"), config("a", limit=99))
+    assert not names_differ(config("a"), config("a", limit=None))
     assert names_differ(config("a"), config("a", size=16))
     assert names_differ(config("a"), config("a", split="test"))

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
+from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
 
 from analysis.comparisons import Panel, panels
 from analysis.load import load
@@ -173,3 +173,18 @@ def test_one_seed_is_said_in_the_title(tmp_path):
     kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
     assert "one seed per point, so no intervals" in kept.axes[0].get_title(loc="left")
     plt.close(kept)
+
+
+def test_a_budget_above_1_is_drawn_to_the_left_of_no_saving(tmp_path):
+    make_sweep(tmp_path, seeds=2)
+    manifest = json.loads(sweep_path(tmp_path, "smoke").read_text())
+    longer = [make_run(tmp_path, shortened(1.1), seed, error=2.3) for seed in (0, 1)]
+    write_manifest(tmp_path, [*manifest["runs"], *longer])
+    (panel,) = panels(load(tmp_path))
+    figure = drawn_figure(panel, tmp_path / "figures")
+    (axes,) = figure.axes
+    curve = next(line for line in axes.lines if line.get_label() == "the curve to beat")
+    assert -12 < curve.get_xdata()[0] < -8
+    assert axes.get_xlim()[0] < curve.get_xdata()[0]
+    assert "1.1" in [text.get_text() for text in axes.texts]
+    plt.close(figure)

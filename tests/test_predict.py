@@ -53,6 +53,10 @@ def test_a_shortened_run_saves_what_it_leaves_out(said) -> None:
     assert "40.0 %" in said("strategy=shortened", "strategy.budget=0.6")[1]
 
 
+def test_a_budget_above_1_saves_less_than_nothing(said) -> None:
+    assert "-10.0 %" in said("strategy=shortened", "strategy.budget=1.1", "epochs=10")[1]
+
+
 def test_a_list_of_t_0_gives_those_rows_alone(said) -> None:
     code, out = said("t_0=0.3,0.2", "epochs=10")
     assert code is None

@@ -17,7 +17,7 @@ from analysis.comparisons import panels
 from analysis.estimates import points
 from analysis.load import load
 from analysis.plots import axis_of, draw
-from analysis.profiles import differences, read_profile, saving_of
+from analysis.profiles import differences, read_profile, read_profiles, saving_of
 from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import FreezeOut
@@ -99,14 +99,14 @@ def test_a_saving_from_the_blocks_is_that_of_the_schedule(root, profile, strateg
 
 def test_a_profile_redraws_errors_with_its_own_seconds_and_not_the_runs(root, profile):
     write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5), seconds={})])
-    table = load(root, read_profile(profile)).set_index("strategy")
+    table = load(root, [read_profile(profile)]).set_index("strategy")
     expected = profiled_saving(Profile(SECONDS, SWITCHES), schedule(freezeout(0.5)), STEPS)
     assert table["profiled_saving"].to_dict() == pytest.approx(
         {"baseline": 0.0, "shortened": 0.5, "freezeout": expected}
     )
     assert table.loc["freezeout", "profiled_seconds"] == pytest.approx((1 - expected) * STEPS * SECONDS[0])
     assert pd.isna(table.loc["freezeout", "measured_saving"])
-    (panel,) = panels(load(root, read_profile(profile)), H200)
+    (panel,) = panels(load(root, [read_profile(profile)]), H200)
     assert [axis_of(panel, x).column for x in ("saving", "seconds")] == ["profiled_saving", "profiled_seconds"]
 
 
@@ -147,6 +147,46 @@ def test_the_device_and_the_versions_may_differ(root, tmp_path):
 def test_a_record_that_does_not_tell_enough_is_kept_out(root, profile, change, what):
     found = differences(record_of(root, run(root, freezeout(0.5), **change)), read_profile(profile))
     assert [one.what for one in found] == [what]
+
+
+def test_a_panel_of_both_kinds_of_prefix_is_redrawn_with_a_profile_of_each(root, tmp_path, capsys):
+    moving = freezeout(0.5) | {"bn": "train"}
+    slower = (0.010, 0.0095, 0.009, 0.008, 0.007)
+    write_manifest(root, [run(root, BASELINE), run(root, freezeout(0.5)), run(root, moving)])
+    files = [write_profile(tmp_path / "eval.json"), write_profile(tmp_path / "train.json", slower, bn="train")]
+    both = read_profiles(files)
+    own = schedule(moving)
+    for profiles in (both, both[::-1]):
+        table = load(root, profiles).set_index(["strategy", "bn"])
+        assert table.loc[("freezeout", "eval"), "profiled_saving"] == pytest.approx(
+            profiled_saving(Profile(SECONDS, SWITCHES), own, STEPS)
+        )
+        assert table.loc[("freezeout", "train"), "profiled_saving"] == pytest.approx(
+            profiled_saving(Profile(slower, SWITCHES), own, STEPS)
+        )
+        (panel,) = panels(load(root, profiles), H200)
+        assert len(panel.points) == 3
+        assert panel.profiled_on == H200
+    words = ["pareto", "--runs", str(root), "--out", str(tmp_path / "out"), "--x", "saving", "--profile"]
+    assert main([*words, *map(str, files)]) == 0
+    assert "left out" not in capsys.readouterr().out
+    assert main([*words, str(files[0])]) == 0
+    assert (
+        "left out: 1 run, not what the profile timed (nearest: bn train, the profile's eval)" in capsys.readouterr().out
+    )
+
+
+def test_profiles_of_two_devices_or_of_the_same_steps_are_refused_in_one_line(tmp_path, capsys):
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    write_profile(first)
+    write_profile(again, bn="eval")
+    write_profile(other, device="Xeon", bn="train")
+    for path, said in (
+        (again, f"times the same steps as {first}: give one of them"),
+        (other, f"is of Xeon, and {first} of {H200}: give profiles of one device"),
+    ):
+        assert main(["pareto", "--profile", str(first), str(path)]) == 2
+        assert capsys.readouterr().err == f"analysis: --profile {path}: {said}\n"
 
 
 def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root, profile, tmp_path, capsys):

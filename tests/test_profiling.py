@@ -8,6 +8,7 @@ import json
 import pytest
 from made_records import find_records
 
+from freezeout.records import digest
 from freezeout.run import expected, identity, profiling
 from freezeout.savings import profile as profiles
 from freezeout.savings.profile import Profile, profiled_saving, profiled_seconds
@@ -108,7 +109,7 @@ def test_rounds_are_interleaved_and_medians_kept(plan, monkeypatch) -> None:
     assert rounds == [4, 4, 4]
     assert (profile.seconds, profile.switches) == (SECONDS, [0.0, 0.5, 0.5, 0.5, 0.5])
     assert expected.stored_profile(plan) == profile == profiles.read(identity.profile_path(plan))
-    assert profile.conditions["batch_size"] == 50
+    assert (profile.conditions["batch_size"], profile.conditions["bn"]) == (50, "eval")
     written = json.loads(identity.profile_path(plan).read_text())
     assert (written["rounds"], written["steps"]) == (3, 4)
     assert written["spread"] == pytest.approx([100 / second for second in SECONDS])
@@ -125,13 +126,69 @@ def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(
     assert profiled_seconds(Profile(SECONDS), schedule, record["steps"]) == pytest.approx(56 * SECONDS[0], rel=0.02)
 
 
-def test_a_prefix_whose_statistics_still_move_is_not_what_was_timed(freezeout, plan, tmp_path) -> None:
+def moving(plan):
+    """The same network; its frozen stages normalise with the statistics of the batch."""
+    from freezeout.run.resolve import make_plan
+
+    return make_plan(dataclasses.replace(plan.config, strategy=FreezeOut(t_0=0.5, bn="train")))
+
+
+def test_prefixes_whose_statistics_still_move_are_timed_as_such(plan, monkeypatch) -> None:
+    seen = []
+    real = profiling.assemble
+
+    def assemble(planned):
+        seen.append(real(planned))
+        return seen[-1]
+
+    monkeypatch.setattr(profiling, "assemble", assemble)
+    for one in (plan, moving(plan)):
+        profiling.time_prefixes(one, 1, prefixes=(4,))
+    assert [[stage.training for stage in training.chain] for training in seen] == [[False] * 4 + [True], [True] * 5]
+
+
+def test_the_profile_of_moving_statistics_has_a_name_of_its_own_and_the_other_keeps_its_name(plan, monkeypatch) -> None:
+    monkeypatch.setattr(profiling, "time_prefixes", lambda *_, **how: Profile(SECONDS))
+    said: list[str] = []
+    for one in (plan, moving(plan)):
+        profiling.measure(one, rounds=1, steps=1, say=said.append)
+    paths = [identity.profile_path(one) for one in (plan, moving(plan))]
+    assert [profiles.read(path).conditions["bn"] for path in paths] == ["eval", "train"]
+    assert paths[0].stem == digest(identity.conditions(plan)), "as before there were two kinds"
+    assert identity.choices_path(moving(plan)) == identity.choices_path(plan), (
+        "one choice, so that runs can be compared"
+    )
+    assert [line.endswith("at each of 5 prefixes with bn=train)") for line in said] == [False, True]
+
+
+def test_predict_measures_the_prefixes_of_the_strategy_that_is_asked_for(monkeypatch, capsys, tmp_path) -> None:
+    from freezeout import predict
+    from freezeout.run import choosing
+
+    monkeypatch.chdir(tmp_path)
+    chosen, timed = [], []
+    monkeypatch.setattr(choosing, "choose", lambda plan: chosen.append(plan.strategy.bn))
+    monkeypatch.setattr(profiling, "time_prefixes", lambda plan, *_, **how: timed.append(plan) or Profile(SECONDS))
+    words = ["model=wrn_10_1", "machine=cpu", "strategy=layer_freezing"]
+    predict.predict(words, measure=True)
+    assert {one.strategy.bn for one in timed} == {"train"}
+    assert chosen == ["eval"], "for all runs of the network"
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("     - ")]
+    assert row.split()[-1] == "%", "profiled"
+
+
+def test_a_run_whose_statistics_move_has_the_saving_of_its_own_profile_alone(freezeout, plan, tmp_path) -> None:
+    words = ["model=wrn_10_1", "t_0=0.5", "strategy.scale_lr=false", "strategy.bn=train"]
     profiles.write(identity.profile_path(plan), Profile(SECONDS))
-    words = ["model=wrn_10_1", "t_0=0.5", "strategy.scale_lr=false", "strategy.bn=train", "strategy.const_time=true"]
-    assert freezeout(*words).code == 0
+    assert freezeout(*words, "strategy.const_time=true").code == 0
     ((_, record),) = find_records(tmp_path / "runs")
     assert record["saving"]["profiled"] is None
     assert record["flops"]["run"] == pytest.approx(56 * record["flops"]["step"], rel=0.02), "by predicted time"
+    slower = Profile([1.0, 0.95, 0.9, 0.8, 0.7])
+    profiles.write(identity.profile_path(moving(plan)), slower)
+    found = expected.saving(moving(plan), 56)["profiled"]
+    assert found == profiled_saving(slower, FreezeOut(t_0=0.5).schedule(5), 56)
+    assert expected.saving(plan, 56)["profiled"] == 0.0, "of the baseline, by the other"
 
 
 def test_steps_are_whole_windows_and_worth_a_capture(plan) -> None:

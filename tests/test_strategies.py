@@ -28,7 +28,7 @@ VALUES = {
     "how_scale": st.sampled_from(sorted(POWERS)),
     "scale_lr": st.booleans(),
     "bn": st.sampled_from(["eval", "train"]),
-    "budget": shares,
+    "budget": st.floats(1e-3, 2.0),
     "epochs": st.integers(1, 40),
     "freeze_start": below_one,
     "freeze_level": st.floats(0.0, 1.0),
@@ -111,7 +111,11 @@ def test_each_control_keeps_one_half_of_freezeout(n, t_0, how):
     assert (freezing.freeze, freezing.anneal, freezing.scaled) == (both.freeze, baseline.anneal, baseline.scaled)
 
 
-@given(stages, shares)
+def test_a_budget_is_the_share_of_the_steps_and_may_exceed_them():
+    assert [Shortened(budget=b).steps(280, None) for b in (0.5, 1.0, 1.1, 2.0)] == [140, 280, 308, 560]
+
+
+@given(stages, st.floats(1e-3, 2.0))
 def test_a_shortened_run_has_the_whole_schedule_of_the_baseline(n, budget):
     assert Shortened(budget=budget).schedule(n) == Baseline().schedule(n)
 
@@ -181,7 +185,9 @@ def test_strategies_of_epochs_freeze_only_where_an_epoch_begins(strategy, n, epo
         (LrOnly, {"t_0": 0.5, "how_scale": "quartic"}, "strategy.how_scale=quartic"),
         (FreezeOnly, {"t_0": -1.0}, "t_0=-1.0: must lie in (0, 1]"),
         (FreezeOnly, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off"),
-        (Shortened, {"budget": 0.0}, "strategy.budget=0.0: must lie in (0, 1]"),
+        (Shortened, {"budget": 0.0}, "strategy.budget=0.0: must lie in (0, 2]"),
+        (Shortened, {"budget": 2.1}, "strategy.budget=2.1: must lie in (0, 2]"),
+        (Shortened, {"budget": math.nan}, "strategy.budget=nan: must lie in (0, 2]"),
         (LayerFreezing, {"epochs": 5, "freeze_start": 1.0}, "strategy.freeze_start=1.0: must lie in [0, 1)"),
         (LayerFreezing, {"epochs": 5, "freeze_level": 1.1}, "strategy.freeze_level=1.1: must lie in [0, 1]"),
         (Geometric, {"epochs": 5, "start": 1.0}, "strategy.start=1.0: must lie in [0, 1)"),

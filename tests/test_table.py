@@ -49,6 +49,12 @@ def test_a_row_is_the_mean_and_the_deviation_over_the_seeds_that_are_done(sweep)
     ]
 
 
+def test_a_budget_above_1_saves_less_than_nothing(sweep) -> None:
+    sweep("a", 0, BASELINE)
+    sweep("b", 0, {"name": "shortened", "budget": 1.1}, flops={"run": 1.1e9})
+    assert [line.split("  ")[-1].strip() for line in sweep.lines()[1:-1]] == ["0.0 %", "-10.0 %"]
+
+
 def test_what_is_not_done_is_counted_and_enters_no_mean(sweep) -> None:
     sweep("a", 0, BASELINE)
     sweep("a", 1, BASELINE, status="failed", diverged=True, error=None)

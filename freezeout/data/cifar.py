@@ -13,7 +13,8 @@ import numpy as np
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from freezeout.data.schema import Cifar10, Cifar100
-from freezeout.data.source import InMemory, hold, hold_out
+from freezeout.data.source import InMemory, hold
+from freezeout.data.split import training_splits
 
 STALL = 20.0  # seconds without an answer after which a download is abandoned
 
@@ -26,14 +27,15 @@ def load(config: Cifar10 | Cifar100) -> InMemory:
 
     Returns:
         50,000 training images, the last of them held out for validation unless `config.split` is "test", and 10,000
-        test images; on the CPU.
+        test images; on the CPU. Fewer train where `config.limit` says so.
 
     Raises:
-        ValueError: The archive is neither there nor can be downloaded, or is not the published one. One line.
+        ValueError: The archive is neither there nor can be downloaded, or is not the published one, or a class has too
+            few images for `config.limit`. One line.
     """
     name, reader, classes = ("cifar100", CIFAR100, 100) if isinstance(config, Cifar100) else ("cifar10", CIFAR10, 10)
     train, test = obtain(name, reader, Path(config.root).expanduser())
-    splits = hold_out(np.asarray(train.data), np.asarray(train.targets), config.held_out(len(train.data)))
+    splits = training_splits(config, np.asarray(train.data), np.asarray(train.targets), classes)
     splits["test"] = (np.asarray(test.data), np.asarray(test.targets))
     return hold(name, splits, classes, size=config.size)
 

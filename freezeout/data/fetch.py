@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+
+import numpy as np
+import torch
 
 from freezeout.data import DATASETS, load
+from freezeout.data.source import Source
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Downloads each named set and prints its sizes, its fingerprint and where it lies.
+    """Downloads each named set and prints its sizes, its fingerprint and where it lies; writes it as npz if asked to.
 
     Args:
         arguments: Words of the command line; None takes those of this process.
@@ -25,16 +30,35 @@ def main(arguments: list[str] | None = None) -> int:
         default=os.environ.get("FREEZEOUT_DATA", "data"),
         help="folder that keeps them, data_dir= of a run; $FREEZEOUT_DATA or %(default)s unless given",
     )
+    npz = "write NAME_train.npz and NAME_test.npz there too, for dataset=npz: the files that sweeps/cpu_*.yaml read"
+    parser.add_argument("--npz", action="store_true", help=npz)
     options = parser.parse_args(arguments)
     for name in options.names:
         try:
             source = load(name, DATASETS[name](root=options.root, split="test"))
-        except ValueError as error:
+            if options.npz:
+                write_npz(source, Path(options.root).expanduser())
+        except (ValueError, OSError) as error:
             print(error, file=sys.stderr)
             return 2
         counts = ", ".join(f"{count:,} {split}" for split, count in source.sizes.items() if count)
         print(f"{name}: {counts}; fingerprint {source.fingerprint[:12]}; in {os.path.abspath(options.root)}")
     return 0
+
+
+def write_npz(source: Source, folder: Path) -> None:
+    """Writes a set as numpy archives, NAME_train.npz and NAME_test.npz with x uint8 (n, h, w, 3) and y int64 (n,).
+
+    Args:
+        source: The set, without a validation split.
+        folder: Where to write, replacing what is there.
+    """
+    for split in ("train", "test"):
+        ((images, labels),) = source.batches(split, [torch.arange(source.sizes[split])])
+        path = folder / f"{source.name}_{split}.npz"
+        temporary = path.with_name(f".{path.name}")  # nobody reads half a file
+        np.savez(temporary, x=images.permute(0, 2, 3, 1).numpy(), y=labels.numpy())
+        os.replace(temporary, path)
 
 
 if __name__ == "__main__":

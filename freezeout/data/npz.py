@@ -10,7 +10,8 @@ import numpy as np
 
 from freezeout.data.arrays import check_agreement, check_arrays
 from freezeout.data.schema import Npz
-from freezeout.data.source import Arrays, InMemory, hold, hold_out
+from freezeout.data.source import Arrays, InMemory, hold
+from freezeout.data.split import training_splits
 
 
 def load(config: Npz) -> InMemory:
@@ -23,13 +24,12 @@ def load(config: Npz) -> InMemory:
         The data set, on the CPU.
 
     Raises:
-        ValueError: A file is missing or damaged, its arrays are misshapen or mislabelled, two files disagree, or no
-            training image would be left. One line, which names the file.
+        ValueError: A file is missing or damaged, its arrays are misshapen or mislabelled, two files disagree, or there
+            are fewer training images than are to be held out or kept. One line, which names the file or the key.
     """
     train, test = ({path: read(path) for path in files} for files in (config.train, config.test))
     classes = check_agreement(train, test)
-    x, y = join(train)
-    splits = hold_out(x, y, config.held_out(len(x)))
+    splits = training_splits(config, *join(train), classes)
     if test:
         splits["test"] = join(test)
     return hold("npz", splits, classes, size=config.size)

@@ -72,22 +72,29 @@ class HeldOut:
         split: "validation": each epoch's error is that of held-out training images, and the test set is evaluated
             once, at the end. "test": no image is held out, and each epoch's error is that of the test set.
         validation: Number of images to hold out; None: a tenth of the training images, at least 1 and at most 5,000.
+        limit: Number of images to train on, of those that are not held out: the same ones in every run, of each class
+            as many to within one; None: all.
         size: Images are resized to so many pixels a side; None leaves them as they are.
         images: Number of images that the set has to train and to validate on, where it is always the same.
+        classes: Number of classes, where it is always the same.
     """
 
     images: ClassVar[int | None] = None
+    classes: ClassVar[int | None] = None
     split: str = "validation"
     validation: int | None = 5000
+    limit: int | None = None
     size: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("dataset.split", self.split, SPLITS)
         if self.validation is not None:
             check_at_least("dataset.validation", self.validation, 1)
+        if self.limit is not None:
+            check_at_least("dataset.limit", self.limit, 1)
         check_size(self.size)
-        if self.images is not None:
-            self.held_out(self.images)
+        if self.images is not None and self.classes is not None:
+            self.kept(self.images - self.held_out(self.images), self.classes)
 
     def held_out(self, images: int) -> int:
         """How many of so many training images become the validation split.
@@ -110,6 +117,28 @@ class HeldOut:
                 " images and dataset.split=test"
             )
         return count
+
+    def kept(self, images: int, classes: int) -> int:
+        """How many of so many images that are not held out are trained on.
+
+        Args:
+            images: Number of training images that are left to train on.
+            classes: Number of classes.
+
+        Returns:
+            Number of images.
+
+        Raises:
+            ValueError: There are fewer, or a class would have none.
+        """
+        if self.limit is None:
+            return images
+        if not classes <= self.limit <= images:
+            raise ValueError(
+                f"dataset.limit={self.limit}: must be from {classes}, an image of each class, to {images}, those left"
+                " to train on; null for all"
+            )
+        return self.limit
 
 
 @dataclass(kw_only=True)
@@ -140,11 +169,12 @@ class Cifar10(HeldOut):
     """
 
     images: ClassVar[int | None] = CIFAR_IMAGES
+    classes: ClassVar[int] = 10
     root: str
 
     @property
     def outline(self) -> Outline:
-        return cifar_outline(self, classes=10)
+        return cifar_outline(self)
 
 
 @dataclass(kw_only=True)
@@ -156,25 +186,26 @@ class Cifar100(HeldOut):
     """
 
     images: ClassVar[int | None] = CIFAR_IMAGES
+    classes: ClassVar[int] = 100
     root: str
 
     @property
     def outline(self) -> Outline:
-        return cifar_outline(self, classes=100)
+        return cifar_outline(self)
 
 
-def cifar_outline(fields: Cifar10 | Cifar100, classes: int) -> Outline:
+def cifar_outline(fields: Cifar10 | Cifar100) -> Outline:
     """The outline of either CIFAR, whose images are of 32 x 32 pixels, 10,000 of them for testing.
 
     Args:
         fields: How the set is split and resized.
-        classes: Number of classes.
 
     Returns:
         What the set will be when it is loaded.
     """
     side, held_out = fields.size or 32, fields.held_out(CIFAR_IMAGES)
-    return Outline(classes, (side, side), {"train": CIFAR_IMAGES - held_out, "validation": held_out, "test": 10_000})
+    train = fields.kept(CIFAR_IMAGES - held_out, fields.classes)
+    return Outline(fields.classes, (side, side), {"train": train, "validation": held_out, "test": 10_000})
 
 
 @dataclass(kw_only=True)

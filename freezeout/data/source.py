@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
+from freezeout.data.resize import resize
 from freezeout.data.schema import Outline, Triple
 
 SPLITS = ("train", "validation", "test")
@@ -137,46 +137,13 @@ def hold(
         classes=classes,
         image=(height, width),
         sizes={split: len(splits[split][0]) if split in splits else 0 for split in SPLITS},
-        # Of the pixels before resizing: its rounding may differ between processors.
+        # Of the pixels before resizing: that of enlarging may round differently on another processor.
         fingerprint=fingerprint(splits, (height, width)),
         mean=mean,
         std=std,
         synthetic=synthetic,
         tensors=tensors,
     )
-
-
-def hold_out(x: np.ndarray, y: np.ndarray, count: int) -> dict[str, Arrays]:
-    """Splits the last images off for validation.
-
-    Args:
-        x: Images (n, ...).
-        y: Their labels (n,).
-        count: How many to hold out, less than n; 0 for none.
-
-    Returns:
-        "train" and, unless `count` is 0, "validation".
-    """
-    if not count:
-        return {"train": (x, y)}
-    return {"train": (x[:-count], y[:-count]), "validation": (x[-count:], y[-count:])}
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Resizes images, whatever their proportions, to a square: bilinear, antialiased, rounded to uint8.
-
-    Args:
-        images: uint8 (n, 3, h, w).
-        size: Pixels a side.
-
-    Returns:
-        uint8 (n, 3, size, size).
-    """
-    resized = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
-    # In pieces, because the interpolation needs several times the memory of its images.
-    for piece, out in zip(images.split(1000), resized.split(1000), strict=True):
-        out.copy_(functional.resize(piece, [size, size], antialias=True))
-    return resized
 
 
 def channel_statistics(images: Tensor) -> tuple[Triple, Triple]:
@@ -210,13 +177,16 @@ def fingerprint(splits: Mapping[str, Arrays], image: tuple[int, int]) -> str:
         image: Height and width in pixels after resizing.
 
     Returns:
-        SHA-256, in hex, of the pixels, labels and shapes of every split and of `image`.
+        SHA-256, in hex, of the pixels, labels and shapes of every split and of `image`; and of how images shrink, where
+        they do.
     """
     digest = hashlib.sha256(f"{image}".encode())
     for split in SPLITS:
         if split in splits:
             x, y = splits[split]
             digest.update(f"{split} {x.shape}".encode())
+            if x.shape[1] > image[0] or x.shape[2] > image[1]:
+                digest.update(b"area")  # earlier versions shrank to other pixels
             digest.update(np.ascontiguousarray(x))
             digest.update(np.ascontiguousarray(y, dtype="<i8"))
     return digest.hexdigest()

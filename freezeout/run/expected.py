@@ -13,7 +13,7 @@ from freezeout.savings.profile import Profile
 
 
 def stored_profile(plan: Plan) -> Profile | None:
-    """The profile of this network here, as `predict --measure` timed it; None where it has not.
+    """The profile of this network and this kind of prefix here, as `predict --measure` timed it; None where it has not.
 
     Raises:
         ValueError: The file is damaged.
@@ -29,23 +29,21 @@ def saving(plan: Plan, baseline_steps: int, profile: Profile | None = None) -> d
         plan: The run.
         baseline_steps: Steps of the baseline. With `plan.steps` the result is the run's alone, whoever asked for it;
             with `plan.full_steps` it is what the asker saves.
-        profile: Of this network; None takes the stored one, if there is one.
+        profile: Of this network and of prefixes that normalise as this run's; None takes the stored one, if there is
+            one.
 
     Returns:
         "estimated": the paper's formula, for a DenseNet-BC under the paper's freeze times, at as many steps as the
-        baseline's. "predicted": from counted FLOPs. "profiled": from seconds per step; of prefixes in evaluation mode
-        only, because those were timed. The last two count what a run need not compute because it remembers the frozen
-        prefix's outputs, as if there were memory for all of them.
+        baseline's. "predicted": from counted FLOPs. "profiled": from seconds per step. The last two count what a run
+        need not compute because it remembers the frozen prefix's outputs, as if there were memory for all of them.
     """
     predicted = profiled = None
     if plan.costs:
         predicted = 1 - run_flops(plan) / (baseline_steps * cost.step_cost(plan.costs, 0))
     profile = profile or stored_profile(plan)
-    if profile is not None and plan.strategy.bn == "eval":
+    if profile is not None and (plan.remember is None or profile.frozen is not None):
         profiled = profiles.profiled_saving(profile, plan.schedule, plan.steps, baseline_steps)
-        if plan.remember and profile.frozen is None:
-            profiled = None  # it was timed before anything was remembered
-        elif plan.remember and profile.frozen is not None:
+        if profile.frozen is not None:
             seconds = remembered(plan, profile.frozen, profile.tier)
             profiled += seconds / (baseline_steps * profile.seconds[0])
     return {"estimated": estimated(plan), "predicted": predicted, "profiled": profiled}

@@ -91,7 +91,7 @@ def effective(plan: Plan) -> dict[str, Any]:
 
 
 def conditions(plan: Plan) -> dict[str, Any]:
-    """Everything that the seconds of a training step depend on, but for the prefix: what names a profile."""
+    """Everything that the seconds of a training step with nothing frozen depend on."""
     return {
         "model": plan.config_dict["model"],
         "classes": plan.outline.classes,
@@ -104,9 +104,17 @@ def conditions(plan: Plan) -> dict[str, Any]:
     }
 
 
+def profile_conditions(plan: Plan) -> dict[str, Any]:
+    """Everything that the seconds of a step depend on, but for the prefix: what names a profile.
+
+    A prefix that normalises with the statistics of the batch does more work than one that does not.
+    """
+    return conditions(plan) | {"bn": plan.strategy.bn}
+
+
 def profile_path(plan: Plan) -> Path:
-    """Where the profile of this network on this machine lies, if it has been measured."""
-    return Path(plan.config.out) / "profiles" / f"{records.digest(conditions(plan))}.json"
+    """Where the profile of this network, and of prefixes as this run's, lies on this machine, if it was measured."""
+    return Path(plan.config.out) / "profiles" / f"{records.digest(profile_conditions(plan))}.json"
 
 
 def choices_path(plan: Plan) -> Path:

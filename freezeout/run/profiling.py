@@ -35,6 +35,7 @@ class EachPrefix(Strategy):
 
     prefixes: Sequence[int]
     each: int
+    bn: str = "eval"
 
     def schedule(self, n: int) -> Schedule:
         levels = len(self.prefixes)
@@ -50,7 +51,7 @@ def measure(
     All prefixes are visited in every round, so that a drift of the machine's speed stays out of the ratios.
 
     Args:
-        plan: Of any run of the network.
+        plan: Of any run of the network whose frozen stages normalise as those to be timed (its strategy's `bn`).
         rounds: How often each prefix is timed.
         steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
         say: Told, in one line, where the profile lies.
@@ -63,12 +64,15 @@ def measure(
     with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
         for _ in range(rounds):
             found.append(time_prefixes(plan, steps, on_prefix=bar.update))
-    profile = dataclasses.replace(median(found), device=device_model(plan.device), conditions=identity.conditions(plan))
+    profile = dataclasses.replace(
+        median(found), device=device_model(plan.device), conditions=identity.profile_conditions(plan)
+    )
     times = zip(*(one.seconds for one in found), strict=True)
     spread = [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)]
     path = identity.profile_path(plan)
     profiles.write(path, profile, rounds=rounds, steps=steps, spread=spread)
-    say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} prefixes)")
+    prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
+    say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} {prefixes})")
     return profile
 
 
@@ -103,7 +107,7 @@ def time_prefixes(
     each prefix are left out. Both numbers of steps are rounded up to whole windows.
 
     Args:
-        plan: Of any run of the network.
+        plan: Of any run of the network whose frozen stages normalise as those to be timed.
         steps: Timed steps of each prefix.
         prefixes: Those that are timed, ascending; all unless given.
         on_prefix: Called after each prefix.
@@ -113,8 +117,9 @@ def time_prefixes(
     each = warm_up + steps
     prefixes = prefixes or range(plan.stages)
     total = len(prefixes) * each
+    strategy = EachPrefix(prefixes=prefixes, each=each, bn=plan.strategy.bn)
     plan = with_machine(plan, cache=False)  # a step as it is without: what is remembered is counted apart
-    training = assemble(dataclasses.replace(plan, strategy=EachPrefix(prefixes=prefixes, each=each), steps=total))
+    training = assemble(dataclasses.replace(plan, strategy=strategy, steps=total))
     clock = training.clock
     seconds: list[float] = []
     switches: list[float] = []
