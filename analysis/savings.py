@@ -108,7 +108,8 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
     reasons = {
         "no finished baseline of its seed": paired["machine_baseline"].isna(),
         "its baseline ran on another device or other versions": paired["machine"] != paired["machine_baseline"],
-        "the arms of its seed ran on several devices or versions": (paired["machines"] > 1) & paired["is_pooled"],
+        "the arms of its seed ran on several devices or versions": (paired["machines"] > 1)
+        & paired["is_pooled"].eq(True),
     }
     for owner, of in (("", ""), ("its baseline: ", "_baseline")):
         seconds, repeated = paired[f"seconds_train{of}"], paired[f"repeated_seconds{of}"]
