@@ -103,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
     command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
-    command = add("archive", _archive, "keep the records of a finished sweep for the preset cached")
+    text = "keep the records of a sweep's finished runs, for the preset cached and for sweep files with packed: true"
+    command = add("archive", _archive, text)
     command.add_argument("--sweep", required=True, help="its name")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
     return parser
@@ -116,7 +117,9 @@ def _count(text: str) -> int:
 
 
 def _archive(chosen: argparse.Namespace) -> None:
-    print("\n".join(f"wrote {path}" for path in archive(chosen.runs or RUNS, chosen.sweep, chosen.out)))
+    kept = archive(chosen.runs or RUNS, chosen.sweep, chosen.out)
+    print(f"sweep {chosen.sweep}: {kept.done} of {counted(kept.runs, 'run')} kept")
+    print("\n".join(f"wrote {path}" for path in kept.paths))
 
 
 def _timeline(chosen: argparse.Namespace) -> None:

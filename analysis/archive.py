@@ -1,40 +1,145 @@
-"""Keeps a sweep's records for the repository: one line each in <out>/<sweep>.jsonl, its manifest in <out>/sweeps/."""
+"""Keeps a sweep's finished runs for the repository: one line each in <out>/<sweep>.jsonl, its list in <out>/sweeps/."""
 
 from __future__ import annotations
 
 import json
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Any
 
-from freezeout.records import is_finished, read_record, rewrite_lines, run_folder, sweep_path, write_json_atomic
+from freezeout import packed
+from freezeout.records import is_finished, read_record, run_folder, sweep_path, write_json_atomic
+
+DIGITS = 7  # of a learning rate: it is computed from the schedule, and float32 holds no more
 
 
-def archive(runs: Path, sweep: str, out: Path) -> list[Path]:
-    """Copy every record of a sweep, as it is, and its manifest.
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a sweep now.
+
+    Attributes:
+        paths: The files written.
+        done: Its listed runs whose record is kept.
+        runs: All of its listed runs.
+    """
+
+    paths: list[Path]
+    done: int
+    runs: int
+
+
+def archive(runs: Path, sweep: str, out: Path) -> Kept:
+    """Pack the finished runs of a sweep, beside those that are kept already, and its whole list.
 
     Args:
         runs: The folder of runs.
         sweep: The sweep's name.
-        out: The folder of kept records.
-
-    Returns:
-        The paths written.
+        out: The folder of kept records. A record that is there stays, whatever `runs` holds.
 
     Raises:
-        ValueError: There is no such sweep, or a run of it is not done.
+        ValueError: There is no such sweep, no run of it is done, or a record or list cannot be read.
     """
     path = sweep_path(runs, sweep)
     if not path.exists():
         raise ValueError(f"{path}: no such sweep; train it first (python -m freezeout -m sweeps={sweep})")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    found = []
-    for run in manifest["runs"]:
-        name, _, seed = run["run_id"].rpartition("-")
-        record = read_record(run_folder(runs, name, int(seed)))
-        if record is None or not is_finished(record):
-            raise ValueError(f"run {run['run_id']} of sweep {sweep} is not done; only a whole sweep is kept")
-        found.append(record)
-    kept = out / f"{sweep}.jsonl"
+    listed, kept = entries(path), out / f"{sweep}.jsonl"
+    found = {record["run_id"]: record for record in packed.read(kept)}
+    for run in listed:
+        record = read_record(run_folder(runs, run["run_id"].rpartition("-")[0], int(run["seed"])))
+        if record is not None and is_finished(record):
+            found.setdefault(run["run_id"], compact(record))
+    if not found:
+        raise ValueError(f"no run of sweep {sweep} is done yet, so there is nothing to keep")
+    manifest = sweep_path(out, sweep)
+    whole = merged(entries(manifest) if manifest.exists() else [], listed, set(found))
     kept.parent.mkdir(parents=True, exist_ok=True)
-    rewrite_lines(kept, found)
-    write_json_atomic(sweep_path(out, sweep), manifest)
-    return [kept, sweep_path(out, sweep)]
+    packed.write(kept, found.values())
+    write_json_atomic(manifest, {"sweep": sweep, "runs": whole})
+    return Kept([kept, manifest], sum(run["run_id"] in found for run in whole), len(whole))
+
+
+def is_whole(sweep: str, out: Path) -> bool:
+    """Whether the records of all listed runs of a sweep are kept in the folder `out`."""
+    manifest = sweep_path(out, sweep)
+    if not manifest.exists():
+        return False
+    return {run["run_id"] for run in entries(manifest)} <= {
+        one["run_id"] for one in packed.read(out / f"{sweep}.jsonl")
+    }
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The runs that a sweep's list names. Raises ValueError where it is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        for run in found:
+            run["run_id"], run["seed"], run["label"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no list of runs") from error
+    return found
+
+
+def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done: set[str]) -> list[dict[str, Any]]:
+    """The list of a sweep that was trained on several machines, each planned run once.
+
+    Args:
+        before: The list that is kept.
+        now: The list of this machine, on which a run that was not done elsewhere has another name.
+        done: The run ids whose records are kept.
+    """
+    ours = {run["run_id"] for run in now}
+    times = Counter(map(_anywhere, now))
+    whole, place = list(before), {run["run_id"]: i for i, run in enumerate(before)}
+    twins = {_anywhere(run): i for i, run in enumerate(before) if run["run_id"] not in ours}
+    for run in now:
+        same = place.get(run["run_id"])
+        twin = twins.get(_anywhere(run)) if times[_anywhere(run)] == 1 else None  # else its machine tells it apart
+        if same is not None:
+            whole[same] = run
+        elif twin is None:
+            whole.append(run)
+        elif whole[twin]["run_id"] not in done:
+            whole[twin] = run
+    return whole
+
+
+def _anywhere(run: dict[str, Any]) -> tuple[str, int]:
+    """What a run is called on every machine; its own name where its list does not say."""
+    return run.get("anywhere") or run["run_id"].rpartition("-")[0], run["seed"]
+
+
+def compact(record: dict[str, Any]) -> dict[str, Any]:
+    """The record in a few kB: clock blocks of equal prefix as one, learning rates to as many digits as count."""
+    epochs = [
+        epoch | {"learning_rates": [float(f"{rate:.{DIGITS}g}") for rate in epoch["learning_rates"]]}
+        if epoch.get("learning_rates")
+        else epoch
+        for epoch in record.get("epochs") or []
+    ]
+    own = {"prefixes": one_block_a_prefix(record.get("prefixes") or []), "epochs": epochs}
+    return record | {key: value for key, value in own.items() if record.get(key)}
+
+
+def one_block_a_prefix(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clock blocks with those of equal prefix as one: the sums of their seconds, and their median per step.
+
+    Blocks of a prefix that do not follow each other stay as they are.
+    """
+    found: list[dict[str, Any]] = []
+    runs = [list(group) for _, group in groupby(blocks, key=lambda block: block["prefix"])]
+    times = Counter(run[0]["prefix"] for run in runs)
+    for run in runs:
+        gaps = any(a["step_to"] != b["step_from"] for a, b in pairwise(run))
+        if len(run) == 1 or gaps or times[run[0]["prefix"]] > 1:
+            found += run
+            continue
+        parts = dict.fromkeys(key for block in run for key in block if key not in ("prefix", "step_from", "step_to"))
+        ends = {"prefix": run[0]["prefix"], "step_from": run[0]["step_from"], "step_to": run[-1]["step_to"]}
+        sums = {key: sum(block.get(key, 0.0) for block in run) for key in parts}
+        median = statistics.median(block["seconds"] / (block["step_to"] - block["step_from"]) for block in run)
+        found.append({**ends, **sums, "median": median})
+    return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from freezeout import packed
 from freezeout.naming import command
-from freezeout.records import read_lines, read_record, record_paths
+from freezeout.records import read_record, record_paths
 
 STATES = ("done", "failed", "interrupted")
 
@@ -22,7 +23,7 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
     """
     records: dict[str, dict[str, Any]] = {}
     for path in sorted(root.glob("*.jsonl")):
-        records |= {record["run_id"]: todays(record) for record in read_lines(path)}
+        records |= {record["run_id"]: todays(record) for record in packed.read(path)}
     for folder in record_paths(root):
         run_id = f"{folder.parent.name}-{folder.name}"
         try:

@@ -18,7 +18,8 @@ RUNS = {
     "sweep": "sweep that lists the run; `runs` for one that none lists; `a+b` for one that two compared sweeps share",
     "comparison": "sweep, or `a+b` for sweeps compared: rows with the same one and the same `setting_id` share a panel",
     "run_id": "name of the run",
-    "setting_id": "hash of all that runs must have in common to be compared",
+    "setting_id": "hash of all that runs must have in common to be compared; where CPU runs of several devices share a "
+    "panel, without device and threads",
     "seed": "number of the replicate",
     "strategy": "strategy, as the sweep calls it",
     "configuration": "what the run is called in tables, without its epochs",
@@ -50,6 +51,7 @@ RUNS = {
     "evaluation_images": "number of images in that split",
     "synthetic": "whether the images are made up, for timing only",
     "device": "model of the device",
+    "threads": "CPU threads that trained; empty on a GPU",
     "python": "version of Python",
     "torch": "version of PyTorch",
     "freezeout": "version of this program",

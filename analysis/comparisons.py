@@ -12,10 +12,14 @@ from freezeout.naming import counted
 
 from .estimates import points
 
+CLOCK = ["device", "threads", "torch"]  # runs that agree in these take the same time for the same steps
+
 
 @dataclass(frozen=True)
 class Panel:
     """Runs that may be compared: equal in all but strategy, steps and seed, on one device model and versions.
+
+    Where every run has a profiled saving they may be of several CPUs; then means of their clocks' seconds are left out.
 
     Attributes:
         sweep: The sweep's name; `a+b` for two that are compared.
@@ -71,16 +75,23 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
         for (setting, own), name in zip(groups.items(), names, strict=True):
             timed_on = None
             if own["profiled_saving"].notna().all():
-                timed_on = profiled_on or str(own["device"].iloc[0])
+                timed_on = profiled_on or devices(own)
             saving = "profiled_saving" if timed_on else "measured_saving"
             lost = (table["comparison"] == comparison) & (table["setting_id"] == setting)
             lost &= table["left_out"] == "diverged"
             counting = table[lost | table.index.isin(own.index)]
+            if len(own[CLOCK].drop_duplicates()) > 1:
+                counting = counting.assign(seconds_train=np.nan)
             # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
             drawn = points(counting, np.random.default_rng(0), saving)
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
             made.append(Panel(str(comparison), stem, own, drawn, timed_on))
     return made
+
+
+def devices(runs: pd.DataFrame) -> str:
+    """The device models that trained some runs, the first one's first."""
+    return ", ".join(map(str, runs["device"].unique()))
 
 
 def _names(groups: list[tuple]) -> list[str]:

@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 
 from freezeout.naming import configuration, label_of, network, series, swept
-from freezeout.records import replacing
+from freezeout.records import replacing, setting_anywhere
 
 from .collect import collect
 from .profiles import Profile, columns, without_unfit
-from .savings import CURVE, with_savings, without_other_machines
+from .savings import CURVE, pooled, with_savings, without_other_machines
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
-    *("seed", "epochs", "steps", "trained_epochs", "error", "test_error", "train_error"),
+    *("seed", "epochs", "steps", "threads", "trained_epochs", "error", "test_error", "train_error"),
     *("seconds_train", "seconds_total", "repeated_seconds", "evaluation_images"),
     *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds"),
 )
@@ -62,13 +62,14 @@ def load(root: Path, profiles: Sequence[Profile] = (), sweeps: Sequence[str] = (
     table[[*NUMBERS]] = table[[*NUMBERS]].apply(pd.to_numeric, errors="coerce")
     table["left_out"] = _left_out(table)
     table = _together(table, sweeps)
-    return with_savings(without_other_machines(without_unfit(table))).drop(columns=["machine", "trained_epochs"])
+    table = with_savings(without_other_machines(pooled(without_unfit(table))))
+    return table.drop(columns=["machine", "device_type", "anywhere", "is_pooled", "trained_epochs"])
 
 
 def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
     """Write <name>.csv, the whole table, into `out`; gives its path. Equal tables give equal bytes."""
     path = out / f"{name}.csv"
-    whole = dict.fromkeys(("seed", "steps", "evaluation_images", "diverged_seeds"), "Int64")
+    whole = dict.fromkeys(("seed", "steps", "evaluation_images", "diverged_seeds", "threads"), "Int64")
     with replacing(path) as temporary:
         table.astype(whole).to_csv(temporary, index=False, float_format="%.8g", lineterminator="\n")
     return path
@@ -116,6 +117,7 @@ def _row(
     strategy = strategy if isinstance(strategy, dict) else {"name": strategy}
     label = {key: value for key, value in {**label, "strategy": strategy}.items() if key != "seed"}
     split, versions = get("split"), get("versions") or {}
+    threads = get("device", "threads") if get("device", "type") == "cpu" else None
     steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
     predicted = 1 - get("flops", "run") / (step_flops * steps) if step_flops and steps else get("saving", "predicted")
     return {
@@ -150,8 +152,11 @@ def _row(
         "evaluation_images": get("data", split) if split else None,
         "synthetic": get("data", "synthetic"),
         "device": get("device", "model"),
+        "threads": threads,
         **{name: versions.get(name) for name in ("python", "torch", "freezeout")},
-        "machine": json.dumps([get("device", "type"), get("device", "model"), versions], sort_keys=True),
+        "machine": json.dumps([get("device", "type"), get("device", "model"), threads, versions], sort_keys=True),
+        "device_type": get("device", "type"),
+        "anywhere": setting_anywhere(record),
         "host": get("host"),
         "shared_device": get("shared_device"),
         "command": get("command"),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from freezeout.naming import counted, folder
 
+from .archive import is_whole
 from .load import NothingToDrawError, load
 from .paper import Figure
 
@@ -41,9 +42,9 @@ def choose(figure: Figure, asked: str | None, runs: Path, records: Path = RECORD
         runs: The folder of runs that are trained.
         records: The folder of kept records.
     """
-    held = {path.stem for path in (records / "sweeps").glob("*.json")}
-    own = figure.sweep if figure.sweep in held else "quick"  # runs at the paper's size are preferred to quick ones
-    preset = asked or ("cached" if own in held else "quick")
+    # Runs at the paper's size are preferred to quick ones, once all of them are there.
+    own = figure.sweep if is_whole(figure.sweep, records) else "quick"
+    preset = asked or ("cached" if is_whole(own, records) else "quick")
     if preset == "cached":
         return Chosen(preset, records, own)
     return Chosen(preset, runs, figure.sweep if preset == "paper" else "quick")

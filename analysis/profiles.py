@@ -16,8 +16,10 @@ import pandas as pd
 
 from freezeout.naming import network
 from freezeout.records import digest
+from freezeout.savings import caching
 from freezeout.savings import profile as profile_file
 from freezeout.savings.profile import MADE_BY, Profile
+from freezeout.schedule import Schedule
 
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
 BN = "eval"  # how the prefixes normalise that a profile without the key has timed
@@ -109,6 +111,8 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
     bn, timed = strategy.get("bn", BN), profile.conditions.get("bn", BN)
     if max(steps, default=0) > 0 and bn != timed:
         found.append(Difference("bn", bn, timed))  # with the batch's statistics a prefix does more work
+    if (record.get("effective") or {}).get("cache") and profile.frozen is None:
+        found.append(Difference("cache", "of the prefix's outputs", "without one"))
     return found
 
 
@@ -116,7 +120,27 @@ def seconds_of(record: dict[str, Any], profile: Profile) -> float:
     """Training seconds of the run on the profile's device."""
     steps = steps_at(record)
     stepping = sum(n * profile.seconds[prefix] for prefix, n in steps.items())
-    return stepping + profile.switched(max(steps, default=0))
+    return stepping + profile.switched(max(steps, default=0)) - remembered_seconds(record, profile)
+
+
+def remembered_seconds(record: dict[str, Any], profile: Profile) -> float:
+    """What the run saves on the profile's device by remembering the frozen prefix's outputs, with memory for all."""
+    effective, frozen = record.get("effective") or {}, profile.frozen
+    if not effective.get("cache") or frozen is None:
+        return 0.0
+    views = effective.get("views") or {"count": 1, "first_epoch": 0}  # unaugmented images are one view from the start
+    times, images = tuple(record["freeze_times"]), record["data"]["train"]
+    epochs = caching.epochs_of(
+        Schedule(freeze=times, anneal=times),
+        record["steps"],
+        record["steps_per_epoch"],
+        first=views["first_epoch"],
+        views=views["count"],
+        images=images,
+        frozen=frozen,
+        tiers=[profile.tier],
+    )
+    return caching.remembered(epochs, record["config"]["batch_size"], images, frozen, [profile.tier])
 
 
 def saving_of(record: dict[str, Any], profile: Profile) -> float:

@@ -10,12 +10,35 @@ PANEL = ["comparison", "setting_id"]  # runs that agree in these may be compared
 CURVE = ("baseline", "shortened")  # the strategies whose points make the curve to beat
 
 
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Lets CPU runs of one setting share a panel whatever CPU trained them, where each of them has a profiled saving.
+
+    Nothing is then compared by the clocks of two machines. Runs that differ in nothing but the machine stay apart: they
+    are there to compare machines.
+
+    Args:
+        table: With the column `anywhere`, the setting without the device's model and the threads.
+
+    Returns:
+        The table with `is_pooled`; the `setting_id` of rows that it holds for is what they have in common.
+    """
+    table["is_pooled"] = False
+    for _, all_rows in table.groupby(["comparison", "anywhere"]):
+        rows = all_rows[all_rows["left_out"].isna()]
+        apart = rows.duplicated(["label", "seed"]).any()
+        if len(rows) and (rows["device_type"] == "cpu").all() and rows["profiled_saving"].notna().all() and not apart:
+            table.loc[all_rows.index, "is_pooled"] = True
+            if rows["setting_id"].nunique() > 1:
+                table.loc[all_rows.index, "setting_id"] = table.loc[all_rows.index, "anywhere"]
+    return table
+
+
 def without_other_machines(table: pd.DataFrame) -> pd.DataFrame:
     """Leaves out the runs of a panel that were not trained on its reference machine (device model and versions).
 
-    That is the most frequent one; with a tie, the one of most baselines.
+    That is the most frequent one; with a tie, the one of most baselines. A pooled panel has none.
     """
-    kept = table.loc[table["left_out"].isna(), [*PANEL, "machine", "strategy"]]
+    kept = table.loc[table["left_out"].isna() & ~table["is_pooled"], [*PANEL, "machine", "strategy"]]
     counts = kept.assign(is_baseline=kept["strategy"] == "baseline").groupby([*PANEL, "machine"], dropna=False)
     counts = counts["is_baseline"].agg(runs="size", baselines="sum").reset_index()
     counts = counts.sort_values(["runs", "baselines", "machine"], ascending=[False, False, True])
@@ -56,7 +79,7 @@ def with_savings(table: pd.DataFrame) -> pd.DataFrame:
     paired = _paired(table)
     reason = _no_saving(paired)
     table["error_difference"] = (paired["error"] - paired["error_baseline"]).where(
-        paired["machine"] == paired["machine_baseline"]
+        table["is_pooled"] | (paired["machine"] == paired["machine_baseline"])
     )
     table["measured_saving"] = (1 - paired["seconds_train"] / paired["seconds_train_baseline"]).where(reason.isna())
     table["left_out_of_savings"] = table["left_out"].where(table["status"] != "done", reason)
@@ -75,6 +98,7 @@ def _paired(table: pd.DataFrame) -> pd.DataFrame:
     whole = done[(done["strategy"] == "baseline") & (done["epochs"] == done["reference_epochs"])]
     pair = [*PANEL, "seed"]
     whole = whole.drop_duplicates(pair)[[*pair, "machine", "error", "seconds_train", "repeated_seconds"]]
+    done = done.assign(machines=done.groupby(pair, dropna=False)["machine"].transform("nunique"))
     found = done.merge(whole, on=pair, how="left", suffixes=("", "_baseline"))
     return found.set_axis(done.index).reindex(table.index)
 
@@ -84,6 +108,8 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
     reasons = {
         "no finished baseline of its seed": paired["machine_baseline"].isna(),
         "its baseline ran on another device or other versions": paired["machine"] != paired["machine_baseline"],
+        "the arms of its seed ran on several devices or versions": (paired["machines"] > 1)
+        & paired["is_pooled"].eq(True),
     }
     for owner, of in (("", ""), ("its baseline: ", "_baseline")):
         seconds, repeated = paired[f"seconds_train{of}"], paired[f"repeated_seconds{of}"]

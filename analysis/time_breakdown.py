@@ -35,7 +35,8 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
     of graphs were (its warm-up). `other` is the rest.
 
     Returns:
-        One row per block: prefix, step_from, step_to, steps, seconds, and the seconds of each of PARTS.
+        One row per block: prefix, step_from, step_to, steps, seconds, the seconds of each of PARTS, and `median`, its
+        seconds per step (in a packed record, whose block is all of a prefix, the median of those it was made of).
 
     Raises:
         ValueError: The record has no training step.
@@ -43,8 +44,10 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
     table = pd.DataFrame(record.get("prefixes") or [])
     if table.empty:
         raise ValueError(f"run {record.get('run_id')}: no training step in its record ({record.get('status')})")
-    table = table.reindex(columns=["prefix", "step_from", "step_to", "seconds", *PARTS]).fillna(0.0)
+    table = table.reindex(columns=["prefix", "step_from", "step_to", "seconds", *PARTS, "median"])
     table.insert(3, "steps", table["step_to"] - table["step_from"])
+    table["median"] = table["median"].fillna(table["seconds"] / table["steps"])
+    table = table.fillna(0.0)
     for prefix, own in table.groupby("prefix"):
         inside = own[[*INSIDE_GRAPHS]].sum()
         if own["graph"].sum() > 0 and inside.sum() > 0:
@@ -78,7 +81,7 @@ def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
                 "t_from": own["step_from"].min() / steps,
                 "t_to": own["step_to"].max() / steps,
                 "seconds": own["seconds"].sum() / count,
-                "median": statistics.median(own["seconds"] / own["steps"]),
+                "median": statistics.median(own["median"]),
                 **{key: own[key].sum() / count for key in PARTS},
             }
         )

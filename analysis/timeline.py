@@ -64,7 +64,9 @@ def drawn(record: dict[str, Any], table: pd.DataFrame, found: pd.DataFrame) -> A
     heights = stacked(axes, found, scale)
     middle = (table["step_from"] + table["step_to"]) / 2 / record["steps"]
     dots: dict[str, Any] = {"color": CURVE_COLOUR, "markersize": 2, "markeredgewidth": 0, "alpha": 0.5, "zorder": 3}
-    axes.plot(middle, table["seconds"] / table["steps"] * scale, "o", **dots, label="a block of at most 50 steps")
+    packed = any("median" in block for block in record["prefixes"])
+    dot = "all steps of a prefix (packed record)" if packed else "a block of at most 50 steps"
+    axes.plot(middle, table["seconds"] / table["steps"] * scale, "o", **dots, label=dot)
     if base is not None and len(found) > 1:
         axes.axhline(
             base * scale, color=CURVE_COLOUR, linestyle="--", linewidth=1, zorder=3, label="nothing frozen (median)"

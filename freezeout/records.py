@@ -66,7 +66,8 @@ KEYS: dict[str, str] = {
     "seconds": "seconds of `train` (every training step, freezing and graph captures included), `compile`, "
     "`evaluation`, `checkpoint` and `total` (wall clock of all attempts)",
     "prefixes": "blocks of at most 50 training steps (`step_from` up to, not including, `step_to`) with `prefix` "
-    "stages frozen: their `seconds`, and those of each part of the work",
+    "stages frozen: their `seconds`, and those of each part of the work; in a packed record one block for each prefix, "
+    "with the `median` seconds per step of the blocks it was made of",
     "steps": "training steps",
     "steps_per_epoch": "training steps in an epoch",
     "epochs": "for each epoch `train_loss`, `eval_loss`, `error`, training `seconds` so far, `step`, `prefix` and the "
@@ -74,6 +75,8 @@ KEYS: dict[str, str] = {
     "error": "per cent of the images misclassified, on `split` after the last step",
     "test_error": "error on the test set after the last step, per cent",
     "train_error": "error on the training set after the last step, per cent, in evaluation mode",
+    "correct": "for `validation` and `test` which images were classified correctly after the last step, one bit each "
+    "in their order: base64, first image in the highest bit (`freezeout.packed.correct_images`); null where not known",
     "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never",
     "freeze_steps": "for each stage the first step in which it is frozen; null for never",
     "peak_memory": "largest amount of GPU memory allocated, bytes, the workspaces in which cuDNN tries its kernels "
@@ -98,6 +101,20 @@ def digest(effective: dict[str, Any]) -> str:
     kept = _without_neutral({"numerics": NUMERICS, **effective})
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def anywhere(effective: dict[str, Any]) -> dict[str, Any]:
+    """An effective configuration without the device's model and the threads: what a run is, wherever it is trained."""
+    machine = {key: value for key, value in effective["machine"].items() if key not in ("device", "threads")}
+    return {**effective, "machine": machine}
+
+
+def setting_anywhere(record: dict[str, Any]) -> str | None:
+    """What the runs of a setting have in common wherever they are trained; one machine's where the record lacks it."""
+    if not record.get("effective"):
+        return record.get("setting_id") or record.get("group")  # its name in records of before
+    own = anywhere(record["effective"])
+    return digest({key: value for key, value in own.items() if key not in ("strategy", "steps")})
 
 
 def _without_neutral(section: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -78,13 +78,15 @@ def test_kept_records_are_the_records_to_the_last_field(kept, tmp_path) -> None:
     assert lines[0] == json.loads(path.read_text())
 
 
-def test_only_a_finished_sweep_is_kept(tmp_path, capsys) -> None:
-    entries = [make_run(tmp_path, BASELINE), make_run(tmp_path, BASELINE, 1, status="interrupted")]
-    write_manifest(tmp_path, entries, "quick")
-    assert main(["archive", "--runs", str(tmp_path), "--sweep", "quick", "--out", str(tmp_path / "kept")]) == 2
-    assert "is not done; only a whole sweep is kept" in capsys.readouterr().err
-    assert main(["archive", "--runs", str(tmp_path), "--sweep", "quik", "--out", str(tmp_path / "kept")]) == 2
-    assert not (tmp_path / "kept").exists()
+def test_figures_are_drawn_from_kept_records_once_the_whole_sweep_is_kept(tmp_path) -> None:
+    runs, kept = tmp_path / "runs", tmp_path / "kept"
+    entries = [make_run(runs, BASELINE), make_run(runs, BASELINE, 1, status="interrupted")]
+    write_manifest(runs, entries, "figure2")
+    archive(runs, "figure2", kept)
+    assert choose(TWO, None, RUNS, kept) == Chosen("quick", RUNS, "quick")
+    make_run(runs, BASELINE, 1)
+    archive(runs, "figure2", kept)
+    assert choose(TWO, None, RUNS, kept) == Chosen("cached", kept, "figure2")
 
 
 def test_the_committed_records_draw_figures_2_4_and_5_without_training(tmp_path, capsys) -> None:

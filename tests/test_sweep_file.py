@@ -13,7 +13,13 @@ MISTAKES = {
     "": ("sweeps/mine.yaml is empty", "must hold arms and seeds"),
     "- strategy=baseline\n": ("sweeps/mine.yaml holds a list", "must hold arms and seeds"),
     "arms: [[strategy=baseline\n": ("sweeps/mine.yaml, line 2", "not YAML"),
-    GOOD + "commn: [epochs=1]\n": ("sweeps/mine.yaml: there is no commn", "did you mean common", "arms, seeds, common"),
+    GOOD + "commn: [epochs=1]\n": (
+        "sweeps/mine.yaml: there is no commn",
+        "did you mean common",
+        "arms, seeds, common, packed",
+    ),
+    GOOD + "packed: 1\n": ("sweeps/mine.yaml: packed=1", "must be true or false"),
+    GOOD + "packt: true\n": ("sweeps/mine.yaml: there is no packt", "did you mean packed"),
     "arms: 3\nseeds: [0]\n": ("sweeps/mine.yaml: arms=3", "must be a list"),
     "arms: []\nseeds: [0]\n": ("sweeps/mine.yaml: arms=[]", "must be a list"),
     "arms: [[strategy=baseline]]\n": ("sweeps/mine.yaml: seeds is missing", "seeds: [0, 1, 2]"),
@@ -99,3 +105,5 @@ def test_what_a_sweep_file_holds_is_typed() -> None:
     found = checked("mine", content, lambda group: ["baseline"])
     assert found == SweepFile(name="mine", arms=[["strategy=baseline"]], seeds=[0, 1], common=["epochs=1"])
     assert found.shared == ["epochs=1", "seed=0,1"]
+    assert not found.packed
+    assert checked("mine", content | {"packed": True}, lambda group: ["baseline"]).packed

@@ -276,7 +276,7 @@ def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
         for word in ("Question:", "Command:", "Runs:", "Figure:"):
             assert any(word in line for line in header)
         assert any(f"Runs:     {runs} " in line for line in header)
-        assert set(yaml.safe_load(text)) <= {"common", "arms", "seeds"}
+        assert set(yaml.safe_load(text)) <= {"common", "arms", "seeds", "packed"}
 
 
 def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:

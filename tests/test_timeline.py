@@ -180,3 +180,13 @@ def test_a_folder_without_a_record_is_one_line_that_names_the_nearest(folder, ca
     assert capsys.readouterr().err.endswith(f"did you mean {folder}?\n")
     assert main(["timeline", str(folder / "nowhere")]) == 2
     assert "no record.json there" in capsys.readouterr().err
+
+
+def test_a_packed_record_says_that_its_dots_are_whole_prefixes():
+    made = record([block(0, 0, 50, 0.5, median=0.01), block(2, 50, 100, 0.3, median=0.006)])
+    table = blocks(made)
+    figure = drawn(made, table, per_prefix(table, 100))
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert "all steps of a prefix (packed record)" in labels
+    assert "a block of at most 50 steps" not in labels
+    plt.close(figure)

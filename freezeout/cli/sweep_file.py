@@ -27,12 +27,15 @@ class SweepFile:
         arms: Lists of overrides `KEY=VALUE`. A value may itself sweep (`t_0=0.2,0.4`).
         seeds: The seeds of every arm that gives none itself.
         common: Overrides of all arms. An arm's own key takes the place of a common one.
+        packed: Whether finished runs whose record is kept with the program (`python -m analysis archive`) count as
+            done, wherever they were trained.
     """
 
     name: str
     arms: list[list[str]]
     seeds: list[int]
     common: list[str] = field(default_factory=list)
+    packed: bool = False
 
     @property
     def path(self) -> str:
@@ -73,6 +76,8 @@ def checked(name: str, content: Any, options: Callable[[str], list[str]]) -> Swe
     for seed in content["seeds"]:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ConfigError(f"{path}: seeds={content['seeds']}: {seed} is no whole number from 0 on")
+    if not isinstance(content.get("packed", False), bool):
+        raise ConfigError(f"{path}: packed={content['packed']}: must be true or false")
     for number, arm in enumerate(content["arms"], 1):
         _check_overrides(f"{path}, arm {number}", arm, options)
     _check_overrides(f"{path}, common", content.get("common", []), options)

@@ -14,7 +14,8 @@ from freezeout.run.config import ConfigError
 # What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
 INERT = ("seed", "out", "data_dir", "sweep", "limit", "tracker", "dataset.root", "dataset.workers")
 
-Entry = dict[str, Any]  # run_id, seed, label: how the sweep calls the run
+# run_id, seed, label: how the sweep calls the run, anywhere: what it is called whatever machine trains it
+Entry = dict[str, Any]
 
 
 def is_inert(override: str) -> bool:

@@ -1,14 +1,16 @@
 """Arms x seeds -> the runs that are still to do, launched through Hydra.
 
-A file of sweeps/ holds `arms` (lists of overrides, each of which may itself sweep), `seeds`, and `common` overrides for
-all. Plain `-m model=a,b t_0=0.3,0.5` goes through here too, as one arm. Every job is composed and checked, duplicates
-and finished runs are dropped, and the list is written down, before anything is launched.
+A file of sweeps/ holds `arms` (lists of overrides, each of which may itself sweep), `seeds`, `common` overrides for
+all, and `packed: true` where runs whose record is kept with the program count as done. Plain `-m model=a,b t_0=0.3,0.5`
+goes through here too, as one arm. Every job is composed and checked, duplicates and finished runs are dropped, and the
+list is written down, before anything is launched.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
@@ -24,6 +26,7 @@ from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
+from freezeout.cli.unpacking import KEPT, anywhere, unpack
 from freezeout.naming import counted, label_of
 from freezeout.run import config as configuration
 from freezeout.run import limit
@@ -62,7 +65,7 @@ class Arms(Sweeper):
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
         most = one_limit(jobs)
         from freezeout.cli.forecast import Rates, forecast, steps_of
-        from freezeout.run import tracking  # torch: only once every job has been checked
+        from freezeout.run import identity, tracking  # torch: only once every job has been checked
 
         plans: dict[str, Plan] = {}
         distinct: list[Job] = []
@@ -72,6 +75,7 @@ class Arms(Sweeper):
                 plans[job.run_id] = planned
                 distinct.append(job)
         name, root = self.name(given, jobs), distinct[0].folder.parent.parent
+        unpacked = self.unpack(name, distinct, plans, root)
         rates = Rates()
         deadline = Deadline(most, began, plans, rates)
         for job in distinct:
@@ -86,13 +90,13 @@ class Arms(Sweeper):
         todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
         dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
         runs = f"{counted(len(distinct), 'run')}{dropped}"
-        print(
-            f"sweep {name}: {runs}, {before(list(found.values()))}, {ahead(todo)}, records in {root}", file=sys.stderr
-        )
+        done = before(list(found.values())) + (f" ({unpacked} from packed records)" if unpacked else "")
+        print(f"sweep {name}: {runs}, {done}, {ahead(todo)}, records in {root}", file=sys.stderr)
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
             for run_id, record in found.items():
-                if record is not None and record["status"] == "done":
+                here = run_id == identity.run_id(plans[run_id])  # a packed run may be of another machine
+                if here and record is not None and record["status"] == "done":
                     rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
             if expected := forecast([plans[job.run_id] for job in todo], rates):
                 print(expected, file=sys.stderr, flush=True)
@@ -106,6 +110,15 @@ class Arms(Sweeper):
         """The jobs of the sweep, duplicates included, and what is to be noted about them."""
         self.file = self._file(arguments)
         return expand(typed(arguments, self.composer), self.file, self.composer)
+
+    def unpack(self, name: str, jobs: list[Job], plans: dict[str, Plan], root: Path) -> int:
+        """Let jobs stand for packed records, where the sweep's file counts those; gives how many were written now."""
+        if self.file is None or not self.file.packed:
+            return 0
+        planned = [plans[job.run_id] for job in jobs]
+        written = unpack(jobs, plans, root, KEPT / f"{name}.jsonl")
+        plans |= {job.run_id: plan for job, plan in zip(jobs, planned, strict=True)}
+        return written
 
     def launch(self, todo: Sequence[Job], deadline: Deadline) -> None:
         assert self.launcher is not None
@@ -192,7 +205,7 @@ def configurations(jobs: Sequence[Job]) -> set[str]:
 def entry(job: Job, planned: Plan) -> sweep_list.Entry:
     """How the sweep's list calls a run."""
     label = label_of(planned.config_dict | {"augment": planned.augment})
-    return {"run_id": job.run_id, "seed": job.config.seed, "label": label}
+    return {"run_id": job.run_id, "seed": job.config.seed, "label": label, "anywhere": anywhere(planned)}
 
 
 def before(found: Sequence[dict[str, Any] | None]) -> str:

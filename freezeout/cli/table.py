@@ -52,9 +52,9 @@ def table(root: Path, entries: Sequence[Entry]) -> str:
         predicted, each a mean over the runs that are done.
     """
     rows: dict[str, Row] = {}
-    for entry in entries:
+    for entry, key in zip(entries, _rows(entries), strict=True):
         name = entry["run_id"].rpartition("-")[0]
-        row = rows.setdefault(name, Row(entry["label"]))
+        row = rows.setdefault(key, Row(entry["label"]))
         row.found.append(_read(records.run_folder(root, name, entry["seed"])))
     found = list(rows.values())
     cells = [
@@ -63,6 +63,14 @@ def table(root: Path, entries: Sequence[Entry]) -> str:
     ]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return "\n".join([*_laid_out(titles(found), cells, width), *textwrap.wrap(FOOTNOTE, width or len(FOOTNOTE))])
+
+
+def _rows(entries: Sequence[Entry]) -> list[str]:
+    """The row of each run: one for all machines, but one for each where the sweep has a seed on several of them."""
+    times = Counter((entry.get("anywhere"), entry["seed"]) for entry in entries)
+    apart = {None} | {anywhere for (anywhere, _), n in times.items() if n > 1}
+    names = [(entry["run_id"].rpartition("-")[0], entry.get("anywhere")) for entry in entries]
+    return [own if anywhere in apart else str(anywhere) for own, anywhere in names]
 
 
 def titles(rows: Sequence[Row]) -> list[str]:
@@ -138,17 +146,13 @@ def _mean(row: Row, *keys: str, digits: int) -> str:
 
 
 def _saving(row: Row, rows: Sequence[Row]) -> str:
-    """Counted FLOPs against those of the longest baseline of the same network, data and machine."""
-    alike = [other for other in rows if _setting(other) == _setting(row)]
+    """Counted FLOPs against those of the longest baseline of the same setting, on whatever machine."""
+    alike = [other for other in rows if records.setting_anywhere(other.any) == records.setting_anywhere(row.any)]
     longest = max(other.label["epochs"] for other in alike)
     references = [r for r in alike if r.label["strategy"]["name"] == "baseline" and r.label["epochs"] == longest]
     own = _flops(row)
     full = next((flops for reference in references if (flops := _flops(reference))), None)
     return "-" if own is None or full is None else f"{100 * (1 - own / full):.1f} %"
-
-
-def _setting(row: Row) -> Any:
-    return row.any.get("setting_id") or row.any.get("group")  # its name in records of before
 
 
 def _flops(row: Row) -> float | None:

@@ -132,6 +132,11 @@ def name(plan: Plan) -> str:
     return records.digest(effective(plan))
 
 
+def anywhere(plan: Plan) -> str:
+    """Twelve hex digits that the run has in common with the same one on another device, or with other threads."""
+    return records.digest(records.anywhere(effective(plan)))
+
+
 def setting_id(plan: Plan) -> str:
     """Twelve hex digits of the setting: runs with the same ones may be compared."""
     return records.digest(setting(plan))

@@ -120,6 +120,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         "error": run.epochs[-1]["error"] if status == "done" else None,
         "test_error": None,
         "train_error": None,
+        "correct": None,
         "freeze_times": list(schedule.freeze),
         "freeze_steps": freeze_steps,
         "peak_memory": torch.cuda.max_memory_allocated(training.device) if cuda else None,

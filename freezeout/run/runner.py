@@ -17,6 +17,7 @@ import numpy as np
 
 from freezeout import records
 from freezeout.naming import run_title
+from freezeout.packed import pack_bits
 from freezeout.run import identity, lock, tracking
 from freezeout.run.assemble import assemble
 from freezeout.run.config import ConfigError, plain_yaml
@@ -194,10 +195,12 @@ def conclude(current: Run) -> dict[str, Any]:
         held_out = evaluate(training, "validation") if sizes["validation"] else None
         test = evaluate(training, "test") if sizes["test"] else None
     arrays: dict[str, Any] = {}
+    correct: dict[str, str] = {}
     for split, result in (("validation", held_out), ("test", test)):
         if result is not None:
             arrays[f"{split}_class"] = result.classes.cpu().numpy().astype(np.int32)
             arrays[f"{split}_probability"] = result.probabilities.cpu().numpy().astype(np.float16)
+            correct[split] = pack_bits(result.correct.tolist())
     with records.replacing(current.folder / "predictions.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    return {"train_error": train_error, "test_error": test.error if test else None}
+    return {"train_error": train_error, "test_error": test.error if test else None, "correct": correct or None}

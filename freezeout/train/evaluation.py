@@ -23,12 +23,14 @@ class Evaluation:
         loss: Mean cross entropy.
         error: Per cent of the images misclassified.
         classes: Predicted class of each image (n,), in the order of the split.
+        correct: Whether it is the true one (n,).
         probabilities: Of the true class of each image (n,).
     """
 
     loss: float
     error: float
     classes: Tensor
+    correct: Tensor
     probabilities: Tensor
 
 
@@ -42,8 +44,7 @@ def evaluate(training: Training, split: str) -> Evaluation:
     """
     training.chain.eval()
     loss = torch.zeros((), dtype=torch.float64, device=training.device)
-    wrong = torch.zeros((), dtype=torch.int64, device=training.device)
-    classes, probabilities = [], []
+    classes, correct, probabilities = [], [], []
     order = eval_order(training.source.sizes[split], BATCH)
     for images, labels in training.source.batches(split, order):
         # Compiling for batches of other sizes, in another mode, would cost more than it gives.
@@ -52,8 +53,9 @@ def evaluate(training: Training, split: str) -> Evaluation:
         logits = loss_input(logits, training.bf16)
         predicted = logits.argmax(1)
         loss += cross_entropy(logits, labels, reduction="sum")
-        wrong += (predicted != labels).sum()
         classes.append(predicted)
+        correct.append(predicted == labels)
         probabilities.append(logits.softmax(1).gather(1, labels[:, None]).squeeze(1))
-    n = training.source.sizes[split]
-    return Evaluation(loss.item() / n, 100 * wrong.item() / n, torch.cat(classes), torch.cat(probabilities))
+    n, right = training.source.sizes[split], torch.cat(correct)
+    wrong = n - int(right.sum())
+    return Evaluation(loss.item() / n, 100 * wrong / n, torch.cat(classes), right, torch.cat(probabilities))

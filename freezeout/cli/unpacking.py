@@ -1,0 +1,83 @@
+"""`packed: true` of a sweep file: runs whose record is kept with the program are done, wherever they were trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freezeout import packed, records
+from freezeout.cli.expansion import Job
+from freezeout.naming import folder
+from freezeout.run.config import ConfigError
+
+if TYPE_CHECKING:
+    from freezeout.run.plan import Plan
+
+KEPT = folder("analysis") / "records"
+
+
+def unpack(jobs: Sequence[Job], plans: Mapping[str, Plan], root: Path, path: Path) -> int:
+    """Let jobs stand for the finished runs that are packed, each as it was named where it was trained.
+
+    A packed run is a job's if they agree in everything but the device's model and the threads; of several the first.
+    Where two jobs agree so, only the name counts: they are there to compare machines. The record is written into the
+    run's own folder, unless some of that run lies there.
+
+    Args:
+        jobs: The runs of the sweep; those found get the run id and the folder of the packed run.
+        plans: Their plans by run id.
+        root: The folder that holds all runs.
+        path: The file of packed records.
+
+    Returns:
+        How many records were written.
+
+    Raises:
+        ConfigError: The file is damaged, or a folder cannot be written.
+    """
+    try:
+        kept = {one["run_id"]: one for one in packed.read(path) if records.is_finished(one)}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in kept.values():
+        if is_todays(record):
+            found.setdefault((records.digest(records.anywhere(record["effective"])), record["seed"]), record)
+    keys = {job.run_id: (anywhere(plans[job.run_id]), job.config.seed) for job in jobs}
+    times, written = Counter(keys.values()), 0
+    for job in jobs:
+        key = keys[job.run_id]
+        one = kept.get(job.run_id) or (found.get(key) if times[key] == 1 else None)
+        if one is not None and not records.is_finished(job.record):
+            written += _stands_for(job, one, root)
+    return written
+
+
+def anywhere(plan: Plan) -> str:
+    from freezeout.run import identity  # torch: only once every job has been checked
+
+    return identity.anywhere(plan)
+
+
+def is_todays(record: dict[str, Any]) -> bool:
+    """Whether a run of this version would still be named so: not after a change of the engine's numerics."""
+    effective = record.get("effective") or {}
+    return bool(effective) and record["run_id"] == records.run_id(records.digest(effective), record["seed"])
+
+
+def _stands_for(job: Job, record: dict[str, Any], root: Path) -> bool:
+    """Let a job stand for a packed record, unless that run lies there unfinished. Gives whether it was written."""
+    own = records.run_folder(root, record["run_id"].rpartition("-")[0], record["seed"])
+    written = not (own / "record.json").exists() and not (own / "checkpoint.pt").exists()
+    if written:
+        try:
+            records.write_json_atomic(own / "record.json", record)
+        except OSError as error:
+            raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
+    before = job.run_id, job.folder
+    job.run_id, job.folder = record["run_id"], own
+    if not records.is_finished(job.record):
+        job.run_id, job.folder = before
+    return written
