@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from configurations import plan_of, start
 from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
 
 from analysis.__main__ import main
@@ -18,6 +19,8 @@ from analysis.estimates import points
 from analysis.load import load
 from analysis.plots import axis_of, draw
 from analysis.profiles import differences, read_profile, read_profiles, saving_of
+from freezeout.run import expected, identity
+from freezeout.savings.caching import Frozen, Tier
 from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import FreezeOut
@@ -317,3 +320,30 @@ def test_the_table_prints_profiled_savings_beside_measured_ones(root, capsys):
     (row,) = [line for line in said.splitlines() if line.startswith("FreezeOut cubic")]
     assert row.split()[-6:] == ["20.9", "25.0", "25.0", "cannot", "tell", "+0.00"]
     assert "prof.: from seconds a step on Xeon 8480" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_what_a_run_remembers_is_subtracted_as_it_was_when_it_was_planned(views: int) -> None:
+    config = start("strategy", "freezeout") | {"epochs": 10, "augment": {"name": "augment", "views": views}}
+    plan = plan_of(config)
+    frozen = Frozen(forward=(2e-4, 1e-4, 1e-4, 1e-4), bytes=(1000, 1000, 500, 100))
+    profile = Profile((0.1, 0.08, 0.06, 0.05, 0.04), (0.0,) * 5, frozen, Tier(read=1e-9, write=1e-9))
+    segments = plan.schedule.segments(plan.steps)
+    record = {
+        "config": plan.config_dict,
+        "effective": identity.effective(plan),
+        "data": plan.outline.sizes,
+        "freeze_times": list(plan.schedule.freeze),
+        "steps": plan.steps,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "prefixes": [{"prefix": k, "step_from": a, "step_to": b} for k, a, b in segments],
+    }
+    expected_saving = expected.saving(plan, plan.steps, profile)["profiled"]
+    assert saving_of(record, profile) == pytest.approx(expected_saving)
+    without = record | {"effective": record["effective"] | {"cache": None}}
+    assert saving_of(record, profile) > saving_of(without, profile) + 0.02
+
+
+def test_a_profile_of_before_there_was_a_cache_does_not_fit_a_run_with_one() -> None:
+    plan = plan_of(start("strategy", "freezeout") | {"epochs": 10, "augment": {"name": "augment", "views": 1}})
+    assert expected.saving(plan, plan.steps, Profile((0.1,) * 5))["profiled"] is None
