@@ -74,15 +74,18 @@ def test_what_is_kept_stays_and_each_planned_run_is_listed_once(tmp_path, kept) 
     assert ids(kept) == [*(one["run_id"] for one in a[:2]), *(one["run_id"] for one in b[1:])], "no record is lost"
     assert listed(kept) == [a[0]["run_id"], a[1]["run_id"], b[2]["run_id"], b[3]["run_id"]]
     assert (found.done, found.runs) == (4, 4)
-    before = (kept / "mine.jsonl").read_bytes(), (kept / "sweeps/mine.json").read_bytes()
+    before = (kept / "mine.jsonl").read_bytes()
+    run(first, BASELINE, 0, error=9.0)
     archive(first, "mine", kept)
-    assert (kept / "mine.jsonl").read_bytes() == before[0]
+    assert (kept / "mine.jsonl").read_bytes() == before
     assert listed(kept) == [a[0]["run_id"], a[1]["run_id"], b[2]["run_id"], b[3]["run_id"]]
 
 
 def test_runs_of_a_list_that_differ_in_the_machine_alone_stay_apart() -> None:
     one, two = ({"run_id": f"{name}-0", "seed": 0, "anywhere": "x", "label": {}} for name in "ab")
     assert merged([one], [one, two], {"a-0", "b-0"}) == [one, two]
+    third = one | {"run_id": "c-0"}
+    assert merged([third], [one, two], {"c-0"}) == [third, one, two]
     assert merged([one], [two], {"b-0"}) == [two], "elsewhere it was not done"
     assert merged([one], [two], {"a-0", "b-0"}) == [one]
 

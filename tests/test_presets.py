@@ -78,11 +78,13 @@ def test_kept_records_are_the_records_to_the_last_field(kept, tmp_path) -> None:
     assert lines[0] == json.loads(path.read_text())
 
 
-def test_figures_are_drawn_from_kept_records_once_the_whole_sweep_is_kept(tmp_path) -> None:
-    runs, kept = tmp_path / "runs", tmp_path / "kept"
+def test_figures_are_drawn_from_kept_records_once_the_whole_sweep_is_kept(kept, tmp_path) -> None:
+    runs = tmp_path / "papers"
     entries = [make_run(runs, BASELINE), make_run(runs, BASELINE, 1, status="interrupted")]
     write_manifest(runs, entries, "figure2")
     archive(runs, "figure2", kept)
+    assert choose(TWO, None, RUNS, kept) == Chosen("cached", kept, "quick")
+    (kept / "quick.jsonl").unlink()
     assert choose(TWO, None, RUNS, kept) == Chosen("quick", RUNS, "quick")
     make_run(runs, BASELINE, 1)
     archive(runs, "figure2", kept)

@@ -61,8 +61,8 @@ def half(sweep, kept, once, tmp_path, capsys) -> dict[str, dict]:
     """The sweep with one run of four taken away again, packed: its three records by run id."""
     if not once.exists():
         assert sweep(str(once), "CPU A").code == 0
-        name = json.loads((once / "sweeps/mine.json").read_text())["runs"][-1]["run_id"].rpartition("-")[0]
-        (once / name / "1/record.json").unlink()
+        name = json.loads((once / "sweeps/mine.json").read_text())["runs"][1]["run_id"].rpartition("-")[0]
+        (once / name / "0/record.json").unlink()
     shutil.copytree(once, tmp_path / "first")
     assert archive("first", kept) == 0
     capsys.readouterr()
@@ -70,7 +70,7 @@ def half(sweep, kept, once, tmp_path, capsys) -> dict[str, dict]:
 
 
 @pytest.fixture
-def nothing_is_trained(monkeypatch) -> None:
+def nothing_is_trained(half, monkeypatch) -> None:
     """The sweep's first line is all that is asked for."""
     monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
@@ -86,7 +86,7 @@ def test_the_same_command_on_another_machine_trains_only_what_is_not_packed(
     said = sweep("second", "CPU B")
     assert said.code == 0, said.err
     assert "sweep mine: 4 runs, 3 done before (3 from packed records), 1 to do, records in second" in said.err
-    assert trained(said) == ["freezeout cubic scaled t_0=0.5 seed=1"]
+    assert trained(said) == ["freezeout cubic scaled t_0=0.5 seed=0"]
     found = {record["run_id"]: (folder, record) for folder, record in find_records(tmp_path / "second")}
     assert len(found) == 4
     for run_id, record in half.items():
@@ -107,6 +107,16 @@ def test_the_same_command_on_another_machine_trains_only_what_is_not_packed(
     union = load(kept)
     assert union["status"].tolist() == ["done"] * 4, "the run that the first machine lacked is not listed twice"
     assert sorted(union["device"]) == ["CPU A"] * 3 + ["CPU B"]
+
+
+@pytest.mark.usefixtures("nothing_is_trained")
+def test_seconds_of_another_machine_forecast_nothing_here(sweep, half, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("freezeout.cli.forecast.Rates.expect", lambda self, plan, seconds, steps: seen.append(seconds))
+    assert "3 from packed records" in sweep("second", "CPU B").err
+    assert not seen
+    assert "3 done before, 1 to do" in sweep("first", "CPU A").err
+    assert len(seen) == 3
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
