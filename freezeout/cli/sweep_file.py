@@ -27,12 +27,14 @@ class SweepFile:
         arms: Lists of overrides `KEY=VALUE`. A value may itself sweep (`t_0=0.2,0.4`).
         seeds: The seeds of every arm that gives none itself.
         common: Overrides of all arms. An arm's own key takes the place of a common one.
+        margin: A difference of the error that does not matter, in per cent of it; fixed before anything is run.
     """
 
     name: str
     arms: list[list[str]]
     seeds: list[int]
     common: list[str] = field(default_factory=list)
+    margin: float | None = None
 
     @property
     def path(self) -> str:
@@ -73,6 +75,9 @@ def checked(name: str, content: Any, options: Callable[[str], list[str]]) -> Swe
     for seed in content["seeds"]:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ConfigError(f"{path}: seeds={content['seeds']}: {seed} is no whole number from 0 on")
+    margin = content.get("margin", 1.0)
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < 100:
+        raise ConfigError(f"{path}: margin={margin}: must be per cent of the error, above 0 and below 100, as in 1.5")
     for number, arm in enumerate(content["arms"], 1):
         _check_overrides(f"{path}, arm {number}", arm, options)
     _check_overrides(f"{path}, common", content.get("common", []), options)
