@@ -16,6 +16,7 @@ from .curve import Curve, fit
 from .images import Wrong, image_variance
 from .pooled import LEAST, Pooled, pool, seeds_that_tell
 
+ROUNDING = 1e-9  # runs of equal errors differ from their curve by so much at most
 LEAST_BOUND = 0.01  # of the full time: no clock or profile is trusted further than to a point of saving
 BETTER, WORSE, AS_GOOD, CANNOT_TELL = "better", "worse", "as good", "cannot tell"
 
@@ -56,7 +57,7 @@ class Judgement:
 
     Attributes:
         curve: None where no shortened baseline has an error.
-        family: Positions of the arms whose intervals hold simultaneously.
+        family: Positions of the arms whose intervals hold simultaneously: all that have a contrast.
         pooled: Of the family; None where it is empty.
         time_bound: The bound on time that the intervals were widened by, a fraction of the full time.
     """
@@ -68,9 +69,9 @@ class Judgement:
     time_bound: float = LEAST_BOUND
 
 
-def log_error(error: float | np.ndarray, images: float) -> np.ndarray:
-    """The logarithm of an error in per cent; no error at all counts as half an image, which has a logarithm."""
-    return np.log(np.maximum(error, 100 * 0.5 / images))
+def log_error(error: float | np.ndarray, images: float | np.ndarray) -> np.ndarray:
+    """The logarithm of an error in per cent; no error at all counts as half an image, which has one."""
+    return np.log(np.fmax(error, 50 / images))
 
 
 def judge(
@@ -127,7 +128,7 @@ def _without(budget: float, has_no_error: bool, diverged: int) -> Verdict | None
     """The verdict of an arm that cannot be set against any curve; None of one that perhaps can."""
     if has_no_error:
         return Verdict("diverged" if diverged else "no error")
-    return Verdict("no saving known") if math.isnan(budget) else None
+    return Verdict("no saving measured") if math.isnan(budget) else None
 
 
 def _verdict(
@@ -160,7 +161,7 @@ def _verdict(
         high_images=estimate + over_images if n > 1 else math.nan,
         time_part=time_part,
         curve_error=math.exp(on_curve),
-        free_fraction=-estimate / gap if gap > 0 else math.nan,
+        free_fraction=-estimate / gap if gap > ROUNDING else math.nan,
         seeds_that_tell=needed,
     )
 
@@ -170,9 +171,9 @@ def _word(low: float, high: float, n: int, margin: float, diverged: bool) -> str
         return "no seed has all of its cells"
     if n < LEAST:
         return f"under {LEAST} seeds"
-    if low > 0:
+    if low > ROUNDING:
         return WORSE
-    if high < 0 and not diverged:
+    if high < -ROUNDING and not diverged:
         return BETTER
     if -margin < low and high < margin and not diverged:
         return AS_GOOD

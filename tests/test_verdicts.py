@@ -97,7 +97,7 @@ def test_the_family_is_the_arms_that_have_a_contrast():
     arms = np.column_stack([rng.normal(0, 0.01, (4, 2)), np.full((4, 1), math.nan), rng.normal(0, 0.01, (4, 1))])
     found = judge(BUDGETS, rng.normal(0, 0.01, (4, 6)), [0.75, 0.3, 0.75, math.nan], arms, diverged=[0, 0, 4, 0])
     assert found.family == [0]
-    assert words(found)[1:] == ["outside the curve", "diverged", "no saving known"]
+    assert words(found)[1:] == ["outside the curve", "diverged", "no saving measured"]
 
 
 def test_a_missing_baseline_leaves_the_curve_shorter_and_the_gap_unknown():
@@ -129,9 +129,10 @@ def test_seeds_are_those_that_an_arm_shares_with_the_curve():
 
 
 def test_equal_errors_throughout_are_a_tie_and_no_difference():
-    found = judge(BUDGETS, np.zeros((3, 6)), [0.75], np.zeros((3, 1)))
+    found = judge(BUDGETS, np.full((3, 6), 0.1), [0.75], np.full((3, 1), 0.1))
     assert words(found) == ["cannot tell"]
-    assert found.verdicts[0].difference == 0.0
+    assert found.verdicts[0].difference == pytest.approx(0.0)
+    assert math.isnan(found.verdicts[0].free_fraction)
 
 
 def test_the_seeds_that_tell_are_fewer_for_a_wider_margin_and_none_where_the_bound_on_time_exceeds_it():
