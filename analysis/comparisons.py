@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from freezeout.naming import counted
@@ -83,8 +82,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             lost = (table["comparison"] == comparison) & (table["setting_id"] == setting)
             lost &= table["left_out"] == "diverged"
             counting = table[lost | table.index.isin(own.index)]
-            # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
-            drawn = points(counting, np.random.default_rng(0), saving)
+            drawn = points(counting, saving)
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
             made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on))
     return made
