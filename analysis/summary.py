@@ -42,8 +42,8 @@ def panel_text(panel: Panel) -> str:
         + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
         + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
         f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
-        "where the 95 % interval of the difference excludes 0, outside where the curve has no such saving. Intervals "
-        "are not corrected for the number of comparisons."
+        "where the 95 % interval of the difference, simultaneous over all arms, excludes 0, outside where the curve "
+        f"has no such saving: `{PROGRAM} verdicts` has the intervals."
     )
     if (panel.points["n"] == 1).any():
         note += " One seed gives a point without an interval."

@@ -85,7 +85,8 @@ class Arms(Sweeper):
             pin(job, plans[job.run_id])
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
-        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
+        margin = self.file.margin if self.file else None
+        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed], margin)
         found = {job.run_id: job.record for job in distinct}
         todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
         dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
