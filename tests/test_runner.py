@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 import torch
 from launched import WORDS, comparable, launch, only_run, wait_for_epochs
 
-from freezeout import records
-from freezeout.run import runner
+from freezeout import holder, records
+from freezeout.run import lease, runner
 from freezeout.run.signals import Stop
+from freezeout.train.loop import Training
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
@@ -52,6 +55,7 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(
     with np.load(folder / "predictions.npz") as p, np.load(through / "predictions.npz") as q:
         assert all(np.array_equal(p[key], q[key]) for key in q.files)
     assert [e["epoch"] for e in records.read_lines(folder / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in through.iterdir()}, "nothing is left over"
 
 
 @pytest.mark.parametrize("after", [3, 64, 87])
@@ -94,6 +98,79 @@ def test_a_run_in_use_is_refused(freezeout, tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "kept"),
+    [
+        (runner, "evaluate", {"metrics.jsonl": 1, "checkpoint.pt": 28}),
+        (records, "append_line", {"metrics.jsonl": 2, "checkpoint.pt": 28}),
+        (runner, "train", {"metrics.jsonl": 2, "checkpoint.pt": 56}),
+        (runner, "conclude", {"metrics.jsonl": 2, "checkpoint.pt": 56, "predictions.npz": None}),
+        (runner, "make_record", {"metrics.jsonl": 2, "checkpoint.pt": 56, "predictions.npz": None}),
+    ],
+)
+def test_a_run_that_was_taken_over_writes_nothing_more(
+    freezeout, tmp_path, monkeypatch, module, name: str, kept: dict[str, int | None]
+) -> None:
+    """As if the process slept in the middle of the second epoch, or later, and another one took the folder."""
+    real, calls = getattr(module, name), []
+
+    def sleep_in(*arguments, **keywords):
+        calls.append(name)
+        result = real(*arguments, **keywords)
+        if len(calls) == 2 or name in ("train", "conclude", "make_record"):
+            folder = only_run(tmp_path / "runs")
+            taker = dataclasses.replace(holder.myself(), host="node7", boot="another", token="its")
+            holder.path_of(folder, 2).write_bytes(holder.written(0, taker))
+        return result
+
+    monkeypatch.setattr(module, name, sleep_in)
+    said = freezeout("strategy=baseline", "epochs=2")
+    folder = only_run(tmp_path / "runs")
+    line = f"freezeout: {folder.relative_to(tmp_path)}: another process took this run over (pid {os.getpid()} on node7)"
+    assert (said.code, said.err.splitlines()[-1]) == (2, f"{line}; this one stops")
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "lease.2", *kept}
+    assert len(records.read_lines(folder / "metrics.jsonl")) == kept["metrics.jsonl"]
+    step = torch.load(folder / "checkpoint.pt", weights_only=True)["freezeout"]["step"]
+    assert step == kept["checkpoint.pt"]
+
+
+def test_a_run_that_is_seen_to_be_lost_stops_at_the_next_step(freezeout, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    begun = []
+
+    def slow_batch(self, *arguments):
+        begun.append(self)
+        if len(begun) == 3:
+            taker = dataclasses.replace(holder.myself(), host="node7", boot="another", token="its")
+            holder.path_of(only_run(tmp_path / "runs"), 2).write_bytes(holder.written(0, taker))
+            time.sleep(0.5)
+        return real(self, *arguments)
+
+    real = Training._begin_step
+    monkeypatch.setattr(Training, "_begin_step", slow_batch)
+    said = freezeout("strategy=baseline", "epochs=2")
+    assert "another process took this run over" in said.err
+    assert len(begun) < 28
+    assert not (only_run(tmp_path / "runs") / "checkpoint.pt").exists()
+
+
+def test_a_run_that_another_process_finished_while_this_one_waited_is_not_trained_again(
+    freezeout, tmp_path, monkeypatch
+) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    path = only_run(tmp_path / "runs") / "record.json"
+    done, take = path.read_text(), lease.take
+    path.unlink()
+
+    def late(folder):
+        path.write_text(done)
+        return take(folder)
+
+    monkeypatch.setattr(lease, "take", late)
+    assert freezeout("strategy=baseline", "epochs=1").out.startswith("done before: ")
+    assert path.read_text() == done
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(freezeout, tmp_path: Path) -> None:

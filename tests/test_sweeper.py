@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from freezeout.cli.sweep_list import is_inert
-from freezeout.run import lock
+from freezeout.run import lease
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = {"digits": 39, "quick": 36, "figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
@@ -245,8 +245,8 @@ def test_a_run_that_another_process_trains_is_left_to_it_and_is_no_failure(freez
     freezeout(*words)
     (record,) = (tmp_path / "runs").glob("*/0/record.json")
     record.unlink()
-    with lock.take(record.parent) as held:
-        holder = Path(held.name).read_text()
+    with lease.take(record.parent) as held:
+        holder = str(held.holder)
         said = freezeout(*words)
         alone = freezeout("strategy=baseline", "epochs=1", "seed=0")
     assert said.code == 0, said.err

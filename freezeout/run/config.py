@@ -47,6 +47,13 @@ class InUseError(ConfigError):
         return f"{self.folder}: another process is training this run{self.holder}"
 
 
+class TakenOverError(InUseError):
+    """Another process took this run over while this one did not move; it stops, and has written nothing since."""
+
+    def __str__(self) -> str:
+        return f"{self.folder}: another process took this run over{self.holder}; this one stops"
+
+
 @dataclass(kw_only=True)
 class Config:
     """One run. Each group holds an instance of one of its dataclasses in `groups.TABLES`.

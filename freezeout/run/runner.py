@@ -17,9 +17,9 @@ import numpy as np
 
 from freezeout import records
 from freezeout.naming import run_title
-from freezeout.run import identity, lock, tracking
+from freezeout.run import identity, lease, tracking
 from freezeout.run.assemble import assemble
-from freezeout.run.config import ConfigError, plain_yaml
+from freezeout.run.config import ConfigError, TakenOverError, plain_yaml
 from freezeout.run.notes import notes, say_once
 from freezeout.run.plan import Plan
 from freezeout.run.progress_bar import EpochBar
@@ -51,21 +51,21 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
         end: When to stop, in seconds since the epoch; record and checkpoint are written, as after a signal.
 
     Raises:
-        ConfigError: The folder cannot be written, is in use or holds another run's checkpoint.
+        ConfigError: The folder cannot be written, is in use, was taken over or holds another run's checkpoint.
         Stop: Interrupted by a signal; record and checkpoint have been written.
 
     Any other failure becomes a record with its reason.
     """
-    try:
-        found = records.read_record(identity.folder(plan))
-    except ValueError as error:
-        raise ConfigError(f"{error}; delete it to train again") from error
+    found = found_record(plan)
     if found is not None and records.is_finished(found):
         return Outcome(found, before=True)
     stop = Stop(end)
     with stop.on_signals():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
-        with held(current.folder, plan.config.out):
+        with held(current.folder, plan.config.out) as current.lease:
+            found = found_record(plan)  # again: whoever held the folder until now may have finished it
+            if found is not None and records.is_finished(found):
+                return Outcome(found, before=True)
             try:
                 return Outcome(_run(current, sweep, found, stop), before=False)
             except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
@@ -74,16 +74,24 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
                 ) from error
 
 
+def found_record(plan: Plan) -> dict[str, Any] | None:
+    """The record that the run has by now. Raises ConfigError where it cannot be read."""
+    try:
+        return records.read_record(identity.folder(plan))
+    except ValueError as error:
+        raise ConfigError(f"{error}; delete it to train again") from error
+
+
 @contextlib.contextmanager
-def held(folder: Path, out: str) -> Iterator[None]:
+def held(folder: Path, out: str) -> Iterator[lease.Lease]:
     """Hold the run's folder for this process alone. Raises ConfigError where that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = lock.take(folder)
+        taken = lease.take(folder)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot write there ({error.strerror}); choose another folder") from error
     with taken:
-        yield
+        yield taken
 
 
 def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: Stop) -> dict[str, Any]:
@@ -118,12 +126,15 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         results = conclude(current)
     except Stop:
         status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
+    except TakenOverError:  # what the folder holds is the other process's now
+        raise
     except DivergedError as error:
         status, reason, diverged = "failed", str(error), True
     except Exception as error:  # whatever it was, the record says so, and a sweep goes on
         status, reason = "failed", reason_of(error, folder)
     record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
     record["wandb"] = tracker.identity
+    current.check_lease()
     records.write_json_atomic(folder / "record.json", record)
     tracker.finish(record, folder / "record.json")
     if status == "done":
@@ -161,7 +172,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
 
         def on_step() -> bool:
             bar.update()
-            return stop.asked
+            return stop.asked or current.is_lost
 
         stop.margin = current.pause
         while training.step < plan.steps:
@@ -176,6 +187,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
             with current.timed("evaluation"):
                 result = evaluate(training, plan.split)
             current.epochs.append(epoch_entry(current, loss, result))
+            current.check_lease()
             records.append_line(current.folder / "metrics.jsonl", current.epochs[-1])
             tracker.log(current.epochs[-1])
             save(current, clean=False)
@@ -198,6 +210,7 @@ def conclude(current: Run) -> dict[str, Any]:
         if result is not None:
             arrays[f"{split}_class"] = result.classes.cpu().numpy().astype(np.int32)
             arrays[f"{split}_probability"] = result.probabilities.cpu().numpy().astype(np.float16)
+    current.check_lease()
     with records.replacing(current.folder / "predictions.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return {"train_error": train_error, "test_error": test.error if test else None}

@@ -13,6 +13,7 @@ import torch._dynamo.callback
 
 from freezeout import records
 from freezeout.run import identity
+from freezeout.run.lease import Lease
 from freezeout.run.plan import Plan
 from freezeout.train import checkpoint
 from freezeout.train.loop import Training
@@ -29,6 +30,7 @@ class Run:
         segments: One entry per attempt, from start or resumption to its end, kept up to date by every checkpoint.
         seconds: Of everything but training: compile, evaluation, checkpoint.
         repeated: Training seconds that were lost by kills and trained again; an upper bound.
+        lease: By which the run's folder is held, once it is.
     """
 
     plan: Plan
@@ -37,11 +39,22 @@ class Run:
     segments: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"compile": 0.0, "evaluation": 0.0, "checkpoint": 0.0})
     repeated: float = 0.0
+    lease: Lease | None = None
 
     def __post_init__(self) -> None:
         self.seconds["compile"] += self.training.compile_seconds
         self.run_id = identity.run_id(self.plan)
         self.folder: Path = identity.folder(self.plan)
+
+    def check_lease(self) -> None:
+        """Called before anything is written that is the run's. Raises TakenOverError where it is another process's."""
+        if self.lease is not None:
+            self.lease.check()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process was seen to have taken the run over."""
+        return self.lease is not None and self.lease.lost
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -88,6 +101,9 @@ def save(run: Run, *, clean: bool) -> None:
     Args:
         run: Between two steps.
         clean: The run stops here deliberately, so that no work after the checkpoint is lost.
+
+    Raises:
+        TakenOverError: The run is another process's by now; the checkpoint is left as it is.
     """
     training = run.training
     with run.timed("checkpoint"):
@@ -104,6 +120,7 @@ def save(run: Run, *, clean: bool) -> None:
             "seconds": run.seconds,
             "repeated": run.repeated,
         }
+        run.check_lease()
         checkpoint.save(run.folder / "checkpoint.pt", state)
 
 
