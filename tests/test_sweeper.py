@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from freezeout import holder
 from freezeout.cli.sweep_list import is_inert
 from freezeout.run import lease
 
@@ -240,24 +242,33 @@ def test_a_damaged_record_costs_its_own_run_only(freezeout, tmp_path) -> None:
     assert "not a readable record" in freezeout("strategy=baseline", "epochs=1").err
 
 
-def test_a_run_that_another_process_trains_is_left_to_it_and_is_no_failure(freezeout, tmp_path) -> None:
+def test_a_run_that_another_process_trains_is_left_to_it_at_the_limit_and_is_no_failure(freezeout, tmp_path) -> None:
     words = ["-m", "strategy=baseline", "seed=0,1", "epochs=1", "sweep=mine"]
     freezeout(*words)
     (record,) = (tmp_path / "runs").glob("*/0/record.json")
     record.unlink()
+    folder = record.parent.relative_to(tmp_path)
     with lease.take(record.parent) as held:
-        holder = str(held.holder)
-        said = freezeout(*words)
+        said = freezeout(*words, "limit=1s")
         alone = freezeout("strategy=baseline", "epochs=1", "seed=0")
     assert said.code == 0, said.err
-    assert f"[1/1] trained by another process ({holder})\n" in said.err
+    assert f"waiting for {held.holder}, which trains {folder}\n" in said.err
     assert "1 run of 2 left to another process that trains them" in said.err
     assert "failed" not in said.err
     assert alone.code == 2
-    folder = record.parent.relative_to(tmp_path)
     last = alone.err.splitlines()[-1]
-    assert last == f"freezeout: {folder}: another process is training this run ({holder})"
+    assert last == f"freezeout: {folder}: another process is training this run ({held.holder})"
     assert freezeout(*words).code == 0, "what it left is done by the next"
+
+
+def test_what_a_process_left_that_died_after_its_last_record_is_cleared(freezeout, tmp_path) -> None:
+    freezeout("-m", "strategy=baseline", "epochs=1")
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/0/record.json"))
+    for again in (["-m"], []):
+        dead = dataclasses.replace(holder.myself(), began="1")
+        holder.path_of(folder, 1).write_bytes(holder.written(0, dead))
+        assert freezeout(*again, "strategy=baseline", "epochs=1").code == 0
+        assert not list(folder.glob("lease.*"))
 
 
 def test_a_sweep_with_a_mistake_in_one_arm_starts_nothing(freezeout, tmp_path) -> None:

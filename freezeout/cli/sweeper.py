@@ -22,6 +22,7 @@ from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.deadline import Deadline, one_limit
 from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
+from freezeout.cli.sharing import clear_finished
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
 from freezeout.naming import counted
@@ -82,6 +83,7 @@ class Arms(Sweeper):
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
+        clear_finished(distinct)
         found = {job.run_id: job.record for job in distinct}
         todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
         dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""

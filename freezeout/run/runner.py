@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from freezeout import records
+from freezeout.holder import Watch
 from freezeout.naming import run_title
 from freezeout.run import identity, lease, tracking
 from freezeout.run.assemble import assemble
@@ -58,6 +59,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
     """
     found = found_record(plan)
     if found is not None and records.is_finished(found):
+        lease.clear(identity.folder(plan), Watch())
         return Outcome(found, before=True)
     stop = Stop(end)
     with stop.on_signals():
