@@ -12,7 +12,7 @@ from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
 
 # What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
-INERT = ("seed", "out", "data_dir", "sweep", "limit", "tracker", "dataset.root", "dataset.workers")
+INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
 
 Entry = dict[str, Any]  # run_id, seed, label: how the sweep calls the run
 
