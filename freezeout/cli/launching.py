@@ -26,6 +26,7 @@ from freezeout.cli.terminal import lines_above_bars
 from freezeout.run.config import ConfigError, InUseError
 from freezeout.run.messages import one_line
 from freezeout.run.phrases import time_left
+from freezeout.run.space import DiskFullError
 
 # Launchers that are packages of their own: the part of the option before the first underscore, and their module.
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
@@ -67,6 +68,9 @@ def launch(jobs: Sequence[Job], launcher: Launcher, deadline: Deadline, *, here:
         launcher: Hydra's launcher.
         deadline: Which runs it lets begin; those begun stop there by themselves.
         here: It runs them in this process, so they are handed over one by one, with a line for each.
+
+    Raises:
+        DiskFullError: A run found no room; none is begun after it.
     """
     others, todo = Others(jobs), list(jobs)
     with Progress(jobs, deadline, shown=here) as progress:
@@ -151,5 +155,7 @@ def _take(job: Job, returned: JobReturn) -> None:
     except Exception as error:
         job.outcome = f"failed: {one_line(error)}"
         return
+    if isinstance(said, DiskFullError):
+        raise said
     job.elsewhere, job.left = isinstance(said, InUseError), isinstance(said, Left)
     job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)

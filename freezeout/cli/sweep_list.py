@@ -10,6 +10,7 @@ from typing import Any
 from freezeout import records
 from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
+from freezeout.run.space import disk_full, is_full
 
 # What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
 INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
@@ -37,15 +38,20 @@ def grow(root: Path, name: str, entries: list[Entry]) -> list[Entry]:
 
     Raises:
         ConfigError: The list cannot be read or written.
+        DiskFullError: There is no room for it; the list of before stays.
     """
     path = records.sweep_path(root, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (path.parent / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may add to one list
+            for left in path.parent.glob(f".{path.name}.*{records.TEMPORARY}"):  # by a process that was killed
+                left.unlink()
             grown = _merged(_stored(path), entries)
             records.write_json_atomic(path, {"sweep": name, "runs": grown})
     except OSError as error:
+        if is_full(error):
+            raise disk_full(path.parent, error, f"the list of sweep {name}", 500 * len(entries)) from error
         raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
     return grown
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import sys
 import traceback
@@ -27,7 +26,8 @@ from freezeout.run.progress_bar import EpochBar
 from freezeout.run.provenance import provenance
 from freezeout.run.record import epoch_entry, make_record, own_config
 from freezeout.run.signals import Stop
-from freezeout.run.state import Run, resume, save
+from freezeout.run.space import disk_full, is_full
+from freezeout.run.state import Run, checkpoint_bytes, resume, save
 from freezeout.train.evaluation import evaluate
 
 
@@ -53,6 +53,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
 
     Raises:
         ConfigError: The folder cannot be written, is in use, was taken over or holds another run's checkpoint.
+        DiskFullError: The disk is full; what was finished before is left as it was.
         Stop: Interrupted by a signal; record and checkpoint have been written.
 
     Any other failure becomes a record with its reason.
@@ -64,16 +65,18 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
     stop = Stop(end)
     with stop.on_signals():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
-        with held(current.folder, plan.config.out) as current.lease:
-            found = found_record(plan)  # again: whoever held the folder until now may have finished it
-            if found is not None and records.is_finished(found):
-                return Outcome(found, before=True)
-            try:
+        try:
+            with held(current.folder, plan.config.out) as current.lease:
+                found = found_record(plan)  # again: whoever held the folder until now may have finished it
+                if found is not None and records.is_finished(found):
+                    return Outcome(found, before=True)
                 return Outcome(_run(current, sweep, found, stop), before=False)
-            except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
-                raise ConfigError(
-                    f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
-                ) from error
+        except OSError as error:
+            if is_full(error):
+                raise disk_full(current.folder, error, "the next checkpoint", checkpoint_bytes(current)) from error
+            raise ConfigError(
+                f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
+            ) from error
 
 
 def found_record(plan: Plan) -> dict[str, Any] | None:
@@ -86,11 +89,18 @@ def found_record(plan: Plan) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def held(folder: Path, out: str) -> Iterator[lease.Lease]:
-    """Hold the run's folder for this process alone. Raises ConfigError where that is not possible."""
+    """Hold the run's folder for this process alone.
+
+    Raises:
+        ConfigError: It is in use, or cannot be written.
+        OSError: The disk is full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = lease.take(folder)
     except OSError as error:
+        if is_full(error):
+            raise
         raise ConfigError(f"out={out}: cannot write there ({error.strerror}); choose another folder") from error
     with taken:
         yield taken
@@ -123,6 +133,7 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         history=current.epochs,
     )
     status, reason, diverged, results = "done", None, False, {}
+    full: OSError | None = None
     try:
         train(current, stop, tracker, sweep)
         results = conclude(current)
@@ -134,6 +145,8 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         status, reason, diverged = "failed", str(error), True
     except Exception as error:  # whatever it was, the record says so, and a sweep goes on
         status, reason = "failed", reason_of(error, folder)
+        if isinstance(error, OSError) and is_full(error):  # no fault of the run, which goes on once there is room
+            status, full = "interrupted", error
     record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
     record["wandb"] = tracker.identity
     current.check_lease()
@@ -141,6 +154,8 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
     tracker.finish(record, folder / "record.json")
     if status == "done":
         (folder / "error.txt").unlink(missing_ok=True)
+    if full is not None:
+        raise full
     if stop.signal is not None:  # also when it came after the last step: a sweep must not go on to the next run
         raise stop
     return record
@@ -161,7 +176,7 @@ def reason_of(error: Exception, folder: Path) -> str:
 def os_reason(error: OSError) -> str:
     """`disk full (No space left on device): PATH`, or whatever else the system refused, and for which file."""
     words = str(error.strerror)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         words = f"disk full ({words})"
     return f"{words}: {error.filename}" if error.filename else words
 

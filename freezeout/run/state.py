@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch._dynamo.callback
 
 from freezeout import records
@@ -105,23 +106,40 @@ def save(run: Run, *, clean: bool) -> None:
     Raises:
         TakenOverError: The run is another process's by now; the checkpoint is left as it is.
     """
-    training = run.training
     with run.timed("checkpoint"):
         run.update_segment()
-        state = {
-            "run_id": run.run_id,
-            "clean": clean,
-            "loss_sum": training.loss_sum,
-            "model": training.chain.state_dict(),
-            "freezeout": training.freezeout.state_dict(),
-            "optimizer": training.optimizer.state_dict(),
-            "clock": training.clock.state_dict(),
-            "segments": run.segments,
-            "seconds": run.seconds,
-            "repeated": run.repeated,
-        }
+        state = state_of(run, clean=clean)
         run.check_lease()
         checkpoint.save(run.folder / "checkpoint.pt", state)
+
+
+def state_of(run: Run, *, clean: bool) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    training = run.training
+    return {
+        "run_id": run.run_id,
+        "clean": clean,
+        "loss_sum": training.loss_sum,
+        "model": training.chain.state_dict(),
+        "freezeout": training.freezeout.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "clock": training.clock.state_dict(),
+        "segments": run.segments,
+        "seconds": run.seconds,
+        "repeated": run.repeated,
+    }
+
+
+def checkpoint_bytes(run: Run) -> int:
+    """How large a checkpoint is, but for what is small in it."""
+    found, kept = 0, [state_of(run, clean=False)]
+    while kept:
+        value = kept.pop()
+        if isinstance(value, torch.Tensor):
+            found += value.nbytes
+        elif isinstance(value, dict | list | tuple):
+            kept += value.values() if isinstance(value, dict) else value
+    return found
 
 
 def resume(run: Run) -> None:
