@@ -32,7 +32,8 @@ from .rates import draw_rates
 from .recommend import sentence
 from .run_diff import diff_text
 from .run_list import SORTS, runs_text
-from .summary import left_out_text, next_text, panel_text, status_text
+from .status import show
+from .summary import left_out_text, next_text, panel_text
 from .timeline import timeline
 from .verdict_text import verdict_text
 
@@ -95,7 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     for judged in (command, advice):
         judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
         judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
-    command = add("status", _status, "count the runs of every sweep: done, failed (with the reason), missing")
+    text = (
+        "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
+    )
+    command = add("status", _status, text, runs="")
+    folders = "the folders of records (default: runs)"
+    command.add_argument("--runs", type=Path, nargs="+", action="extend", default=[], help=folders)
+    anew = "print it anew every so many seconds (default: 5) until all runs have ended, or Ctrl-C"
+    command.add_argument("--watch", type=_count, nargs="?", const=5, metavar="SECONDS", help=anew)
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
     command = add("runs", _runs, "list runs by what they are, and the commands that make them again")
     asked = "what they are: keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
@@ -170,11 +178,7 @@ def _rates(chosen: argparse.Namespace) -> None:
 
 
 def _status(chosen: argparse.Namespace) -> None:
-    table = load(chosen.runs or RUNS)
-    if chosen.sweep:
-        load(chosen.runs or RUNS, sweeps=chosen.sweep)  # refuses a name that is not there
-        table = table[table["sweep"].isin(chosen.sweep)]
-    print(status_text(table))
+    show(chosen.runs or [RUNS], chosen.sweep, chosen.watch)
 
 
 def _runs(chosen: argparse.Namespace) -> None:

@@ -6,30 +6,27 @@ seeds. It is estimated from which images each run got wrong (the record's key `c
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from freezeout.packed import correct_images
+
 Wrong = Mapping[tuple[int, int], np.ndarray]  # (seed's row, cell) -> (images,) bool
 
 
 def wrong_images(record: Mapping[str, Any]) -> np.ndarray | None:
     """Which images of the run's evaluation split were misclassified, in their order; None where it is not recorded."""
-    split = record.get("split")
-    packed, images = (record.get("correct") or {}).get(split), (record.get("data") or {}).get(split)
-    if not packed or not images:
+    split, images = record.get("split"), record.get("data") or {}
+    if not (record.get("correct") or {}).get(split) or not images.get(split):
         return None
     try:
-        bits = np.frombuffer(base64.b64decode(packed, validate=True), dtype=np.uint8)
-    except (binascii.Error, ValueError):
+        correct = correct_images(dict(record), str(split))
+    except ValueError:  # no base64
         return None
-    if len(bits) * 8 < images:
-        return None
-    return ~np.unpackbits(bits, count=int(images)).astype(bool)
+    return ~np.array(correct, dtype=bool) if correct and len(correct) == images[split] else None
 
 
 def image_variance(form: np.ndarray, z: np.ndarray, wrong: Wrong) -> float:

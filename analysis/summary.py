@@ -97,21 +97,6 @@ def left_out_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def status_text(table: pd.DataFrame) -> str:
-    """One row per sweep with its runs by status, then each run that failed or cannot be read, with its reason."""
-    states = ["done", "failed", "interrupted", "missing", *sorted(set(table["status"]) & {"unreadable"})]
-    rows = []
-    for sweep, runs in table.groupby("sweep", sort=False):
-        counts = runs["status"].value_counts()
-        rows.append((str(sweep), str(len(runs)), *(str(counts.get(state, 0)) for state in states)))
-    lines = [text_table(("sweep", "runs", *states), rows)]
-    for _, run in table[table["status"].isin(["failed", "interrupted", "unreadable"])].iterrows():
-        state = "diverged" if run["diverged"] is True else run["status"]
-        words = [run["sweep"], run["run_id"], run["configuration"], f"{state}:", run["reason"] or "no reason given"]
-        lines += wrapped(" ".join(str(word) for word in words if pd.notna(word)), indent="  ")
-    return "\n".join(lines)
-
-
 def next_text(runs: Path, drawn: set[str]) -> str:
     """Commands to try next; the sweeps that are offered are those that come with the program and are not drawn yet."""
     sweeps = [name for name in options("sweeps") if name not in {*drawn, "quick"} and not name.startswith("figure")]

@@ -10,9 +10,10 @@ from typing import Any
 from freezeout import records
 from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
+from freezeout.run.space import disk_full, is_full
 
 # What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
-INERT = ("seed", "out", "data_dir", "sweep", "limit", "tracker", "dataset.root", "dataset.workers")
+INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
 
 # run_id, seed, label: how the sweep calls the run, anywhere: what it is called whatever machine trains it
 Entry = dict[str, Any]
@@ -39,12 +40,15 @@ def grow(root: Path, name: str, entries: list[Entry], margin: float | None = Non
 
     Raises:
         ConfigError: The list cannot be read or written, or had another margin.
+        DiskFullError: There is no room for it; the list of before stays.
     """
     path = records.sweep_path(root, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (path.parent / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may add to one list
+            for left in path.parent.glob(f".{path.name}.*{records.TEMPORARY}"):  # by a process that was killed
+                left.unlink()
             before = _stored(path)
             grown = _merged(before["runs"], entries)
             if before["runs"] and margin != before.get("margin"):
@@ -53,6 +57,8 @@ def grow(root: Path, name: str, entries: list[Entry], margin: float | None = Non
             fixed = {} if margin is None else {"margin": margin}
             records.write_json_atomic(path, {"sweep": name, **fixed, "runs": grown})
     except OSError as error:
+        if is_full(error):
+            raise disk_full(path.parent, error, f"the list of sweep {name}", 500 * len(entries)) from error
         raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
     return grown
 
