@@ -15,6 +15,7 @@ from made_records import BASELINE, freezeout, make_run, shortened, write_manifes
 from analysis.__main__ import main
 from analysis.comparisons import panels
 from analysis.estimates import points
+from analysis.judging import judged_panels
 from analysis.load import load
 from analysis.plots import axis_of, draw
 from analysis.profiles import differences, read_profile, read_profiles, saving_of
@@ -209,6 +210,17 @@ def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root
     }
     written = pd.read_csv(tmp_path / "out/pareto_fits_on-NVIDIA-H200_saving.csv")
     assert {"profiled_saving", "profiled_seconds", "measured_saving", "seconds_train"} <= set(written.columns)
+
+
+@pytest.mark.parametrize(
+    ("spread", "bound"), [([0.02, 0.06, 0.06, 0.08, 0.5], 0.03), ([0.001] * 5, 0.01), (None, 0.01)]
+)
+def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, spread, bound):
+    write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5))])
+    if spread:
+        profile.write_text(json.dumps({**json.loads(profile.read_text()), "spread": spread}))
+    (found,) = judged_panels(root, profile)
+    assert found.judgement.time_bound == pytest.approx(bound)
 
 
 def test_a_profile_that_fits_nothing_is_one_line(root, tmp_path, capsys):
