@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from os import posix_fallocate
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,17 @@ def files_in(folder: Path) -> set[str]:
 
 @pytest.fixture
 def whole(freezeout, tmp_path: Path, monkeypatch) -> Path:
-    """A run that was never stopped; whatever it has shown in its folder, after any step, are files of its own."""
+    """A run that was never stopped.
+
+    Whatever its folder shows, after each step and while space for the cache is being taken, are files of its own.
+    """
     seen: list[set[str]] = []
+    taken: list[int] = []
+
+    def allocate(file: int, offset: int, size: int) -> None:
+        posix_fallocate(file, offset, size)
+        taken.append(size)
+        seen.append(files_in(only_run(tmp_path / "whole")))
 
     class Watched(Stop):
         @property
@@ -73,9 +83,11 @@ def whole(freezeout, tmp_path: Path, monkeypatch) -> Path:
 
     with monkeypatch.context() as patched:
         patched.setattr(runner, "Stop", Watched)
+        patched.setattr(os, "posix_fallocate", allocate)
         said = freezeout(*VIEWED, "out=whole")
     assert said.code == 0, said.err
-    assert len(seen) >= 7 * 28
+    assert taken
+    assert len(seen) == len(taken) + 7 * 28 + 7, "a look after each epoch, too"
     assert set.union(*seen) <= OWN_FILES
     return only_run(tmp_path / "whole")
 

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 from freezeout.naming import network
 from freezeout.run.plan import Plan
@@ -30,11 +30,18 @@ def warnings_in_one_line() -> Iterator[None]:
     """Inside, the engine's own warnings are notes too; those of libraries still say where they come from."""
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if Path(filename).is_relative_to(PACKAGE):
             say_once(f"warning: {message}")
         else:
-            usual(message, category, filename, *rest)
+            usual(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
     try:
