@@ -1,9 +1,14 @@
-"""What a run warns of before its first step, each line once in a process: the runs of a sweep share most of them."""
+"""What a run warns of, each line once in a process: the runs of a sweep share most of them."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
 from freezeout.naming import network
 from freezeout.run.plan import Plan
@@ -11,12 +16,38 @@ from freezeout.train.loop import Training
 
 # A scaled rate is base / t_i: on a stage that trains for few steps it is large and has no time to come down.
 FEW_STEPS = 20
+PACKAGE = Path(__file__).parent.parent
 
 
 @functools.cache
 def say_once(line: str) -> None:
     """Print a line on stderr, unless this process has printed it before."""
     print(line, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Inside, the engine's own warnings are notes too; those of libraries still say where they come from."""
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if Path(filename).is_relative_to(PACKAGE):
+            say_once(f"warning: {message}")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 def unmeasured(plan: Plan) -> str:

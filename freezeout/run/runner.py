@@ -21,7 +21,7 @@ from freezeout.packed import pack_bits
 from freezeout.run import identity, lease, tracking
 from freezeout.run.assemble import assemble
 from freezeout.run.config import ConfigError, TakenOverError, plain_yaml
-from freezeout.run.notes import notes, say_once
+from freezeout.run.notes import notes, say_once, warnings_in_one_line
 from freezeout.run.plan import Plan
 from freezeout.run.progress_bar import EpochBar
 from freezeout.run.provenance import provenance
@@ -64,7 +64,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
         lease.clear(identity.folder(plan), Watch())
         return Outcome(found, before=True)
     stop = Stop(end)
-    with stop.on_signals():
+    with stop.on_signals(), warnings_in_one_line():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
         try:
             with held(current.folder, plan.config.out) as current.lease:

@@ -43,11 +43,16 @@ class Room:
     def __init__(self, device: torch.device, shares: Mapping[str, float], folder: Path) -> None:
         self._device = device
         self.shares = {kind: shares[kind] for kind in KINDS if shares[kind] and (kind, device.type) != ("host", "cpu")}
-        self._folder = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+        self._wanted = folder
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.limits: dict[str, int] = {}
         self.taken = dict.fromkeys(KINDS, 0)
         self.most = dict(self.taken)
+
+    @property
+    def _folder(self) -> Path:
+        """The folder asked for, which a run makes after its cache; where nobody made it, the nearest above it."""
+        return next(path for path in (self._wanted, *self._wanted.absolute().parents) if path.is_dir())
 
     def tiers(self, parts: int) -> dict[str, Tier]:
         """Each kind as the planner sees it, one of `parts` equal parts of what is free now, its speed timed."""
