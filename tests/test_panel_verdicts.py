@@ -127,7 +127,7 @@ def test_no_error_at_all_counts_as_half_an_image(tmp_path):
 
 def test_runs_from_another_device_enter_no_contrast(tmp_path):
     entries = made_panel(tmp_path)
-    other = {"type": "cpu", "model": "EPYC"}
+    other = {"type": "cuda", "model": "H200"}  # CPUs share a panel: tests/test_pooled_panels.py
     make_run(tmp_path, BETTER, 0, error=1.0, device=other, data=DATA, saving={"predicted": 0.25, "profiled": 0.25})
     write_manifest(tmp_path, entries, "made")
     found = said(tmp_path)

@@ -69,8 +69,9 @@ def measure(
     )
     times = zip(*(one.seconds for one in found), strict=True)
     spread = [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)]
+    profile = dataclasses.replace(profile, spread=spread)
     path = identity.profile_path(plan)
-    profiles.write(path, profile, rounds=rounds, steps=steps, spread=spread)
+    profiles.write(path, profile, rounds=rounds, steps=steps)
     prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
     say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} {prefixes})")
     return profile

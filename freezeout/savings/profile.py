@@ -47,13 +47,14 @@ class Profile:
 
 
 def write(path: Path, profile: Profile, **how: Any) -> None:
-    """Write a profile to its file; how: whatever else is worth knowing of its making (rounds, steps, spread)."""
+    """Write a profile to its file; how: whatever else is worth knowing of its making (rounds, steps)."""
     document = {
         "conditions": dict(profile.conditions),
         "device": {"model": profile.device},
         "stages": len(profile.seconds),
         "seconds": list(profile.seconds),
         "switches": list(profile.switches),
+        "spread": list(profile.spread),
         "cache": _cache(profile),
         **how,
     }
