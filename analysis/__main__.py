@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,18 +21,21 @@ from .collect import find_record
 from .comparisons import Panel, on, panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
+from .judging import judged_panels
 from .load import NothingToDrawError, load, write_runs
+from .panel_verdicts import document
 from .paper import FIGURES, runs_of
 from .plots import AXES, draw
-from .presets import PRESETS, RECORDS, choose, loaded, paper_cost, to_train
+from .presets import PRESETS, RECORDS, RUNS, choose, loaded, paper_cost, to_train
 from .profiles import Profile, read_profiles
 from .rates import draw_rates
+from .recommend import sentence
 from .run_diff import diff_text
 from .run_list import SORTS, runs_text
-from .summary import left_out_text, next_text, panel_text, status_text
+from .status import show
+from .summary import left_out_text, next_text, panel_text
 from .timeline import timeline
-
-RUNS = Path("runs")
+from .verdict_text import verdict_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,13 +69,14 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--out", type=Path, default=Path(out), help=f"where to write (default: {out})")
         return command
 
+    kept = "runs; with --profile the kept records"
     several = "these sweeps only (default: all); --sweep A --sweep B compares two in one plot"
     command = add(
         "pareto",
         _table,
         "draw the speedup-versus-error Pareto plot of every sweep, and print its table",
         out="figures",
-        runs="runs; with --profile the kept records",
+        runs=kept,
     )
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
     command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
@@ -80,7 +86,24 @@ def _parser() -> argparse.ArgumentParser:
     command = add("table", _table, "print the table without drawing")
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
     command.set_defaults(profile=[])
-    command = add("status", _status, "count the runs of every sweep: done, failed (with the reason), missing")
+    text = "say of every arm whether its error beats the plain network's trained for as long, with intervals"
+    command = add("verdicts", _verdicts, text, runs=kept)
+    command.add_argument("--margin", type=_share, metavar="P%", help="a difference of the error that does not matter")
+    command.add_argument("--json", action="store_true", help="the same as a document")
+    text = "say in one sentence how much time can be saved at an increase of the error that you tolerate"
+    advice = add("recommend", _recommend, text, runs=kept)
+    advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help="of the error, as in 3%%")
+    for judged in (command, advice):
+        judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+        judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
+    text = (
+        "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
+    )
+    command = add("status", _status, text, runs="")
+    folders = "the folders of records (default: runs)"
+    command.add_argument("--runs", type=Path, nargs="+", action="extend", default=[], help=folders)
+    anew = "print it anew every so many seconds (default: 5) until all runs have ended, or Ctrl-C"
+    command.add_argument("--watch", type=_count, nargs="?", const=5, metavar="SECONDS", help=anew)
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
     command = add("runs", _runs, "list runs by what they are, and the commands that make them again")
     asked = "what they are: keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
@@ -116,6 +139,30 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    """0.03 of `3%`."""
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
+    except ValueError:
+        share = math.nan
+    if not 0 < share < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be per cent of the error, as in 3%")
+    return share
+
+
+def _verdicts(chosen: argparse.Namespace) -> None:
+    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep, chosen.margin)
+    if chosen.json:
+        print(json.dumps({"panels": [document(one) for one in found]}, indent=2))
+    else:
+        print("\n\n".join(verdict_text(one) for one in found))
+
+
+def _recommend(chosen: argparse.Namespace) -> None:
+    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
+    print("\n".join(sentence(one, chosen.tolerance) for one in found))
+
+
 def _archive(chosen: argparse.Namespace) -> None:
     kept = archive(chosen.runs or RUNS, chosen.sweep, chosen.out)
     print(f"sweep {chosen.sweep}: {kept.done} of {counted(kept.runs, 'run')} kept")
@@ -131,11 +178,7 @@ def _rates(chosen: argparse.Namespace) -> None:
 
 
 def _status(chosen: argparse.Namespace) -> None:
-    table = load(chosen.runs or RUNS)
-    if chosen.sweep:
-        load(chosen.runs or RUNS, sweeps=chosen.sweep)  # refuses a name that is not there
-        table = table[table["sweep"].isin(chosen.sweep)]
-    print(status_text(table))
+    show(chosen.runs or [RUNS], chosen.sweep, chosen.watch)
 
 
 def _runs(chosen: argparse.Namespace) -> None:

@@ -108,8 +108,7 @@ def measured(claim: Claim, own: pd.DataFrame, baselines: pd.DataFrame) -> tuple[
     change = own["error_difference"]
     if claim.relative:
         change = 100 * change / own["seed"].map(baselines.drop_duplicates("seed").set_index("seed")["error"])
-    rng = np.random.default_rng(0)
-    return estimate(100 * own["measured_saving"], rng), estimate(change, rng)
+    return estimate(100 * own["measured_saving"]), estimate(change)
 
 
 def words(found: Estimate, sign: str = "") -> str:

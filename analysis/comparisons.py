@@ -26,6 +26,7 @@ class Panel:
         name: Name of its files: the sweep's, and what tells it from the sweep's other panels.
         runs: The rows of the table that may enter its error plots.
         points: Means over seeds, as `estimates.points` gives them.
+        with_diverged: Its runs and those of its configurations that diverged.
         profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
     """
 
@@ -33,11 +34,17 @@ class Panel:
     name: str
     runs: pd.DataFrame
     points: pd.DataFrame
+    with_diverged: pd.DataFrame
     profiled_on: str | None = None
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
         return self.runs[column].iloc[0]
+
+    @property
+    def saving(self) -> str:
+        """The column of savings by which a configuration is set beside the curve."""
+        return "profiled_saving" if self.profiled_on else "measured_saving"
 
     @property
     def drawn(self) -> pd.DataFrame:
@@ -82,10 +89,9 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             counting = table[lost | table.index.isin(own.index)]
             if len(own[CLOCK].drop_duplicates()) > 1:
                 counting = counting.assign(seconds_train=np.nan)
-            # A generator of its own: a panel's intervals do not depend on which other panels are drawn.
-            drawn = points(counting, np.random.default_rng(0), saving)
+            drawn = points(counting, saving)
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
-            made.append(Panel(str(comparison), stem, own, drawn, timed_on))
+            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on))
     return made
 
 

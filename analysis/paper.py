@@ -104,7 +104,7 @@ def points_of(runs: pd.DataFrame) -> pd.DataFrame:
     On the axis of estimates baseline and shortened runs stand at the predicted saving, the share of the steps that they
     leave out: the paper's formula says nothing of them.
     """
-    made = points(runs, np.random.default_rng(0))
+    made = points(runs)
     made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
     made["t_0"] = made["label"].map(runs.groupby("label")["t_0"].first()) if "t_0" in runs else np.nan
     rival = made["strategy"].isin(CURVE)

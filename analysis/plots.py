@@ -24,7 +24,6 @@ from freezeout.naming import swept_fields
 from freezeout.records import replacing
 
 from .comparisons import Panel
-from .estimates import BOOTSTRAP_FROM
 from .intervals import bars, limits
 from .labels import place
 from .pareto import Front, Point, front
@@ -241,10 +240,8 @@ def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[
 
 
 def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
-    few = panel.drawn["n"].min()
-    kind = "BCa bootstrap" if few >= BOOTSTRAP_FROM else "t"
     cut = "\narrow heads: the interval goes on" if any(line.get_gid() == "cut" for line in axes.lines) else ""
-    interval = f"means with 95 % {kind} intervals, single seeds faint"
+    interval = "means with 95 % t intervals, single seeds faint"
     if panel.points["n"].max() == 1:
         interval = "one seed per point, so no intervals"
     source = (

@@ -15,6 +15,7 @@ from .load import NothingToDrawError, load
 from .paper import Figure
 
 PRESETS = ("quick", "paper", "cached")
+RUNS = Path("runs")
 RECORDS = Path(__file__).parent / "records"
 
 

@@ -42,8 +42,8 @@ def panel_text(panel: Panel) -> str:
         + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
         + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
         f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
-        "where the 95 % interval of the difference excludes 0, outside where the curve has no such saving. Intervals "
-        "are not corrected for the number of comparisons."
+        "where the 95 % interval of the difference, simultaneous over all arms, excludes 0, outside where the curve "
+        f"has no such saving: `{PROGRAM} verdicts` has the intervals."
     )
     if (panel.points["n"] == 1).any():
         note += " One seed gives a point without an interval."
@@ -94,21 +94,6 @@ def left_out_text(table: pd.DataFrame) -> str:
     ):
         for reason, count in reasons.value_counts().sort_index().items():
             lines.append(f"{what}: {counted(count, 'run')}, {reason}")
-    return "\n".join(lines)
-
-
-def status_text(table: pd.DataFrame) -> str:
-    """One row per sweep with its runs by status, then each run that failed or cannot be read, with its reason."""
-    states = ["done", "failed", "interrupted", "missing", *sorted(set(table["status"]) & {"unreadable"})]
-    rows = []
-    for sweep, runs in table.groupby("sweep", sort=False):
-        counts = runs["status"].value_counts()
-        rows.append((str(sweep), str(len(runs)), *(str(counts.get(state, 0)) for state in states)))
-    lines = [text_table(("sweep", "runs", *states), rows)]
-    for _, run in table[table["status"].isin(["failed", "interrupted", "unreadable"])].iterrows():
-        state = "diverged" if run["diverged"] is True else run["status"]
-        words = [run["sweep"], run["run_id"], run["configuration"], f"{state}:", run["reason"] or "no reason given"]
-        lines += wrapped(" ".join(str(word) for word in words if pd.notna(word)), indent="  ")
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
+TEMPORARY = ".tmp"  # how the name of a file ends that is still being written; it begins with a dot
 
 # Raised when a repair of the engine changes results: runs made before it are then other runs.
 NUMERICS = 2  # 2: fused optimizers, whose last bits differ
@@ -162,7 +163,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: The folder cannot be made or written; what was at `path` before is left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

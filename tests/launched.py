@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,19 @@ WORDS = [
 BY_NATURE = {"started", "segments", "seconds", "repeated_seconds", "host", "cores", "commit", "dirty", "wandb", "sweep"}
 
 
-def command(out: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "freezeout", *WORDS, f"out={out}", *words]
+def command(out: Path, *words: str, own: Sequence[str] = WORDS) -> list[str]:
+    return [sys.executable, "-m", "freezeout", *own, f"out={out}", *words]
+
+
+def environment() -> dict[str, str]:
+    """This checkout, whichever one is installed."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def launch(out: Path, *words: str) -> subprocess.Popen:
     out.mkdir(parents=True, exist_ok=True)
-    # This checkout, whichever one is installed.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command(out, *words), cwd=out, env=environment, **streams)
+    return subprocess.Popen(command(out, *words), cwd=out, env=environment(), **streams)
 
 
 def only_run(out: Path) -> Path:

@@ -136,16 +136,18 @@ def test_what_is_left_out_is_counted_with_its_reason(root, capsys):
 
 
 def test_status_counts_and_gives_the_reason_of_each_failure(root, capsys):
+    lost = make_run(root, freezeout(0.7), status="failed", reason="the loss is NaN", diverged=True, error=None)
     failed = make_run(root, freezeout(0.9), status="failed", reason="the loss is NaN in step 7")
     cut = make_run(root, freezeout(0.8, "linear"), status="interrupted", reason="SIGTERM")
     missing = {"run_id": "ffff-0", "seed": 0, "label": {"strategy": BASELINE}}
-    write_manifest(root, [failed, cut, missing], "more")
+    write_manifest(root, [failed, lost, cut, missing], "more")
     assert main(["status", "--runs", str(root)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split() for line in lines[2:4]] == [
-        ["more", "3", "0", "1", "1", "1"],
-        ["smoke", "30", "30", "0", "0", "0"],
-    ]
+    assert " ".join(lines[0].split()) == "sweep runs done running failed diverged interrupted missing spent"
+    more, smoke = (line.split() for line in lines[2:4])
+    assert more == ["more", "4", "0", "0", "1", "1", "1", "1", "36", "s"]
+    assert smoke[:8] == ["smoke", "30", "30", "0", "0", "0", "0", "0"]
+    assert any(lost["run_id"] in line and line.endswith("diverged: the loss is NaN") for line in lines)
     assert any(failed["run_id"] in line and line.endswith("failed: the loss is NaN in step 7") for line in lines)
 
 

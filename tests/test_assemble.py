@@ -108,7 +108,15 @@ def test_every_field_is_seen_in_what_trains(observe, group: str, name: str, fiel
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Config)])
 def test_every_top_level_field_is_seen_in_what_trains(observe, field: str) -> None:
     elsewhere = ("model", "strategy", "optimizer", "augment", "machine", "dataset", "tracker")
-    elsewhere += ("t_0", "out", "data_dir", "limit", "sweep", "sweeps")  # read by strategies, data, records, sweeper
+    elsewhere += (
+        "t_0",
+        "out",
+        "data_dir",
+        "limit",
+        "retry_failed",
+        "sweep",
+        "sweeps",
+    )  # read by strategies, data, records, sweeper
     if field in elsewhere:
         return
     config = start("strategy", "freezeout")

@@ -75,8 +75,9 @@ def test_a_sweep_has_one_limit(freezeout, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_failed_is_a_failure_beside_those_that_are_left(freezeout, ticking) -> None:
-    said = freezeout("-m", "epochs=1", "strategy=baseline", "optimizer.lr=1e9", "seed=0,1,2,3", "limit=40")
+def test_a_run_that_failed_is_a_failure_beside_those_that_are_left(freezeout, ticking, monkeypatch) -> None:
+    monkeypatch.setattr("freezeout.run.runner.conclude", lambda *_: 1 / 0)
+    said = freezeout("-m", "epochs=1", "strategy=baseline", "seed=0,1,2,3", "limit=40")
     assert said.code == 1
     assert re.search(r"^limit=40: \d of 4 runs left, ", said.err, re.MULTILINE)
     failed, left = (int(re.search(p, said.err)[1]) for p in (r"(\d) of 4 runs failed", r"(\d) of 4 runs left"))

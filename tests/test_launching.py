@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import pickle
+import socket
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from freezeout import records
+from freezeout import holder, records
 from freezeout.cli import launching
 from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
 from freezeout.cli.forecast import Rates
 from freezeout.naming import counted
-from freezeout.run.config import ConfigError, InUseError
+from freezeout.run import lease
+from freezeout.run.config import ConfigError, InUseError, TakenOverError
 from freezeout.run.phrases import time_left
 
 
@@ -32,6 +37,21 @@ def jobs(tmp_path, names: str = "abcdef", seeds=(0, 1, 2)) -> list[Job]:
 
 def forever() -> Deadline:
     return Deadline(None, began=0.0, plans={}, rates=Rates())
+
+
+class Over(Deadline):
+    """The time is over as soon as the runs have come back."""
+
+    seconds_left = 0.0
+
+    def __init__(self) -> None:
+        pass
+
+    def lets_begin(self, job: Job) -> bool:
+        return True
+
+    def mended(self, job: Job) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
 
 class Launcher:
@@ -70,11 +90,70 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_launched(tmp_path,
     assert capsys.readouterr().err.splitlines()[1] == "[2/2] trained by another process meanwhile"
 
 
+def holding(job: Job, **changes) -> None:
+    """As if a process held the run of a job; changes: to which one it is, as compared with this one."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    who = dataclasses.replace(holder.myself(), **changes)
+    holder.path_of(job.folder, 1).write_bytes(holder.written(0, who))
+
+
+def ending(job: Job, status: str = "done") -> None:
+    """As if the process that held the run of a job had brought it to its end."""
+    record = {"schema_version": records.SCHEMA_VERSION, "status": status, "reason": "no luck"}
+    records.write_json_atomic(job.folder / "record.json", record)
+    holder.path_of(job.folder, 1).unlink()
+
+
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("status", "word"), [("done", "trained"), ("failed", "failed")])
+def test_a_run_that_another_process_trains_is_passed_over_and_waited_for(
+    tmp_path, monkeypatch, capsys, here: bool, status: str, word: str
+) -> None:
+    first, *_ = todo = jobs(tmp_path, names="abc", seeds=(0,))
+    holding(first)
+    launcher, sleeps = Launcher("fine", "fine"), []
+
+    def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            ending(first, status)
+
+    monkeypatch.setattr(launching.time, "sleep", sleep)
+    launching.launch(todo, launcher, forever(), here=here)
+    assert launcher.launched == [["name=b"], ["name=c"]]
+    assert [job.outcome for job in todo] == [f"{word} by another process meanwhile", "fine", "fine"]
+    assert len(sleeps) == 3
+    assert not first.elsewhere
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("waiting")]
+    assert said == [f"waiting for pid {os.getpid()} on {socket.gethostname()}, which trains {first.folder}"], "once"
+
+
+@pytest.mark.parametrize("changes", [{"began": "1"}, {"boot": "another"}], ids=["seen to be gone", "no heartbeat"])
+def test_the_run_of_a_process_that_has_died_is_taken_over(tmp_path, monkeypatch, changes) -> None:
+    (job,) = todo = jobs(tmp_path, names="a", seeds=(0,))
+    holding(job, **changes)
+    monkeypatch.setattr(holder, "STALE", 0.05)
+    monkeypatch.setattr(launching, "GLANCE", 0.01)
+    launcher = Launcher("fine", first=lambda: lease.take(job.folder).release())
+    launching.launch(todo, launcher, forever(), here=True)
+    assert (job.outcome, launcher.launched) == ("fine", [["name=a"]])
+    assert not list(job.folder.iterdir())
+
+
+def test_a_run_that_another_process_took_first_is_looked_at_again(tmp_path, monkeypatch) -> None:
+    first, _ = todo = jobs(tmp_path, names="ab", seeds=(0,))
+    monkeypatch.setattr(launching, "GLANCE", 0.01)
+    launcher = Launcher(TakenOverError("runs/a/0", " (pid 7 on node7)"), "fine", "went on")
+    launching.launch(todo, launcher, forever(), here=True)
+    assert launcher.launched == [["name=a"], ["name=b"], ["name=a"]]
+    assert (first.outcome, first.elsewhere) == ("went on", False)
+
+
 @pytest.mark.parametrize("here", [True, False])
 def test_what_a_job_returns_is_its_outcome_also_through_a_launcher_elsewhere(tmp_path, here: bool, capsys) -> None:
     todo = jobs(tmp_path, names="abc", seeds=(0,))
     held = pickle.loads(pickle.dumps(InUseError("runs/b/0", " (pid 7 on host)")))
-    launching.launch(todo, Launcher("fine", held, RuntimeError("gone\nwith details")), forever(), here=here)
+    launching.launch(todo, Launcher("fine", held, RuntimeError("gone\nwith details")), Over(), here=here)
     assert [job.outcome for job in todo] == [
         "fine",
         "trained by another process (pid 7 on host)",

@@ -1,124 +1,138 @@
-"""Runs of several CPUs share a panel where each has a profiled saving; no clock is then compared with another CPU's."""
+"""Contrasts, their pooled variance and simultaneous intervals, against other programs' answers."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import math
 
-import pandas as pd
+import numpy as np
 import pytest
-from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
+import statsmodels.api as sm
+from scipy import stats
 
-from analysis.comparisons import panels
-from analysis.load import load
-from analysis.plots import draw
-from analysis.summary import left_out_text, panel_text
-from freezeout.records import anywhere, digest
+from analysis.curve import Curve
+from analysis.pooled import SHRUNK, pool, quantile, seeds_that_tell
 
-SAVED = {"baseline": 0.0, "shortened": 0.0, "freezeout": 0.2}
-ERROR = {"baseline": 3.0, "shortened": 4.0, "freezeout": 3.2}
+BUDGETS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+ARMS = (0.92, 0.87, 0.82, 0.78, 0.73, 0.68, 0.62, 0.56)
 
 
-def run(root: Path, strategy: dict[str, Any], seed: int, cpu: str, *, profiled: bool = True, **changes: Any):
-    """A run as a machine leaves it: its setting names the CPU and the threads."""
-    machine = {"device": cpu, "threads": changes.pop("threads", 1), "precision": "fp32"}
-    effective = {"model": "wrn", "machine": machine, "strategy": strategy, "steps": 560}
-    own = {
-        "effective": effective,
-        "setting_id": digest({"model": "wrn", "machine": machine}),
-        "device": {"type": "cpu", "model": cpu, "threads": machine["threads"]},
-        "saving": {"profiled": SAVED[strategy["name"]] if profiled else None, "predicted": 0.0},
-        "error": ERROR[strategy["name"]] + seed / 10,
-        "seconds": {"train": (20.0 if cpu == "B" else 10.0) * (0.8 if strategy["name"] == "freezeout" else 1.0)},
-        **changes,
-    }
-    return make_run(root, strategy, seed, **own)
+def forms(arms: tuple[float, ...] = ARMS) -> np.ndarray:
+    curve = Curve(BUDGETS, is_quadratic=True)
+    return np.array([np.append(-curve.weights(b), np.eye(len(arms))[i]) for i, b in enumerate(arms)])
 
 
-ARMS = (BASELINE, shortened(0.5), freezeout(0.5))
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
 
 
-def sweep(root: Path, cpus: str = "AB", **changes: Any) -> pd.DataFrame:
-    """Three arms of one seed a CPU."""
-    write_manifest(root, [run(root, arm, seed, cpu, **changes) for seed, cpu in enumerate(cpus) for arm in ARMS])
-    return load(root)
+def test_the_estimate_is_that_of_ordinary_least_squares_with_seeds_as_blocks():
+    z, weights = normal(4, 14), forms()
+    found = pool(weights, z)
+    seed, cell = (index.ravel() for index in np.indices(z.shape))
+    model = sm.OLS(z.ravel(), np.column_stack([np.eye(14)[cell], np.eye(4)[seed][:, 1:]])).fit()
+    tested = model.t_test(np.column_stack([weights, np.zeros((8, 3))]))
+    assert found.estimate == pytest.approx(tested.effect)
+    # Its standard errors rest on the residual variance of all cells, ours on the contrasts' own: same L, same v.
+    assert found.v / 4 == pytest.approx((tested.sd / math.sqrt(model.mse_resid)) ** 2)
 
 
-def test_seeds_of_two_cpus_are_one_panel_and_no_mean_of_seconds_is_over_both(tmp_path) -> None:
-    table = sweep(tmp_path)
-    assert table["left_out"].isna().all()
-    (panel,) = panels(table)
-    point = panel.points.set_index("strategy").loc["freezeout"]
-    assert point["n"] == 2
-    assert point["error"] == pytest.approx(3.25)
-    assert panel.profiled_on == "A, B"
-    assert panel.points["seconds_train"].isna().all()
-    assert table["measured_saving"].tolist() == pytest.approx([0, 0, 0.2] * 2), "within each CPU"
-    assert draw(panel, "saving", tmp_path / "out")
-    assert draw(panel, "seconds", tmp_path / "out") == []
-    assert ", A, B" in panel_text(panel).splitlines()[0]
-    assert table["threads"].tolist() == [1] * 6
+def test_of_one_contrast_it_is_the_paired_t_test():
+    z = normal(5, 2)
+    found, expected = pool(np.array([[-1.0, 1.0]]), z), stats.ttest_rel(z[:, 1], z[:, 0])
+    interval = expected.confidence_interval(0.95)
+    assert found.nu == pytest.approx(4)
+    assert (found.estimate - found.half, found.estimate + found.half) == (
+        pytest.approx(interval.low),
+        pytest.approx(interval.high),
+    )
 
 
-def test_a_seed_whose_arms_ran_on_two_cpus_keeps_its_errors_and_loses_its_clocks(tmp_path) -> None:
-    entries = [run(tmp_path, arm, seed, "A") for seed in (0, 1) for arm in ARMS[:2]]
-    entries += [run(tmp_path, ARMS[2], 0, "A"), run(tmp_path, ARMS[2], 1, "B")]
-    write_manifest(tmp_path, entries)
-    table = load(tmp_path)
-    (panel,) = panels(table)
-    assert panel.points["n"].tolist() == [2, 2, 2]
-    assert table.loc[table["seed"] == 0, "measured_saving"].notna().all()
-    assert table.loc[table["seed"] == 1, "measured_saving"].isna().all()
-    assert table["error_difference"].notna().all()
-    said = left_out_text(table)
-    assert "left out of savings only: 2 runs, the arms of its seed ran on several devices or versions" in said
-    assert "left out of savings only: 1 run, its baseline ran on another device or other versions" in said
+@pytest.mark.parametrize(("arms", "n"), [(3, 4), (8, 10)])
+def test_many_arms_against_one_control_have_dunnetts_quantile(arms, n):
+    control, samples = normal(n), normal(arms, n, seed=1)
+    dunnett = stats.dunnett(*samples, control=control, rng=np.random.default_rng(2))
+    interval = dunnett.confidence_interval(0.95)
+    half = (interval.high - interval.low)[0] / 2
+    pooled = math.sqrt(np.mean([np.var(one, ddof=1) for one in (control, *samples)]))
+    expected = half / (pooled * math.sqrt(2 / n))
+    correlation = np.full((arms, arms), 0.5) + 0.5 * np.eye(arms)
+    assert quantile(correlation, (arms + 1) * (n - 1)) == pytest.approx(expected, abs=0.02)
 
 
-def test_other_versions_and_threads_are_pooled_too(tmp_path) -> None:
-    entries = [run(tmp_path, arm, 0, "A") for arm in ARMS]
-    entries += [run(tmp_path, arm, 1, "A", threads=2, versions={"torch": "2.11.0"}) for arm in ARMS]
-    write_manifest(tmp_path, entries)
-    table = load(tmp_path)
-    (panel,) = panels(table)
-    assert panel.points["n"].tolist() == [2, 2, 2]
-    assert panel.points["seconds_train"].isna().all()
+def test_the_quantile_holds_the_largest_of_correlated_ts_95_times_in_100():
+    weights, draws = forms(), normal(40_000, 14)
+    v = np.sum(weights**2, axis=1)
+    rng = np.random.default_rng(1)
+    t = draws @ weights.T / np.sqrt(v) / np.sqrt(rng.chisquare(12, (40_000, 1)) / 12)
+    correlation = weights @ weights.T / np.sqrt(np.outer(v, v))
+    held = np.mean(np.abs(t).max(axis=1) <= quantile(correlation, 12))
+    assert held == pytest.approx(0.95, abs=0.004)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"profiled": False},
-        {"device": {"type": "cuda", "model": "H200"}},
-    ],
-)
-def test_without_profiled_savings_or_on_gpus_a_panel_is_of_one_device(tmp_path, changes) -> None:
-    assert len(panels(sweep(tmp_path, **changes))) == 2
+def test_the_quantile_lies_between_a_single_ts_and_bonferronis():
+    assert stats.t.ppf(0.975, 12) < quantile(np.eye(8), 12) < stats.t.ppf(1 - 0.025 / 8, 12)
+    assert quantile(np.ones((1, 1)), 12) == pytest.approx(stats.t.ppf(0.975, 12))
 
 
-def test_one_run_without_a_profiled_saving_keeps_its_panel_apart(tmp_path) -> None:
-    entries = [run(tmp_path, arm, seed, cpu) for seed, cpu in enumerate("AB") for arm in ARMS[:2]]
-    write_manifest(tmp_path, [*entries, run(tmp_path, ARMS[2], 1, "B", profiled=False)])
-    assert len(panels(load(tmp_path))) == 2
+def test_the_degrees_of_freedom_follow_from_the_design():
+    weights = forms()
+    v = np.sum(weights**2, axis=1)
+    r = weights @ weights.T / np.sqrt(np.outer(v, v))
+    assert pool(weights, normal(3, 14)).nu == pytest.approx(2 * 64 / np.sum(r**2))
 
 
-def test_a_sweep_that_compares_cpus_keeps_them_apart(tmp_path) -> None:
-    write_manifest(tmp_path, [run(tmp_path, arm, 0, cpu) for cpu in "AB" for arm in ARMS])
-    assert [panel.points["n"].tolist() for panel in panels(load(tmp_path))] == [[1, 1, 1], [1, 1, 1]]
+def test_with_unequal_seeds_the_degrees_of_freedom_are_those_that_the_variance_has():
+    """Satterthwaite's 2 / (relative variance), seen over many draws with one arm short of 4 of 6 seeds."""
+    weights, gap = forms(ARMS[:2]), np.zeros((6, 8))
+    gap[2:, 6] = math.nan
+    found = pool(weights, normal(6, 8) + gap)
+    each = normal(20_000, 6, 8, seed=1) @ weights.T / np.sqrt(found.v)
+    s2 = (each[:, :2, 0].var(axis=1, ddof=1) + 5 * each[:, :, 1].var(axis=1, ddof=1)) / 6
+    assert found.n.tolist() == [2, 6]
+    assert found.nu == pytest.approx(2 / s2.var(), rel=0.05)
 
 
-def test_diverged_runs_of_every_cpu_are_counted_in_the_one_panel(tmp_path) -> None:
-    entries = [run(tmp_path, arm, seed, cpu) for seed, cpu in enumerate("AB") for arm in ARMS]
-    lost = {"status": "failed", "diverged": True, "error": None}
-    write_manifest(tmp_path, [*entries, run(tmp_path, ARMS[2], 2, "C", **lost)])
-    (panel,) = panels(load(tmp_path))
-    assert panel.points.set_index("strategy").loc["freezeout", ["n", "diverged_seeds"]].tolist() == [2, 1]
+def test_an_arm_that_scatters_more_than_the_others_has_a_wider_interval_and_a_calm_one_no_narrower():
+    z = normal(5, 14)
+    z[:, 6] *= 4
+    found, each = pool(forms(), z), z @ forms().T
+    u = each.var(axis=0, ddof=1) / found.v
+    s2 = u.mean()
+    assert found.s**2 == pytest.approx(np.maximum(s2, (SHRUNK * s2 + 4 * u) / (SHRUNK + 4)))
+    assert found.s[0] > found.s[1:].max()
+    assert found.s[1:].min() == pytest.approx(math.sqrt(s2))
 
 
-def test_a_run_elsewhere_differs_in_device_and_threads_alone() -> None:
-    machine = {"device": "A", "threads": 1, "precision": "fp32"}
-    own = {"machine": machine, "steps": 5}
-    assert anywhere(own) == anywhere({"machine": machine | {"device": "B", "threads": 2}, "steps": 5})
-    assert anywhere(own) == anywhere({"machine": {"device": "B", "precision": "fp32"}, "steps": 5})
-    assert anywhere(own) != anywhere({"machine": machine | {"precision": "bf16"}, "steps": 5})
-    assert anywhere(own) != anywhere({"machine": machine, "steps": 6})
+def test_a_contrast_is_taken_over_the_seeds_that_have_all_of_its_cells():
+    z = normal(5, 14)
+    z[4, 7] = math.nan  # arm 1 lacks the last seed
+    found, whole = pool(forms(), z), pool(forms(), z[:4])
+    assert found.n.tolist() == [5, 4, *[5] * 6]
+    assert found.estimate[1] == pytest.approx(whole.estimate[1])
+    z[0, 2] = math.nan  # a budget of the curve: every contrast lacks its seed
+    assert pool(forms(), z).n.tolist() == [4, 3, *[4] * 6]
+
+
+def test_one_seed_is_an_estimate_without_an_interval():
+    found = pool(forms(), normal(1, 14))
+    assert np.isfinite(found.estimate).all()
+    assert np.isnan(found.half).all()
+
+
+def test_an_arm_without_any_seed_takes_no_part():
+    z = normal(4, 14)
+    z[:, 6] = math.nan
+    found, others = pool(forms(), z), pool(forms()[1:], z)
+    assert found.n[0] == 0
+    assert math.isnan(found.estimate[0])
+    assert (found.nu, found.critical) == (pytest.approx(others.nu), pytest.approx(others.critical))
+
+
+def test_the_seeds_that_tell_find_an_effect_of_the_margins_size_in_80_of_100_cases():
+    """One contrast against one cell, variance known: the textbook's formula for a paired t."""
+    n = seeds_that_tell(v=2.0, s=0.01, critical=1.96, margin=0.01)
+    assert n == 16
+    power = stats.norm.cdf(0.01 / (0.01 * math.sqrt(2 / n)) - 1.96)
+    assert power == pytest.approx(0.8, abs=0.02)
+    assert seeds_that_tell(2.0, 0.01, 1.96, 0.0) is None
+    assert seeds_that_tell(2.0, 1e-9, 1.96, 0.01) == 3

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
 from configurations import plan_of, start
@@ -16,6 +15,7 @@ from made_records import BASELINE, freezeout, make_run, shortened, write_manifes
 from analysis.__main__ import main
 from analysis.comparisons import panels
 from analysis.estimates import points
+from analysis.judging import judged_panels
 from analysis.load import load
 from analysis.plots import axis_of, draw
 from analysis.profiles import differences, read_profile, read_profiles, saving_of
@@ -212,6 +212,17 @@ def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root
     assert {"profiled_saving", "profiled_seconds", "measured_saving", "seconds_train"} <= set(written.columns)
 
 
+@pytest.mark.parametrize(
+    ("spread", "bound"), [([0.02, 0.06, 0.06, 0.08, 0.5], 0.03), ([0.001] * 5, 0.01), (None, 0.01)]
+)
+def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, spread, bound):
+    write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5))])
+    if spread:
+        profile.write_text(json.dumps({**json.loads(profile.read_text()), "spread": spread}))
+    (found,) = judged_panels(root, profile)
+    assert found.judgement.time_bound == pytest.approx(bound)
+
+
 def test_a_profile_that_fits_nothing_is_one_line(root, tmp_path, capsys):
     write_manifest(root, [run(root, BASELINE)])
     path = write_profile(tmp_path / "p", classes=100)
@@ -299,9 +310,9 @@ def test_the_verdict_sets_runs_beside_the_curve_at_the_saving_that_is_drawn(root
     for seed in (0, 1):
         run(root, freezeout(0.5), seed, seconds={"train": 1.0}, saving={"profiled": 0.25})
     (panel,) = panels(load(root))
-    by_clock = points(panel.runs, np.random.default_rng(0)).set_index("strategy")
+    by_clock = points(panel.runs).set_index("strategy")
     assert by_clock.loc["freezeout", "verdict"] == "outside the curve"
-    assert panel.points.set_index("strategy").loc["freezeout", "verdict"] == "cannot tell"
+    assert panel.points.set_index("strategy").loc["freezeout", "verdict"] == "under 3 seeds"
 
 
 def test_of_several_lengths_profiled_savings_are_against_the_longest_as_measured_ones(root):
@@ -318,7 +329,7 @@ def test_the_table_prints_profiled_savings_beside_measured_ones(root, capsys):
     assert main(["table", "--runs", str(root)]) == 0
     said = capsys.readouterr().out
     (row,) = [line for line in said.splitlines() if line.startswith("FreezeOut cubic")]
-    assert row.split()[-6:] == ["20.9", "25.0", "25.0", "cannot", "tell", "+0.00"]
+    assert row.split()[-7:] == ["20.9", "25.0", "25.0", "under", "3", "seeds", "+0.00"]
     assert "prof.: from seconds a step on Xeon 8480" in " ".join(said.split())
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 import torch
 from launched import WORDS, comparable, launch, only_run, wait_for_epochs
 
-from freezeout import records
-from freezeout.run import runner
+from freezeout import holder, records
+from freezeout.run import lease, runner
 from freezeout.run.signals import Stop
+from freezeout.train.loop import Training
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
@@ -52,6 +55,7 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(
     with np.load(folder / "predictions.npz") as p, np.load(through / "predictions.npz") as q:
         assert all(np.array_equal(p[key], q[key]) for key in q.files)
     assert [e["epoch"] for e in records.read_lines(folder / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in through.iterdir()}, "nothing is left over"
 
 
 @pytest.mark.parametrize("after", [3, 64, 87])
@@ -96,6 +100,79 @@ def test_a_run_in_use_is_refused(freezeout, tmp_path: Path) -> None:
         process.communicate()
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "kept"),
+    [
+        (runner, "evaluate", {"metrics.jsonl": 1, "checkpoint.pt": 28}),
+        (records, "append_line", {"metrics.jsonl": 2, "checkpoint.pt": 28}),
+        (runner, "train", {"metrics.jsonl": 2, "checkpoint.pt": 56}),
+        (runner, "conclude", {"metrics.jsonl": 2, "checkpoint.pt": 56, "predictions.npz": None}),
+        (runner, "make_record", {"metrics.jsonl": 2, "checkpoint.pt": 56, "predictions.npz": None}),
+    ],
+)
+def test_a_run_that_was_taken_over_writes_nothing_more(
+    freezeout, tmp_path, monkeypatch, module, name: str, kept: dict[str, int | None]
+) -> None:
+    """As if the process slept in the middle of the second epoch, or later, and another one took the folder."""
+    real, calls = getattr(module, name), []
+
+    def sleep_in(*arguments, **keywords):
+        calls.append(name)
+        result = real(*arguments, **keywords)
+        if len(calls) == 2 or name in ("train", "conclude", "make_record"):
+            folder = only_run(tmp_path / "runs")
+            taker = dataclasses.replace(holder.myself(), host="node7", boot="another", token="its")
+            holder.path_of(folder, 2).write_bytes(holder.written(0, taker))
+        return result
+
+    monkeypatch.setattr(module, name, sleep_in)
+    said = freezeout("strategy=baseline", "epochs=2")
+    folder = only_run(tmp_path / "runs")
+    line = f"freezeout: {folder.relative_to(tmp_path)}: another process took this run over (pid {os.getpid()} on node7)"
+    assert (said.code, said.err.splitlines()[-1]) == (2, f"{line}; this one stops")
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "lease.2", *kept}
+    assert len(records.read_lines(folder / "metrics.jsonl")) == kept["metrics.jsonl"]
+    step = torch.load(folder / "checkpoint.pt", weights_only=True)["freezeout"]["step"]
+    assert step == kept["checkpoint.pt"]
+
+
+def test_a_run_that_is_seen_to_be_lost_stops_at_the_next_step(freezeout, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    begun = []
+
+    def slow_batch(self, *arguments):
+        begun.append(self)
+        if len(begun) == 3:
+            taker = dataclasses.replace(holder.myself(), host="node7", boot="another", token="its")
+            holder.path_of(only_run(tmp_path / "runs"), 2).write_bytes(holder.written(0, taker))
+            time.sleep(0.5)
+        return real(self, *arguments)
+
+    real = Training._begin_step
+    monkeypatch.setattr(Training, "_begin_step", slow_batch)
+    said = freezeout("strategy=baseline", "epochs=2")
+    assert "another process took this run over" in said.err
+    assert len(begun) < 28
+    assert not (only_run(tmp_path / "runs") / "checkpoint.pt").exists()
+
+
+def test_a_run_that_another_process_finished_while_this_one_waited_is_not_trained_again(
+    freezeout, tmp_path, monkeypatch
+) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    path = only_run(tmp_path / "runs") / "record.json"
+    done, take = path.read_text(), lease.take
+    path.unlink()
+
+    def late(folder):
+        path.write_text(done)
+        return take(folder)
+
+    monkeypatch.setattr(lease, "take", late)
+    assert freezeout("strategy=baseline", "epochs=1").out.startswith("done before: ")
+    assert path.read_text() == done
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(freezeout, tmp_path: Path) -> None:
     freezeout("strategy=baseline", "epochs=1")
     folder = only_run(tmp_path / "runs")
@@ -118,40 +195,6 @@ def test_a_diverged_run_says_so_and_is_a_result(freezeout, tmp_path: Path) -> No
     assert "training loss became" in record["reason"]
     assert record["error"] is None
     json.dumps(record, allow_nan=False)
-
-
-def test_a_full_disk_keeps_what_was_written_and_the_same_command_goes_on(freezeout, tmp_path, monkeypatch) -> None:
-    from freezeout.train import checkpoint
-
-    real, calls = checkpoint.save, []
-
-    def full(path, state):
-        calls.append(path)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        real(path, state)
-
-    monkeypatch.setattr(checkpoint, "save", full)
-    said = freezeout("strategy=baseline", "epochs=3")
-    assert said.code == 1
-    assert "disk full (No space left on device)" in said.err
-    folder = only_run(tmp_path / "runs")
-    assert records.read_record(folder)["status"] == "failed"
-    assert torch.load(folder / "checkpoint.pt", weights_only=True)["freezeout"]["step"] == 28
-    assert freezeout("strategy=baseline", "epochs=3").code == 0
-    assert records.read_record(folder)["status"] == "done"
-    assert len(records.read_lines(folder / "metrics.jsonl")) == 3
-
-
-def test_a_disk_too_full_for_the_record_is_one_line(freezeout, tmp_path, monkeypatch) -> None:
-    def full(path, document):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(records, "write_json_atomic", full)
-    said = freezeout("strategy=baseline", "epochs=1")
-    assert said.code == 2
-    assert "disk full (No space left on device); the same command goes on" in said.err
-    assert "Traceback" not in said.err
 
 
 def test_a_damaged_line_of_metrics_is_named(freezeout, tmp_path) -> None:
@@ -208,18 +251,6 @@ def test_a_failure_names_its_traceback_which_goes_when_a_retry_succeeds(freezeou
     assert "runner.py" in path.read_text()
     assert freezeout("strategy=baseline", "epochs=1").code == 0
     assert not path.exists()
-
-
-def test_a_full_disk_is_called_that_whatever_torch_calls_it(tmp_path, monkeypatch) -> None:
-    from freezeout.train import checkpoint
-
-    def enforce(*_):
-        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 128 vs 0")
-
-    monkeypatch.setattr(torch, "save", enforce)
-    with pytest.raises(OSError, match="No space left on device") as full:
-        checkpoint.save(tmp_path / "checkpoint.pt", {})
-    assert runner.os_reason(full.value).startswith("disk full (No space left on device): ")
 
 
 def test_a_checkpoint_of_before_is_still_taken_up(freezeout, tmp_path, monkeypatch) -> None:

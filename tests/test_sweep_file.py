@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from freezeout.cli.sweep_file import SweepFile, checked
+from freezeout.cli.sweep_list import grow
+from freezeout.records import sweep_path
+from freezeout.run.config import ConfigError
 
 GOOD = "arms: [[strategy=baseline]]\nseeds: [0]\n"
 
@@ -58,6 +63,9 @@ MISTAKES = {
         "sweeps/mine.yaml, arm 1: model=wrn_1010: unknown",
         "did you mean wrn_10_1",
     ),
+    GOOD + "margin: 1.5%\n": ("sweeps/mine.yaml: margin=1.5%", "must be per cent of the error"),
+    GOOD + "margin: 0\n": ("sweeps/mine.yaml: margin=0", "must be per cent of the error"),
+    GOOD + "margin: true\n": ("sweeps/mine.yaml: margin=True", "must be per cent of the error"),
     "arms: [['model=glob(resnt*)']]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: model=glob(resnt*)", "resnet"),
 }
 
@@ -95,8 +103,10 @@ def test_a_users_own_option_may_stand_in_a_users_own_sweep_file(mine, tmp_path) 
     (tmp_path / "own/model/tiny.yaml").write_text(
         "defaults: [/schema/model/densenet_bc@_here_, _self_]\ndepth: 10\ngrowth: 2\n"
     )
-    said = mine("arms: [[model=tiny, strategy=baseline]]\nseeds: [0]\n", "epochs=1")
+    said = mine("arms: [[model=tiny, strategy=baseline]]\nseeds: [0]\nmargin: 1.5\n", "epochs=1")
     assert said.code == 0, said.err
+    (manifest,) = tmp_path.rglob("sweeps/mine*.json")
+    assert json.loads(manifest.read_text())["margin"] == 1.5
     assert "1 run, 0 done before, 1 to do" in said.err
 
 
@@ -107,3 +117,21 @@ def test_what_a_sweep_file_holds_is_typed() -> None:
     assert found.shared == ["epochs=1", "seed=0,1"]
     assert not found.packed
     assert checked("mine", content | {"packed": True}, lambda group: ["baseline"]).packed
+
+
+def test_the_margin_is_written_down_before_the_first_run_and_stays(tmp_path) -> None:
+    run = {"run_id": "a-0", "seed": 0, "label": {"strategy": {"name": "baseline"}, "epochs": 1}}
+    grow(tmp_path, "mine", [run], 1.5)
+    assert json.loads(sweep_path(tmp_path, "mine").read_text())["margin"] == 1.5
+    assert grow(tmp_path, "mine", [run], 1.5) == [run]
+    for other in (2.0, None):
+        with pytest.raises(ConfigError, match=rf"margin={other}: it is fixed before the first run, and was 1\.5"):
+            grow(tmp_path, "mine", [run], other)
+
+
+def test_a_margin_is_not_thought_of_after_the_first_run(tmp_path) -> None:
+    run = {"run_id": "a-0", "seed": 0, "label": {"strategy": {"name": "baseline"}, "epochs": 1}}
+    grow(tmp_path, "mine", [run])
+    assert "margin" not in json.loads(sweep_path(tmp_path, "mine").read_text())
+    with pytest.raises(ConfigError, match="and was none"):
+        grow(tmp_path, "mine", [run], 1.5)

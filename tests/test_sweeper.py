@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 import yaml
 
+from freezeout import holder
 from freezeout.cli.sweep_list import is_inert
-from freezeout.run import lock
+from freezeout.run import lease, runner
 
 ROOT = Path(__file__).parent.parent
 SWEEPS = {"digits": 39, "quick": 36, "figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
@@ -59,10 +61,38 @@ def test_a_sweep_runs_what_is_missing_and_names_what_failed(freezeout, tmp_path)
     assert "6 done before, 0 to do" in again.err
     (tmp_path / "runs" / manifest["runs"][0]["run_id"].rpartition("-")[0] / "0/record.json").unlink()
     assert "5 done before, 1 to do (1 resumed)" in freezeout(*words).err
-    failed = freezeout("-m", "optimizer.lr=1e9,0.1", "epochs=1", "strategy=baseline")
-    assert failed.code == 1
-    assert "1 of 2 runs failed" in failed.err
-    assert "the training loss became" in failed.err
+
+
+def test_a_run_that_failed_is_named_and_tried_again_when_that_is_asked_for(freezeout, tmp_path, monkeypatch) -> None:
+    real, words = runner.evaluate, ["-m", "strategy=baseline,freezeout", "epochs=1"]
+
+    def broken(training, split):
+        if training.freezeout.schedule.freeze[0] < 1:
+            raise ZeroDivisionError("no luck")
+        return real(training, split)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "evaluate", broken)
+        first = freezeout(*words)
+    (folder,) = (path.parent.relative_to(tmp_path) for path in (tmp_path / "runs").glob("*/*/error.txt"))
+    assert first.code == 1
+    lines = first.err.splitlines()[-2:]
+    assert lines[0] == "freezeout: 1 of 2 runs failed; retry_failed=true tries them again:"
+    assert lines[1].startswith(f"  ZeroDivisionError: no luck (traceback: {folder}")
+    again = freezeout(*words)
+    assert (again.code, again.err.splitlines()[-2:]) == (1, lines)
+    assert "1 done before, 1 failed before (retry_failed=true tries again), 0 to do" in again.err
+    mended = freezeout(*words, "retry_failed=true")
+    assert mended.code == 0
+    assert "1 done before, 1 failed before (tried again), 1 to do, records" in mended.err
+    assert len(listed(tmp_path / "runs")) == 1, "asking for it makes no sweep of its own"
+    assert "2 done before, 0 to do" in freezeout(*words).err
+
+
+def test_whether_what_failed_is_tried_again_is_one_choice_for_a_sweep(freezeout) -> None:
+    said = freezeout("-m", "retry_failed=true,false", "epochs=1")
+    assert (said.code, said.err) == (2, "freezeout: retry_failed=true,false: must be one for the whole sweep\n")
+    assert freezeout("retry_failed=perhaps").err == "freezeout: retry_failed=perhaps: must be true or false\n"
 
 
 def test_a_sweep_ends_with_its_table_also_when_nothing_was_to_do(freezeout) -> None:
@@ -212,7 +242,8 @@ def test_the_runs_of_a_sweep_are_told_apart_and_a_diverged_one_is_a_result(freez
     assert "] optimizer.lr=0.1 baseline seed=0: error" in said.err
     assert "] optimizer.lr=1000000000.0 baseline seed=0: failed: the training loss" in said.err
     last = said.err.splitlines()[-2:]
-    assert last[0] == "freezeout: 1 of 2 runs failed, 1 by divergence:"
+    assert said.code == 0
+    assert last[0] == "1 of 2 runs diverged (a result):"
     assert last[1].startswith("  optimizer.lr=1000000000.0 runs")
     assert "0 of 1, 1 diverged" in said.out
     assert "1 done before, 1 diverged before (a result), 0 to do" in freezeout(*words).err
@@ -240,24 +271,33 @@ def test_a_damaged_record_costs_its_own_run_only(freezeout, tmp_path) -> None:
     assert "not a readable record" in freezeout("strategy=baseline", "epochs=1").err
 
 
-def test_a_run_that_another_process_trains_is_left_to_it_and_is_no_failure(freezeout, tmp_path) -> None:
+def test_a_run_that_another_process_trains_is_left_to_it_at_the_limit_and_is_no_failure(freezeout, tmp_path) -> None:
     words = ["-m", "strategy=baseline", "seed=0,1", "epochs=1", "sweep=mine"]
     freezeout(*words)
     (record,) = (tmp_path / "runs").glob("*/0/record.json")
     record.unlink()
-    with lock.take(record.parent) as held:
-        holder = Path(held.name).read_text()
-        said = freezeout(*words)
+    folder = record.parent.relative_to(tmp_path)
+    with lease.take(record.parent) as held:
+        said = freezeout(*words, "limit=1s")
         alone = freezeout("strategy=baseline", "epochs=1", "seed=0")
     assert said.code == 0, said.err
-    assert f"[1/1] trained by another process ({holder})\n" in said.err
-    assert "1 run of 2 left to another process that trains them" in said.err
+    assert f"waiting for {held.holder}, which trains {folder}\n" in said.err
+    assert "1 of 2 runs left to another process that trains them" in said.err
     assert "failed" not in said.err
     assert alone.code == 2
-    folder = record.parent.relative_to(tmp_path)
     last = alone.err.splitlines()[-1]
-    assert last == f"freezeout: {folder}: another process is training this run ({holder})"
+    assert last == f"freezeout: {folder}: another process is training this run ({held.holder})"
     assert freezeout(*words).code == 0, "what it left is done by the next"
+
+
+def test_what_a_process_left_that_died_after_its_last_record_is_cleared(freezeout, tmp_path) -> None:
+    freezeout("-m", "strategy=baseline", "epochs=1")
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/0/record.json"))
+    for again in (["-m"], []):
+        dead = dataclasses.replace(holder.myself(), began="1")
+        holder.path_of(folder, 1).write_bytes(holder.written(0, dead))
+        assert freezeout(*again, "strategy=baseline", "epochs=1").code == 0
+        assert not list(folder.glob("lease.*"))
 
 
 def test_a_sweep_with_a_mistake_in_one_arm_starts_nothing(freezeout, tmp_path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.settings import SETTINGS
 
 LEAST = 2.0  # minutes that a sweep is begun for
+RUNS = ("-m", "freezeout", "-m", "retry_failed=true")  # by the next call, as any part that failed
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _variants(scale: Scale, out: Path) -> Iterator[Part]:
 
 def _epoch(scale: Scale, out: Path, network: str) -> Part:
     words = ("strategy=baseline,freezeout", "dataset=synthetic", "epochs=1", *_shared(scale), *scale.overrides)
-    command = ("-m", "freezeout", "-m", f"model={network}", *words, f"out={quoted(out / 'epochs')}")
+    command = (*RUNS, f"model={network}", *words, f"out={quoted(out / 'epochs')}")
     return Part(f"epoch-{network}", "epoch", command, 0.75 * scale.pace)
 
 
@@ -171,7 +172,7 @@ def _profile(scale: Scale, out: Path, network: str) -> Part:
 def _sweep(scale: Scale, out: Path, sweep: str, data: Sequence[Path]) -> Part:
     files = ",".join(quoted(path.resolve()) for path in data)
     images = ("dataset=npz", f"dataset.train=[{files}]") if data else ()
-    words = ("-m", "freezeout", "-m", f"sweeps={sweep}", "tracker=none", *scale.sweep_overrides, *images)
+    words = (*RUNS, f"sweeps={sweep}", "tracker=none", *scale.sweep_overrides, *images)
     name = f"sweep-{sweep}-own-data" if data else f"sweep-{sweep}"
     return Part(name, "sweep", (*words, f"out={quoted(out / 'runs')}"), LEAST * scale.pace, open_ended=True)
 

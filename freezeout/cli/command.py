@@ -28,6 +28,7 @@ from freezeout.run.config import Config, ConfigError, InUseError
 from freezeout.run.groups import field_names
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import check_overrides
+from freezeout.run.space import DiskFullError
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
@@ -37,7 +38,7 @@ PACKAGES = [*field_names(Config), "hydra", "_global_"]  # where --package finds 
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
 
 
-def task(composed: DictConfig) -> str | Left | InUseError:
+def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
     """One job, as Hydra and its launchers call it.
 
     Args:
@@ -45,7 +46,7 @@ def task(composed: DictConfig) -> str | Left | InUseError:
 
     Returns:
         The line that says what became of the run: as a `Left` where the limit came before its end; the error itself
-        where another process trains it for a sweep.
+        where another process trains it for a sweep, or where the disk is full and the sweep has to stop.
 
     Raises:
         SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
@@ -53,7 +54,7 @@ def task(composed: DictConfig) -> str | Left | InUseError:
     try:
         line, status = run(composed)
     except ConfigError as error:
-        if composed.get("sweep") is not None and isinstance(error, InUseError):
+        if composed.get("sweep") is not None and isinstance(error, InUseError | DiskFullError):
             return error
         line, status = str(error), "failed"
         if FULL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from freezeout.cli.expansion import Job
 from freezeout.naming import counted, run_title
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from freezeout.cli.forecast import Rates
     from freezeout.run.plan import Plan
 
+Given = TypeVar("Given")
+
 
 def one_limit(jobs: Sequence[Job]) -> str | None:
     """The limit of a sweep. Raises ConfigError where its runs are given several."""
-    limits = list(dict.fromkeys(job.config.limit for job in jobs))
-    if len(limits) > 1:
-        raise ConfigError(
-            f"limit={','.join(str(given or 'null') for given in limits)}: must be one for the whole sweep"
-        )
-    return limits[0]
+    return one_for_all("limit", [job.config.limit for job in jobs])
+
+
+def one_for_all(key: str, given: Sequence[Given]) -> Given:
+    """The one value that all runs of a sweep are given. Raises ConfigError where there are several."""
+    values = list(dict.fromkeys(given))
+    if len(values) > 1:
+        words = ",".join("null" if value is None else str(value).lower() for value in values)
+        raise ConfigError(f"{key}={words}: must be one for the whole sweep")
+    return values[0]
 
 
 class Deadline:

@@ -1,28 +1,36 @@
-"""The runs that are still to do, handed to Hydra's launcher: in this process one by one, or elsewhere all at once."""
+"""The runs that are still to do, handed to Hydra's launcher: in this process one by one, or elsewhere all at once.
+
+Several processes may be given the same sweep. Each passes over the runs that others hold, looks at them again at the
+end, waits for them, and goes on with those whose process has died.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Self
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
 
-from freezeout import records
 from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
+from freezeout.cli.sharing import Others
 from freezeout.cli.sweep_file import key_of
 from freezeout.cli.terminal import lines_above_bars
 from freezeout.run.config import ConfigError, InUseError
 from freezeout.run.messages import one_line
 from freezeout.run.phrases import time_left
+from freezeout.run.space import DiskFullError
 
 # Launchers that are packages of their own: the part of the option before the first underscore, and their module.
 PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
+GLANCE = 1.0  # seconds between two looks at the runs of other processes
 
 
 class Left(str):
@@ -53,38 +61,91 @@ def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
 
 
 def launch(jobs: Sequence[Job], launcher: Launcher, deadline: Deadline, *, here: bool) -> None:
-    """Launch the jobs, and say what became of each.
+    """Launch the jobs, and say what became of each; those that other processes train are waited for until the limit.
 
     Args:
         jobs: The runs to do, in their order; their `outcome`, `elsewhere` and `left` are set.
         launcher: Hydra's launcher.
         deadline: Which runs it lets begin; those begun stop there by themselves.
         here: It runs them in this process, so they are handed over one by one, with a line for each.
+
+    Raises:
+        DiskFullError: A run found no room; none is begun after it.
     """
-    if not here:
-        handed = [job for job in jobs if deadline.lets_begin(job)]
-        returns = launcher.launch([job.overrides for job in handed], initial_job_idx=0) if handed else []
-        for job, returned in zip(handed, returns, strict=True):
-            _take(job, returned)
-        return
-    start, begun, terminal = time.monotonic(), 0, sys.stderr.isatty()
-    with (
-        lines_above_bars(),
-        tqdm(total=len(jobs), desc="sweep", unit="run", disable=not terminal, dynamic_ncols=True) as bar,
-    ):
-        for number, job in enumerate(jobs, 1):
-            if records.is_finished(job.record):
-                job.outcome = "trained by another process meanwhile"
-            elif deadline.lets_begin(job):
-                with deadline.mended(job):
-                    _take(job, launcher.launch([job.overrides], initial_job_idx=number - 1)[0])
-            else:
-                continue
-            begun += 1
-            left = min((time.monotonic() - start) / begun * (len(jobs) - number), deadline.seconds_left)
-            expected = f"; {time_left(left)}" if number < len(jobs) and not terminal and not job.left else ""
-            print(f"[{number}/{len(jobs)}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)
-            bar.update()
+    others, todo = Others(jobs), list(jobs)
+    with Progress(jobs, deadline, shown=here) as progress:
+
+        def begin(part: Sequence[Job]) -> list[Job]:
+            """Launch what of these is free; gives those that other processes hold."""
+            ready, theirs = [], []
+            for job in part:
+                if others.ended(job):
+                    progress.tell(job)
+                elif others.hold(job):
+                    theirs.append(job)
+                elif deadline.lets_begin(job):
+                    ready.append(job)
+            if ready:
+                with deadline.mended(ready[0]) if here else contextlib.nullcontext():
+                    first = progress.number(ready[0]) - 1 if here else 0
+                    returns = launcher.launch([job.overrides for job in ready], initial_job_idx=first)
+                    for job, returned in zip(ready, returns, strict=True):
+                        _take(job, returned)
+            for job in ready:
+                theirs.append(job) if job.elsewhere else progress.tell(job)
+            return theirs
+
+        while todo:
+            theirs = [job for part in ([[job] for job in todo] if here else [todo]) for job in begin(part)]
+            if theirs and deadline.seconds_left <= 0:
+                return
+            if theirs and len(theirs) == len(todo):
+                others.say(theirs)
+                time.sleep(GLANCE)
+            todo = theirs
+
+
+class Progress:
+    """A line for each run whose end has come, and on a terminal a bar below.
+
+    Args:
+        jobs: All runs to do.
+        deadline: Until when the sweep has time.
+        shown: Whether anything is shown.
+    """
+
+    def __init__(self, jobs: Sequence[Job], deadline: Deadline, *, shown: bool) -> None:
+        self._numbers = {job.run_id: number for number, job in enumerate(jobs, 1)}
+        self._deadline, self._shown = deadline, shown
+        self._start, self._told = time.monotonic(), 0
+
+    def __enter__(self) -> Self:
+        self._terminal = sys.stderr.isatty()
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(lines_above_bars())
+        disable = not (self._shown and self._terminal)
+        bar = tqdm(total=len(self._numbers), desc="sweep", unit="run", disable=disable, dynamic_ncols=True)
+        self._bar = self._stack.enter_context(bar)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def number(self, job: Job) -> int:
+        """Which of the runs it is, from 1."""
+        return self._numbers[job.run_id]
+
+    def tell(self, job: Job) -> None:
+        """Say what became of a run."""
+        self._told += 1
+        if not self._shown:
+            return
+        runs = len(self._numbers)
+        ahead = runs - self._told
+        left = min((time.monotonic() - self._start) / self._told * ahead, self._deadline.seconds_left)
+        expected = f"; {time_left(left)}" if ahead and not self._terminal and not job.left else ""
+        print(f"[{self.number(job)}/{runs}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)
+        self._bar.update()
 
 
 def _take(job: Job, returned: JobReturn) -> None:
@@ -94,5 +155,7 @@ def _take(job: Job, returned: JobReturn) -> None:
     except Exception as error:
         job.outcome = f"failed: {one_line(error)}"
         return
+    if isinstance(said, DiskFullError):
+        raise said
     job.elsewhere, job.left = isinstance(said, InUseError), isinstance(said, Left)
     job.outcome = f"trained by another process{said.holder}" if isinstance(said, InUseError) else str(said)

@@ -29,6 +29,7 @@ class SweepFile:
         common: Overrides of all arms. An arm's own key takes the place of a common one.
         packed: Whether finished runs whose record is kept with the program (`python -m analysis archive`) count as
             done, wherever they were trained.
+        margin: A difference of the error that does not matter, in per cent of it; fixed before anything is run.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SweepFile:
     seeds: list[int]
     common: list[str] = field(default_factory=list)
     packed: bool = False
+    margin: float | None = None
 
     @property
     def path(self) -> str:
@@ -78,6 +80,9 @@ def checked(name: str, content: Any, options: Callable[[str], list[str]]) -> Swe
             raise ConfigError(f"{path}: seeds={content['seeds']}: {seed} is no whole number from 0 on")
     if not isinstance(content.get("packed", False), bool):
         raise ConfigError(f"{path}: packed={content['packed']}: must be true or false")
+    margin = content.get("margin", 1.0)
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 < margin < 100:
+        raise ConfigError(f"{path}: margin={margin}: must be per cent of the error, above 0 and below 100, as in 1.5")
     for number, arm in enumerate(content["arms"], 1):
         _check_overrides(f"{path}, arm {number}", arm, options)
     _check_overrides(f"{path}, common", content.get("common", []), options)

@@ -10,9 +10,10 @@ from typing import Any
 from freezeout import records
 from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
+from freezeout.run.space import disk_full, is_full
 
 # What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
-INERT = ("seed", "out", "data_dir", "sweep", "limit", "tracker", "dataset.root", "dataset.workers")
+INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
 
 # run_id, seed, label: how the sweep calls the run, anywhere: what it is called whatever machine trains it
 Entry = dict[str, Any]
@@ -24,29 +25,40 @@ def is_inert(override: str) -> bool:
     return key in INERT or key.partition(".")[0] in INERT or key.startswith("hydra")
 
 
-def grow(root: Path, name: str, entries: list[Entry]) -> list[Entry]:
+def grow(root: Path, name: str, entries: list[Entry], margin: float | None = None) -> list[Entry]:
     """Add runs to the list of a sweep, on disk too, and give the whole list.
 
     Args:
         root: The folder that holds all runs (`out`).
         name: The sweep's name.
         entries: The runs asked for now, in the order of the sweep.
+        margin: A difference of the error that does not matter, in per cent of it; fixed before the first run.
 
     Returns:
         The runs that were listed before and are not asked for now, then `entries`. A run that was listed under
         another strategy or length (a shortened baseline is the baseline with fewer epochs) keeps what it was called.
 
     Raises:
-        ConfigError: The list cannot be read or written.
+        ConfigError: The list cannot be read or written, or had another margin.
+        DiskFullError: There is no room for it; the list of before stays.
     """
     path = records.sweep_path(root, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (path.parent / f".{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may add to one list
-            grown = _merged(_stored(path), entries)
-            records.write_json_atomic(path, {"sweep": name, "runs": grown})
+            for left in path.parent.glob(f".{path.name}.*{records.TEMPORARY}"):  # by a process that was killed
+                left.unlink()
+            before = _stored(path)
+            grown = _merged(before["runs"], entries)
+            if before["runs"] and margin != before.get("margin"):
+                first = before.get("margin", "none")
+                raise ConfigError(f"{path}: margin={margin}: it is fixed before the first run, and was {first}")
+            fixed = {} if margin is None else {"margin": margin}
+            records.write_json_atomic(path, {"sweep": name, **fixed, "runs": grown})
     except OSError as error:
+        if is_full(error):
+            raise disk_full(path.parent, error, f"the list of sweep {name}", 500 * len(entries)) from error
         raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
     return grown
 
@@ -64,12 +76,12 @@ def _stands_for(entry: Entry) -> tuple[Any, Any]:
     return entry["label"]["strategy"]["name"], entry["label"]["epochs"]
 
 
-def _stored(path: Path) -> list[Entry]:
+def _stored(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return []
+        return {"runs": []}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        for entry in found:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for entry in found["runs"]:
             _stands_for(entry), entry["run_id"], entry["seed"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: no list of runs; move it away to begin a new one (the runs stay)") from error

@@ -21,9 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from freezeout import records
 from freezeout.cli import sweep_file, sweep_list
 from freezeout.cli.composer import MISTAKES, Composer
-from freezeout.cli.deadline import Deadline, one_limit
+from freezeout.cli.deadline import Deadline, one_for_all, one_limit
 from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
+from freezeout.cli.sharing import clear_finished
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
 from freezeout.cli.unpacking import KEPT, anywhere, unpack
@@ -55,7 +56,7 @@ class Arms(Sweeper):
 
         Raises:
             ConfigError: A mistake in the arguments or in the sweep's file; nothing has been started.
-            SweepError: Some runs failed.
+            SweepError: Some runs failed, now or before.
         """
         began, given = limit.now(), typed(arguments, self.composer)
         jobs, notes = self.expand(arguments)
@@ -63,7 +64,7 @@ class Arms(Sweeper):
         if all(unread):  # where some arm reads t_0, the others are just its company
             notes += [f"note: {note}" for note in dict.fromkeys(unread)]
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
-        most = one_limit(jobs)
+        most, retry = one_limit(jobs), one_for_all("retry_failed", [job.config.retry_failed for job in jobs])
         from freezeout.cli.forecast import Rates, forecast, steps_of
         from freezeout.run import identity, tracking  # torch: only once every job has been checked
 
@@ -85,12 +86,14 @@ class Arms(Sweeper):
             pin(job, plans[job.run_id])
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
-        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed])
+        margin = self.file.margin if self.file else None
+        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed], margin)
+        clear_finished(distinct)
         found = {job.run_id: job.record for job in distinct}
-        todo = [job for job in in_launch_order(distinct) if not records.is_finished(found[job.run_id])]
+        todo = [job for job in in_launch_order(distinct) if is_open(found[job.run_id], retry)]
         dropped = f" ({counted(len(jobs) - len(distinct), 'duplicate')} dropped)" if len(jobs) > len(distinct) else ""
         runs = f"{counted(len(distinct), 'run')}{dropped}"
-        done = before(list(found.values())) + (f" ({unpacked} from packed records)" if unpacked else "")
+        done = before(list(found.values()), retry) + (f" ({unpacked} from packed records)" if unpacked else "")
         print(f"sweep {name}: {runs}, {done}, {ahead(todo)}, records in {root}", file=sys.stderr)
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
@@ -208,11 +211,20 @@ def entry(job: Job, planned: Plan) -> sweep_list.Entry:
     return {"run_id": job.run_id, "seed": job.config.seed, "label": label, "anywhere": anywhere(planned)}
 
 
-def before(found: Sequence[dict[str, Any] | None]) -> str:
-    """`36 done before, 1 diverged before (a result)`, of the records that a sweep finds."""
-    done = sum(record is not None and record["status"] == "done" for record in found)
-    diverged = sum(record is not None and records.is_finished(record) for record in found) - done
-    return f"{done} done before" + (f", {diverged} diverged before (a result)" if diverged else "")
+def is_open(record: dict[str, Any] | None, retry: bool) -> bool:
+    """Whether a sweep trains a run that has left this record: what failed only if that is asked for."""
+    return not records.is_finished(record) and (retry or record is None or record["status"] != "failed")
+
+
+def before(found: Sequence[dict[str, Any] | None], retry: bool) -> str:
+    """`36 done before, 1 diverged before (a result), 2 failed before (...)`, of the records that a sweep finds."""
+    kept = [record for record in found if record is not None]
+    done = sum(record["status"] == "done" for record in kept)
+    diverged = sum(records.is_finished(record) for record in kept) - done
+    failed = sum(record["status"] == "failed" for record in kept) - diverged
+    words = f"{done} done before" + (f", {diverged} diverged before (a result)" if diverged else "")
+    how = "tried again" if retry else "retry_failed=true tries again"
+    return words + (f", {failed} failed before ({how})" if failed else "")
 
 
 def ahead(todo: Sequence[Job]) -> str:
@@ -232,8 +244,13 @@ def tell_apart(jobs: list[Job]) -> None:
 
 
 def report_failures(jobs: Sequence[Job]) -> None:
-    """Say how many runs are trained elsewhere; raise SweepError, naming each run that failed and why."""
-    failed, diverged, elsewhere = [], 0, 0
+    """Say how many runs are trained elsewhere, and name those that diverged.
+
+    Raises:
+        SweepError: Runs failed; each is named with the reason.
+    """
+    lines: dict[str, list[str]] = {"failed": [], "diverged": []}
+    elsewhere, kept = 0, 0
     for job in jobs:
         record = job.record
         if record is not None and record["status"] == "done":
@@ -243,12 +260,13 @@ def report_failures(jobs: Sequence[Job]) -> None:
             continue
         reason = str(record["reason"]) if record else job.outcome
         where = "" if str(job.folder) in reason else f"{job.folder}: "
-        failed.append(f"  {job.label}{where}{reason}")
-        diverged += bool(record and record.get("diverged"))
+        lines["diverged" if records.is_finished(record) else "failed"].append(f"  {job.label}{where}{reason}")
+        kept += record is not None and record["status"] == "failed" and not records.is_finished(record)
+    runs, failed = counted(len(jobs), "run"), len(lines["failed"])
     if elsewhere:
-        print(f"{counted(elsewhere, 'run')} of {len(jobs)} left to another process that trains them", file=sys.stderr)
+        print(f"{elsewhere} of {runs} left to another process that trains them", file=sys.stderr)
+    if lines["diverged"]:
+        print(f"{len(lines['diverged'])} of {runs} diverged (a result):", *lines["diverged"], sep="\n", file=sys.stderr)
     if failed:
-        again = f"; the same command tries {len(failed) - diverged} of them again" if diverged < len(failed) else ""
-        lines = "\n".join(failed)
-        runs = counted(len(jobs), "run")
-        raise SweepError(f"{len(failed)} of {runs} failed, {diverged} by divergence{again}:\n{lines}")
+        again = "retry_failed=true tries them again" if kept else "the same command tries them again"
+        raise SweepError("\n".join([f"{failed} of {runs} failed; {again}:", *lines["failed"]]))

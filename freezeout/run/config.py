@@ -24,7 +24,7 @@ from freezeout.run.limit import end_of
 from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
 
-FOR_THE_COMMAND = ("sweep", "sweeps", "limit")  # who asks for a run and for how long: no part of what it is
+FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed")  # who asks for a run and how: no part of what it is
 
 
 class ConfigError(Exception):
@@ -45,6 +45,13 @@ class InUseError(ConfigError):
 
     def __str__(self) -> str:
         return f"{self.folder}: another process is training this run{self.holder}"
+
+
+class TakenOverError(InUseError):
+    """Another process took this run over while this one did not move; it stops, and has written nothing since."""
+
+    def __str__(self) -> str:
+        return f"{self.folder}: another process took this run over{self.holder}; this one stops"
 
 
 @dataclass(kw_only=True)
@@ -68,6 +75,7 @@ class Config:
         out: The folder of the records.
         data_dir: The folder of downloaded data sets.
         limit: How long the command may take (see `freezeout.run.limit`); None for as long as it takes.
+        retry_failed: Whether a sweep tries those of its runs again that failed; a run asked for alone is tried anyway.
         sweep: The name of the sweep that the run belongs to, else None.
         sweeps: Always None in a run: the place of the command line's `sweeps=NAME`.
 
@@ -91,6 +99,7 @@ class Config:
     out: str = "runs"
     data_dir: str = "data"
     limit: str | None = None
+    retry_failed: bool = False
     sweep: str | None = None
     sweeps: Any = None
 

@@ -31,6 +31,7 @@ EXEMPT = {
     "out": "where the record lies",
     "data_dir": "where data lie",
     "limit": "when the run pauses, to go on bitwise",
+    "retry_failed": "which runs a sweep begins",
     "sweep": "who asked for the run",
     "sweeps": "who asked for the run",
     "machine.device": "the device's model stands for it",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import sys
 import traceback
@@ -16,18 +15,20 @@ from typing import Any
 import numpy as np
 
 from freezeout import records
+from freezeout.holder import Watch
 from freezeout.naming import run_title
 from freezeout.packed import pack_bits
-from freezeout.run import identity, lock, tracking
+from freezeout.run import identity, lease, tracking
 from freezeout.run.assemble import assemble
-from freezeout.run.config import ConfigError, plain_yaml
+from freezeout.run.config import ConfigError, TakenOverError, plain_yaml
 from freezeout.run.notes import notes, say_once, warnings_in_one_line
 from freezeout.run.plan import Plan
 from freezeout.run.progress_bar import EpochBar
 from freezeout.run.provenance import provenance
 from freezeout.run.record import epoch_entry, make_record, own_config
 from freezeout.run.signals import Stop
-from freezeout.run.state import Run, resume, save
+from freezeout.run.space import disk_full, is_full
+from freezeout.run.state import Run, checkpoint_bytes, resume, save
 from freezeout.train.evaluation import evaluate
 
 
@@ -52,39 +53,58 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
         end: When to stop, in seconds since the epoch; record and checkpoint are written, as after a signal.
 
     Raises:
-        ConfigError: The folder cannot be written, is in use or holds another run's checkpoint.
+        ConfigError: The folder cannot be written, is in use, was taken over or holds another run's checkpoint.
+        DiskFullError: The disk is full; what was finished before is left as it was.
         Stop: Interrupted by a signal; record and checkpoint have been written.
 
     Any other failure becomes a record with its reason.
     """
-    try:
-        found = records.read_record(identity.folder(plan))
-    except ValueError as error:
-        raise ConfigError(f"{error}; delete it to train again") from error
+    found = found_record(plan)
     if found is not None and records.is_finished(found):
+        lease.clear(identity.folder(plan), Watch())
         return Outcome(found, before=True)
     stop = Stop(end)
     with stop.on_signals(), warnings_in_one_line():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
-        with held(current.folder, plan.config.out):
-            try:
+        try:
+            with held(current.folder, plan.config.out) as current.lease:
+                found = found_record(plan)  # again: whoever held the folder until now may have finished it
+                if found is not None and records.is_finished(found):
+                    return Outcome(found, before=True)
                 return Outcome(_run(current, sweep, found, stop), before=False)
-            except OSError as error:  # such as a full disk, when even the record of the failure cannot be written
-                raise ConfigError(
-                    f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
-                ) from error
+        except OSError as error:
+            if is_full(error):
+                raise disk_full(current.folder, error, "the next checkpoint", checkpoint_bytes(current)) from error
+            raise ConfigError(
+                f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
+            ) from error
+
+
+def found_record(plan: Plan) -> dict[str, Any] | None:
+    """The record that the run has by now. Raises ConfigError where it cannot be read."""
+    try:
+        return records.read_record(identity.folder(plan))
+    except ValueError as error:
+        raise ConfigError(f"{error}; delete it to train again") from error
 
 
 @contextlib.contextmanager
-def held(folder: Path, out: str) -> Iterator[None]:
-    """Hold the run's folder for this process alone. Raises ConfigError where that is not possible."""
+def held(folder: Path, out: str) -> Iterator[lease.Lease]:
+    """Hold the run's folder for this process alone.
+
+    Raises:
+        ConfigError: It is in use, or cannot be written.
+        OSError: The disk is full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = lock.take(folder)
+        taken = lease.take(folder)
     except OSError as error:
+        if is_full(error):
+            raise
         raise ConfigError(f"out={out}: cannot write there ({error.strerror}); choose another folder") from error
     with taken:
-        yield
+        yield taken
 
 
 def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: Stop) -> dict[str, Any]:
@@ -114,21 +134,29 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         history=current.epochs,
     )
     status, reason, diverged, results = "done", None, False, {}
+    full: OSError | None = None
     try:
         train(current, stop, tracker, sweep)
         results = conclude(current)
     except Stop:
         status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
+    except TakenOverError:  # what the folder holds is the other process's now
+        raise
     except DivergedError as error:
         status, reason, diverged = "failed", str(error), True
     except Exception as error:  # whatever it was, the record says so, and a sweep goes on
         status, reason = "failed", reason_of(error, folder)
+        if isinstance(error, OSError) and is_full(error):  # no fault of the run, which goes on once there is room
+            status, full = "interrupted", error
     record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
     record["wandb"] = tracker.identity
+    current.check_lease()
     records.write_json_atomic(folder / "record.json", record)
     tracker.finish(record, folder / "record.json")
     if status == "done":
         (folder / "error.txt").unlink(missing_ok=True)
+    if full is not None:
+        raise full
     if stop.signal is not None:  # also when it came after the last step: a sweep must not go on to the next run
         raise stop
     return record
@@ -149,7 +177,7 @@ def reason_of(error: Exception, folder: Path) -> str:
 def os_reason(error: OSError) -> str:
     """`disk full (No space left on device): PATH`, or whatever else the system refused, and for which file."""
     words = str(error.strerror)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         words = f"disk full ({words})"
     return f"{words}: {error.filename}" if error.filename else words
 
@@ -162,7 +190,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
 
         def on_step() -> bool:
             bar.update()
-            return stop.asked
+            return stop.asked or current.is_lost
 
         stop.margin = current.pause
         while training.step < plan.steps:
@@ -177,6 +205,7 @@ def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None
             with current.timed("evaluation"):
                 result = evaluate(training, plan.split)
             current.epochs.append(epoch_entry(current, loss, result))
+            current.check_lease()
             records.append_line(current.folder / "metrics.jsonl", current.epochs[-1])
             tracker.log(current.epochs[-1])
             save(current, clean=False)
@@ -201,6 +230,7 @@ def conclude(current: Run) -> dict[str, Any]:
             arrays[f"{split}_class"] = result.classes.cpu().numpy().astype(np.int32)
             arrays[f"{split}_probability"] = result.probabilities.cpu().numpy().astype(np.float16)
             correct[split] = pack_bits(result.correct.tolist())
+    current.check_lease()
     with records.replacing(current.folder / "predictions.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)
     return {"train_error": train_error, "test_error": test.error if test else None, "correct": correct or None}

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch._dynamo.callback
 
 from freezeout import records
 from freezeout.run import identity
+from freezeout.run.lease import Lease
 from freezeout.run.plan import Plan
 from freezeout.train import checkpoint
 from freezeout.train.cache import Counts
@@ -30,6 +32,7 @@ class Run:
         segments: One entry per attempt, from start or resumption to its end, kept up to date by every checkpoint.
         seconds: Of everything but training: compile, evaluation, checkpoint.
         repeated: Training seconds that were lost by kills and trained again; an upper bound.
+        lease: By which the run's folder is held, once it is.
     """
 
     plan: Plan
@@ -38,11 +41,22 @@ class Run:
     segments: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"compile": 0.0, "evaluation": 0.0, "checkpoint": 0.0})
     repeated: float = 0.0
+    lease: Lease | None = None
 
     def __post_init__(self) -> None:
         self.seconds["compile"] += self.training.compile_seconds
         self.run_id = identity.run_id(self.plan)
         self.folder: Path = identity.folder(self.plan)
+
+    def check_lease(self) -> None:
+        """Called before anything is written that is the run's. Raises TakenOverError where it is another process's."""
+        if self.lease is not None:
+            self.lease.check()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process was seen to have taken the run over."""
+        return self.lease is not None and self.lease.lost
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
@@ -89,24 +103,45 @@ def save(run: Run, *, clean: bool) -> None:
     Args:
         run: Between two steps.
         clean: The run stops here deliberately, so that no work after the checkpoint is lost.
+
+    Raises:
+        TakenOverError: The run is another process's by now; the checkpoint is left as it is.
     """
-    training = run.training
     with run.timed("checkpoint"):
         run.update_segment()
-        state = {
-            "run_id": run.run_id,
-            "clean": clean,
-            "loss_sum": training.loss_sum,
-            "model": training.chain.state_dict(),
-            "freezeout": training.freezeout.state_dict(),
-            "optimizer": training.optimizer.state_dict(),
-            "clock": training.clock.state_dict(),
-            "remembered": asdict(training.cache.counts) if training.cache else None,
-            "segments": run.segments,
-            "seconds": run.seconds,
-            "repeated": run.repeated,
-        }
+        state = state_of(run, clean=clean)
+        run.check_lease()
         checkpoint.save(run.folder / "checkpoint.pt", state)
+
+
+def state_of(run: Run, *, clean: bool) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    training = run.training
+    return {
+        "run_id": run.run_id,
+        "clean": clean,
+        "loss_sum": training.loss_sum,
+        "model": training.chain.state_dict(),
+        "freezeout": training.freezeout.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "clock": training.clock.state_dict(),
+        "remembered": asdict(training.cache.counts) if training.cache else None,
+        "segments": run.segments,
+        "seconds": run.seconds,
+        "repeated": run.repeated,
+    }
+
+
+def checkpoint_bytes(run: Run) -> int:
+    """How large a checkpoint is, but for what is small in it."""
+    found, kept = 0, [state_of(run, clean=False)]
+    while kept:
+        value = kept.pop()
+        if isinstance(value, torch.Tensor):
+            found += value.nbytes
+        elif isinstance(value, dict | list | tuple):
+            kept += value.values() if isinstance(value, dict) else value
+    return found
 
 
 def resume(run: Run) -> None:

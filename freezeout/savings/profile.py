@@ -30,6 +30,7 @@ class Profile:
         tier: Seconds of a byte read from and written to memory, where outputs of frozen stages are kept.
         device: Model of the device, as records name it.
         conditions: What else the seconds depend on: network, classes, image size, batch, augmentation, optimizer, ...
+        spread: spread[k] from the fastest to the slowest round, a fraction of seconds[k]; () where it is not known.
     """
 
     seconds: Sequence[float]
@@ -38,6 +39,7 @@ class Profile:
     tier: Tier = UNLIMITED
     device: str = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    spread: Sequence[float] = ()
 
     def switched(self, prefix: int) -> float:
         """Seconds of all switches on the way to `prefix` frozen stages."""
@@ -86,9 +88,10 @@ def read(path: Path) -> Profile:
         said = getattr(error, "strerror", None) or "it is no JSON"
         raise ValueError(f"{path}: cannot be read ({said}); {MADE_BY}") from error
     try:
-        seconds, switches = ([float(s) for s in found.get(key, ())] for key in ("seconds", "switches"))
+        seconds, switches, spread = ([float(s) for s in found.get(k, ())] for k in ("seconds", "switches", "spread"))
         frozen, tier = _frozen(found.get("cache"))
-        profile = Profile(seconds, switches, frozen, tier, found["device"]["model"], dict(found["conditions"]))
+        device, conditions = found["device"]["model"], dict(found["conditions"])
+        profile = Profile(seconds, switches, frozen, tier, device, conditions, spread)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: is no profile (no {error}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):

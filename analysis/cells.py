@@ -1,0 +1,121 @@
+"""A panel's runs as cells: log errors by seed and configuration, the curve's apart from the arms'."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from .images import Wrong
+from .savings import CURVE
+from .twins import Pair, pairs
+from .verdicts import Judgement, judge, log_error
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What verdicts are made of.
+
+    Attributes:
+        seeds: One row of the arrays each.
+        budgets: k fractions of the full training that baseline and shortened runs trained, the largest first.
+        curve_z: (seeds, k) log errors; NaN for a run that is not there.
+        arms: m labels, as the table of runs has them, in its order.
+        savings: (m,) means over seeds; NaN where none is known.
+        arm_z: (seeds, m) log errors.
+        diverged: (m,) how many seeds diverged.
+        calibration: How far the savings of baseline and shortened runs are from 1 - budget at most, in the mean over
+            seeds, a fraction of the full time: the error of whatever says what a run saves. 0 where they say nothing.
+        wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
+        dropped: Budgets that have less than half of the seeds of the fullest: with them, few seeds would have all.
+    """
+
+    seeds: list[int]
+    budgets: tuple[float, ...]
+    curve_z: np.ndarray
+    arms: list[str]
+    savings: list[float]
+    arm_z: np.ndarray
+    diverged: list[int]
+    calibration: float = 0.0
+    wrong: Wrong = field(default_factory=dict)
+    dropped: tuple[float, ...] = ()
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Its controls with their twins."""
+        return pairs(self.arms, self.arm_z)
+
+    @cached_property
+    def family(self) -> list[int]:
+        """Positions of the arms that are judged together: all but the controls that have a twin."""
+        controls = {pair.control for pair in self.pairs}
+        return [c for c in range(len(self.arms)) if c not in controls]
+
+    def judged(self, *, spread: float = 0.0, margin: float | None = None) -> Judgement:
+        """The verdicts of its family against the curve, in the family's order.
+
+        Args:
+            spread: The profile's own, a fraction of the full time.
+            margin: As `judge` takes it.
+        """
+        k = len(self.budgets)
+        cell = {j: j for j in range(k)} | {k + c: k + i for i, c in enumerate(self.family)}
+        return judge(
+            self.budgets,
+            self.curve_z,
+            [1 - self.savings[c] for c in self.family],
+            self.arm_z[:, self.family],
+            time_bound=max(spread, self.calibration),
+            margin=margin,
+            diverged=[self.diverged[c] for c in self.family],
+            wrong={(s, cell[c]): bits for (s, c), bits in self.wrong.items() if c in cell},
+        )
+
+
+def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | None = None) -> Cells:
+    """The cells of one panel.
+
+    Args:
+        runs: Its runs that may enter error plots, and those that diverged.
+        saving: The column of savings that places an arm over the curve.
+        wrong: Which images a run misclassified, by run id.
+    """
+    own = runs[runs["left_out"].isna()].drop_duplicates(["seed", "label"])
+    # No error at all has a logarithm only where it is known of how many images that is.
+    own = own[(own["error"] > 0) | own["evaluation_images"].notna()]
+    own = own.assign(z=log_error(own["error"].to_numpy(), own["evaluation_images"].to_numpy()))
+    is_curve = own["strategy"].isin(CURVE)
+    rivals, others = own[is_curve], own[~is_curve]
+    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
+    rivals = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
+    rivals = rivals.drop_duplicates(["seed", "budget"])
+    counts = rivals["budget"].value_counts()
+    kept = [float(b) for b in sorted(counts.index, reverse=True) if 2 * counts[b] >= counts.max()]
+    labels = list(dict.fromkeys(runs.loc[~runs["strategy"].isin(CURVE), "label"]))
+    seeds = sorted(int(seed) for seed in own["seed"].unique())
+    curve = rivals.pivot(index="seed", columns="budget", values="z").reindex(index=seeds, columns=kept)
+    arms = others.pivot(index="seed", columns="label", values="z").reindex(index=seeds, columns=labels)
+    gaps = (rivals[saving] - (1 - rivals["budget"])).groupby(rivals["budget"]).mean().abs()
+    lost = runs.drop_duplicates("label").set_index("label")["diverged_seeds"]
+    means = others.groupby("label")[saving].mean()
+    place = {**{b: j for j, b in enumerate(kept)}, **{label: len(kept) + c for c, label in enumerate(labels)}}
+    ids = [(s, place.get(b), i) for s, b, i in rivals[["seed", "budget", "run_id"]].itertuples(index=False)]
+    ids += [(s, place.get(label), i) for s, label, i in others[["seed", "label", "run_id"]].itertuples(index=False)]
+    bits = {(seeds.index(s), c): wrong[i] for s, c, i in ids if wrong and c is not None and i in wrong}
+    return Cells(
+        seeds=seeds,
+        budgets=tuple(kept),
+        curve_z=curve.to_numpy(dtype=float),
+        arms=labels,
+        savings=[float(means.get(label, math.nan)) for label in labels],
+        arm_z=arms.to_numpy(dtype=float),
+        diverged=[int(lost[label]) for label in labels],
+        calibration=float(gaps.max()) if gaps.notna().any() else 0.0,
+        wrong=bits,
+        dropped=tuple(float(b) for b in sorted(counts.index, reverse=True) if float(b) not in kept),
+    )

@@ -1,0 +1,121 @@
+"""The shortened baseline's curve of log error over log budget, as weights on its own cells.
+
+The curve is linear in the cells: whatever is read off it is `weights @ z`, z being log errors at the curve's budgets.
+So the contrast of an arm with the curve is a linear form too, known from the design before any error is seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+LACK_OF_FIT = 0.05  # below this p the quadratic does not hold, and neighbours are joined instead
+SAME = 1e-6  # budgets that differ by less are one budget
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve over some budgets.
+
+    Attributes:
+        budgets: Fractions of the full training, each once, in any order; at least one.
+        is_quadratic: Least squares in log budget; else straight lines between neighbours, log error over log budget.
+        lack_of_fit: p of the quadratic's lack of fit; NaN where it cannot be tested.
+    """
+
+    budgets: tuple[float, ...]
+    is_quadratic: bool
+    lack_of_fit: float = math.nan
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest budget: beyond them the curve says nothing."""
+        return min(self.budgets), max(self.budgets)
+
+    def weights(self, budget: float) -> np.ndarray:
+        """What each cell counts in the curve's log error at a budget; they add up to 1.
+
+        Raises:
+            ValueError: The budget lies beyond the ends.
+        """
+        self._check(budget)
+        if self.is_quadratic:
+            return self._quadratic(np.array([1.0, math.log(budget), math.log(budget) ** 2]))
+        x, at = np.log(self.budgets), math.log(budget)
+        found = np.zeros(len(x))
+        low, high = self._neighbours(budget)
+        share = 0.0 if low == high else (at - x[low]) / (x[high] - x[low])
+        found[low] += 1 - share
+        found[high] += share
+        return found
+
+    def slope_weights(self, budget: float) -> np.ndarray:
+        """The weights of the curve's derivative by log budget; they add up to 0.
+
+        Of straight lines it is that of the one the budget lies on; at a corner, of the one towards smaller budgets,
+        which on a curve that bends upwards is the steeper.
+        """
+        self._check(budget)
+        if self.is_quadratic:
+            return self._quadratic(np.array([0.0, 1.0, 2 * math.log(budget)]))
+        x = np.log(self.budgets)
+        found = np.zeros(len(x))
+        low, high = self._neighbours(budget)
+        if low != high:
+            found[high], found[low] = 1 / (x[high] - x[low]), -1 / (x[high] - x[low])
+        return found
+
+    def _check(self, budget: float) -> None:
+        low, high = self.ends
+        if not low - SAME <= budget <= high + SAME:
+            raise ValueError(f"budget {budget:g} lies outside the curve's, {low:g} to {high:g}")
+
+    def _quadratic(self, of: np.ndarray) -> np.ndarray:
+        x = np.log(self.budgets)
+        return of @ np.linalg.pinv(np.column_stack([np.ones_like(x), x, x**2]))
+
+    def _neighbours(self, budget: float) -> tuple[int, int]:
+        """Indices of the budgets around one; the same twice where there is only one budget."""
+        order = np.argsort(self.budgets)
+        if len(order) == 1:
+            return int(order[0]), int(order[0])
+        after = int(np.searchsorted(np.array(self.budgets)[order], budget))
+        after = min(max(after, 1), len(order) - 1)
+        return int(order[after - 1]), int(order[after])
+
+
+def fit(budgets: tuple[float, ...], z: np.ndarray) -> Curve:
+    """The curve through some cells: quadratic unless the cells say that it does not fit, or are fewer than three.
+
+    Args:
+        budgets: k fractions of the full training.
+        z: Log errors (n, k), one row per seed, none missing. Only the choice between the two kinds is made by them.
+    """
+    if len(budgets) < 3:
+        return Curve(budgets, is_quadratic=False)
+    p = lack_of_fit(budgets, z)
+    return Curve(budgets, is_quadratic=not p < LACK_OF_FIT, lack_of_fit=p)
+
+
+def lack_of_fit(budgets: tuple[float, ...], z: np.ndarray) -> float:
+    """p of the F test of the quadratic against free means, seeds being blocks; NaN with 3 budgets or with one seed.
+
+    Args:
+        budgets: k fractions of the full training.
+        z: Log errors (n, k), one row per seed, none missing.
+    """
+    n, k = z.shape
+    if k < 4 or n < 2:
+        return math.nan
+    x = np.log(budgets)
+    basis = np.column_stack([np.ones_like(x), x, x**2])
+    means = z.mean(axis=0)
+    misfit = n * float(np.sum((means - basis @ np.linalg.pinv(basis) @ means) ** 2)) / (k - 3)
+    noise = z - means - z.mean(axis=1, keepdims=True) + z.mean()
+    within = float(np.sum(noise**2)) / ((n - 1) * (k - 1))
+    if within <= 1e-24:  # seeds without any noise of their own: whatever does not fit is real
+        return 1.0 if misfit <= 1e-20 else 0.0
+    return float(stats.f.sf(misfit / within, k - 3, (n - 1) * (k - 1)))

@@ -1,0 +1,105 @@
+"""From a folder of records to the verdicts of its panels: margins, profiles and evaluated images are read here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from freezeout.savings.profile import Profile
+
+from .cells import cells
+from .collect import collect
+from .comparisons import Panel, panels
+from .images import wrong_images
+from .load import NothingToDrawError, load
+from .panel_verdicts import PanelVerdicts
+from .presets import RECORDS, RUNS
+from .profiles import read_profiles
+from .summary import left_out_text
+
+
+def judged_panels(
+    root: Path | None, profile: Sequence[Path] = (), sweeps: Sequence[str] = (), margin: float | None = None
+) -> list[PanelVerdicts]:
+    """The verdicts of every panel of some records.
+
+    Args:
+        root: The folder of records; None takes the runs, or with a profile the kept records.
+        profile: The files of profiles, whose seconds replace what the records say of savings.
+        sweeps: Those wanted, compared with each other where they are several; all if empty.
+        margin: A relative difference that does not matter, which goes before what the sweeps fixed.
+
+    Raises:
+        NothingToDrawError: No run may enter a verdict.
+        ValueError: In one line: a sweep, a profile or a margin is not what it should be.
+    """
+    timed = read_profiles(profile)
+    root = root or (RECORDS if timed else RUNS)
+    table = load(root, timed, sweeps)
+    found = panels(table, timed[0].device if timed else None)
+    if not found:
+        why = left_out_text(table).replace("\n", "; ")
+        raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
+    fixed, wrong = margins(root), wrong_by_run(root)
+    return [judged_panel(one, margin=margin, fixed=fixed, spread=spread_of(timed), wrong=wrong) for one in found]
+
+
+def judged_panel(
+    panel: Panel,
+    *,
+    margin: float | None = None,
+    fixed: Mapping[str, float] | None = None,
+    spread: float = 0.0,
+    wrong: Mapping[str, np.ndarray] | None = None,
+) -> PanelVerdicts:
+    """The verdicts of one panel.
+
+    Args:
+        panel: As `comparisons.panels` gives it.
+        margin: Given by the user; it goes before the sweeps' own.
+        fixed: The margin of each sweep that has one. Of sweeps that are compared the smallest counts.
+        spread: The profile's own, a fraction of the full time.
+        wrong: Which images a run misclassified, by run id.
+    """
+    own = [m for sweep, m in (fixed or {}).items() if sweep in panel.sweep.split("+")]
+    chosen = margin if margin is not None else min(own, default=None)
+    found = cells(panel.with_diverged, panel.saving, wrong)
+    clocks = cells(panel.with_diverged, "measured_saving").calibration
+    judgement = found.judged(spread=spread, margin=chosen)
+    of = "the command line" if margin is not None else "the sweep" if own else ""
+    return PanelVerdicts(panel, found, judgement, chosen, of, clocks)
+
+
+def margins(root: Path) -> dict[str, float]:
+    """The margin that each sweep fixed before it was run, from the manifests below a folder of records.
+
+    Raises:
+        ValueError: One of them is no number above 0.
+    """
+    found = {}
+    for path in sorted((root / "sweeps").glob("*.json")):
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue  # `load` says what is wrong with it
+        margin = manifest.get("margin") if isinstance(manifest, dict) else None
+        if margin is None:
+            continue
+        if not isinstance(margin, int | float) or not margin > 0:
+            raise ValueError(f"{path}: margin={margin}: must be per cent of the error, as in 1.5")
+        found[str(manifest.get("sweep", path.stem))] = margin / 100
+    return found
+
+
+def wrong_by_run(root: Path) -> dict[str, np.ndarray]:
+    """Which images each run below a folder misclassified, of the runs whose records say so."""
+    found = {run_id: wrong_images(record) for run_id, record in collect(root).items()}
+    return {run_id: wrong for run_id, wrong in found.items() if wrong is not None}
+
+
+def spread_of(profiles: Sequence[Profile]) -> float:
+    """How far profiled savings may be off by the rounds of a profile: half of what those of a typical prefix span."""
+    return max((float(np.median(profile.spread)) / 2 for profile in profiles if profile.spread), default=0.0)

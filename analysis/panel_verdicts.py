@@ -1,0 +1,132 @@
+"""The verdicts of a panel, as a document: what the commands print, and what `--json` gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .cells import Cells
+from .comparisons import Panel
+from .verdicts import Judgement, Verdict
+
+
+@dataclass(frozen=True)
+class PanelVerdicts:
+    """A panel and what is said of its arms.
+
+    Attributes:
+        margin: A relative difference that does not matter; None where none was fixed.
+        margin_of: Who fixed it: `the sweep` or `the command line`.
+        clocks: How far the clocks of baseline and shortened runs are from their budgets; as `Cells.calibration`.
+    """
+
+    panel: Panel
+    cells: Cells
+    judgement: Judgement
+    margin: float | None
+    margin_of: str
+    clocks: float
+
+    def name(self, arm: int) -> str:
+        """What an arm is called, its epochs included where the panel has several lengths."""
+        point = self.panel.points.set_index("label").loc[self.cells.arms[arm]]
+        return " ".join(filter(None, [point["series"], point["swept"]]))
+
+    def error(self, arm: int) -> float:
+        """The mean error of an arm, per cent."""
+        return float(self.panel.points.set_index("label").loc[self.cells.arms[arm], "error"])
+
+
+def document(one: PanelVerdicts) -> dict[str, Any]:
+    """A panel's verdicts as plain data: null is what is not known.
+
+    Savings, margin and time are fractions, errors per cent. Differences are given twice: in
+    per cent of the curve's error and in points of error.
+    """
+    panel, judgement, found = one.panel, one.judgement, one.cells
+    curve, pooled = judgement.curve, judgement.pooled
+    arms = [
+        {
+            "arm": one.name(c),
+            "label": found.arms[c],
+            "saving": found.savings[c],
+            "error": one.error(c),
+            "diverged_seeds": found.diverged[c],
+            **_said(verdict),
+        }
+        for c, verdict in zip(found.family, judgement.verdicts, strict=True)
+    ]
+    controls = [
+        {
+            "control": one.name(pair.control),
+            "twin": one.name(pair.twin),
+            "what_differs": pair.what,
+            "verdict": pair.word,
+            "n": pair.n,
+            **_per_cent({"difference": pair.difference, "low": pair.low, "high": pair.high}),
+        }
+        for pair in found.pairs
+    ]
+    whole = {
+        "sweep": panel.sweep,
+        "panel": panel.name,
+        **{key: panel.first(key) for key in ("model", "dataset", "device", "evaluation_split", "evaluation_images")},
+        "margin": one.margin,
+        "margin_of": one.margin_of or None,
+        "curve": {
+            "budgets": list(found.budgets),
+            "seeds": int((~np.isnan(found.curve_z).any(axis=1)).sum()) if found.budgets else 0,
+            "dropped_budgets": list(found.dropped),
+            "kind": None if curve is None else "quadratic" if curve.is_quadratic else "straight lines",
+            "lack_of_fit": curve.lack_of_fit if curve else None,
+        },
+        "time": {
+            "saving": panel.saving,
+            "bound": judgement.time_bound,
+            "calibration": found.calibration,
+            "clocks": one.clocks,
+        },
+        "family": {
+            "arms": len(judgement.family),
+            "critical": pooled.critical if pooled else None,
+            "degrees_of_freedom": pooled.nu if pooled else None,
+        },
+        "arms": arms,
+        "controls": controls,
+    }
+    return _plain(whole)
+
+
+def _said(verdict: Verdict) -> dict[str, Any]:
+    ends = {name: getattr(verdict, name) for name in ("difference", "low", "high", "low_images", "high_images")}
+    points = {f"{name}_points": verdict.curve_error * math.expm1(value) for name, value in ends.items()}
+    return {
+        "verdict": verdict.word,
+        "n": verdict.n,
+        "curve_error": verdict.curve_error,
+        **_per_cent(ends),
+        **points,
+        "time_part": 100 * math.expm1(verdict.time_part),
+        "free_fraction": verdict.free_fraction,
+        "seeds_that_tell": verdict.seeds_that_tell,
+    }
+
+
+def _per_cent(ends: Mapping[str, float]) -> dict[str, float]:
+    """Differences of log error in per cent of the error."""
+    return {name: 100 * math.expm1(value) for name, value in ends.items()}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: NaN is null, numpy's numbers are Python's."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and math.isnan(value) else value

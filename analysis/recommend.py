@@ -1,0 +1,91 @@
+"""How much time can be saved at an increase of the error that is tolerated: the original's opening question."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .panel_verdicts import PanelVerdicts
+from .pooled import LEAST, pool, seeds_that_tell
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to save time against the full baseline: an arm, or training for fewer epochs. Differences in log error."""
+
+    name: str
+    saving: float
+    n: int
+    difference: float
+    low: float
+    high: float
+    diverged: bool
+    seeds_that_tell: int | None
+
+
+def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
+    """Everything in a panel that saves time, against the full baseline, with simultaneous intervals.
+
+    Args:
+        one: The panel.
+        tolerance: A relative increase of the error, 0.03 for 3 % of it.
+    """
+    found = one.cells
+    if 1.0 not in found.budgets:
+        return []
+    k = len(found.budgets)
+    ways = [(f"training for {b:.0%} of the epochs", 1 - b, j, 0) for j, b in enumerate(found.budgets)]
+    ways += [(one.name(c), found.savings[c], k + c, found.diverged[c]) for c in found.family]
+    z = np.column_stack([found.curve_z, found.arm_z])
+    ways = [way for way in ways if way[1] > 0 and not np.isnan(z[:, way[2]]).all()]
+    if not ways:
+        return []
+    forms = np.zeros((len(ways), z.shape[1]))
+    for row, (_, _, cell, _) in enumerate(ways):
+        forms[row, [found.budgets.index(1.0), cell]] = -1.0, 1.0
+    pooled = pool(forms, z)
+    return [
+        Candidate(
+            name=name,
+            saving=saving,
+            n=int(pooled.n[row]),
+            difference=float(pooled.estimate[row]),
+            low=float(pooled.estimate[row] - pooled.half[row]),
+            high=float(pooled.estimate[row] + pooled.half[row]),
+            diverged=bool(lost),
+            seeds_that_tell=seeds_that_tell(
+                float(pooled.v[row]), float(pooled.s[row]), pooled.critical, math.log1p(tolerance)
+            ),
+        )
+        for row, (name, saving, _, lost) in enumerate(ways)
+    ]
+
+
+def sentence(one: PanelVerdicts, tolerance: float) -> str:
+    """The answer for one panel: the largest saving whose interval stays inside the tolerance, or that there is none."""
+    panel, limit = one.panel, math.log1p(tolerance)
+    where = f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')})"
+    asked = f"{100 * tolerance:g} % more error than the full baseline's"
+    known = candidates(one, tolerance)
+    if not known:
+        return f"{where}: cannot tell what {asked} would save: no full baseline to set anything against."
+    told = [way for way in known if way.n >= LEAST]
+    inside = [way for way in told if way.high <= limit and not way.diverged]
+    if inside:
+        best = max(inside, key=lambda way: (way.saving, -way.difference))
+        kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * one.judgement.time_bound:.1f} points"
+        ends = ", ".join(f"{100 * math.expm1(end):+.1f}" for end in (best.low, best.high))
+        return (
+            f"{where}: {best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "
+            f"{asked} ({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, "
+            f"simultaneous over {len(known)} ways)."
+        )
+    if told and all(way.low > limit for way in told) and len(told) == len(known):
+        return f"{where}: nothing that was tried saves time at {asked} (all {len(known)} ways cost more)."
+    if not told:
+        return f"{where}: cannot tell what {asked} would save: fewer than {LEAST} seeds."
+    n, need = max(way.n for way in told), max(way.seeds_that_tell or 0 for way in told)
+    more = f"; {need} seeds would show it of a way that costs nothing" if need > n else ""
+    return f"{where}: cannot tell what {asked} would save from n = {n}{more}."

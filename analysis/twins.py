@@ -1,0 +1,85 @@
+"""Controls and their twins: two arms of one schedule that differ in one thing. What that one thing does to the error.
+
+A control is set against its twin by a paired t of its own. It asks another question than whether freezing beats
+shortening, so it belongs to no family of arms.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from .pooled import CONFIDENCE, LEAST
+
+FREEZING = "freezeout"
+CONTROLS = ("lr_only", "freeze_only")  # the strategy with one of its two mechanisms switched off
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A control against its twin: log error, control minus twin.
+
+    Attributes:
+        control, twin: Positions of the arms.
+        what: The one thing that differs, in words.
+        word: `better` or `worse` of the control, `cannot tell`, or why there is none.
+        n: Seeds that both have.
+        difference, low, high: NaN where there are too few.
+    """
+
+    control: int
+    twin: int
+    what: str
+    word: str
+    n: int
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+
+
+def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
+    """Every control with each of its twins.
+
+    Args:
+        labels: Of the arms, as the table of runs has them.
+        z: (seeds, arms) log errors; NaN for a run that is not there.
+    """
+    read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
+    return [
+        _pair(c, t, what, z[:, c] - z[:, t])
+        for c, control in enumerate(read)
+        for t, twin in enumerate(read)
+        if (what := difference(control, twin))
+    ]
+
+
+def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
+    """The one thing that a control has otherwise than its twin; None where they are no such pair."""
+    own, other = control["strategy"], twin["strategy"]
+    if {**control, "strategy": None} != {**twin, "strategy": None} or other["name"] != FREEZING:
+        return None
+    shared = (own.keys() & other.keys()) - {"name", "bn"}
+    if any(own[key] != other[key] for key in shared):
+        return None
+    own_bn, other_bn = own.get("bn", "eval"), other.get("bn", "eval")
+    if own["name"] in CONTROLS and own_bn == other_bn:
+        return "rates only" if own["name"] == "lr_only" else "freezing only"
+    if own["name"] == FREEZING and own.keys() == other.keys() and (own_bn, other_bn) == ("train", "eval"):
+        return "bn=train"
+    return None
+
+
+def _pair(control: int, twin: int, what: str, each: np.ndarray) -> Pair:
+    each = each[~np.isnan(each)]
+    n = len(each)
+    if n < LEAST:
+        return Pair(control, twin, what, f"under {LEAST} seeds", n, float(each.mean()) if n else math.nan)
+    mean = float(each.mean())
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * each.std(ddof=1) / math.sqrt(n))
+    word = "worse" if mean - half > 0 else "better" if mean + half < 0 else "cannot tell"
+    return Pair(control, twin, what, word, n, mean, mean - half, mean + half)

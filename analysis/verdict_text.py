@@ -1,0 +1,108 @@
+"""What `python -m analysis verdicts` prints of a panel."""
+
+from __future__ import annotations
+
+import math
+
+from .panel_verdicts import PanelVerdicts, document
+from .summary import few_images
+from .text import number, text_table, wrapped
+
+KINDS = {"quadratic": "quadratic in logs", "straight lines": "straight lines between neighbours in logs"}
+
+
+def verdict_text(one: PanelVerdicts) -> str:
+    """One panel: its curve, one row per arm, its controls, and what the words rest on."""
+    said, panel = document(one), one.panel
+    heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
+    lines = [*wrapped(heading), *few_images(panel), *wrapped(_curve(said)), *wrapped(_time(one))]
+    header = ("arm", "n", "saved %", "error %", "difference %", "points", "verdict", "n to tell", "free")
+    rows = [_row(arm, said["margin"] is not None) for arm in said["arms"]]
+    if rows:
+        lines.append(text_table(header, rows, optional=("points", "error %", "free")))
+    lines += wrapped(_intervals(said))
+    lines += [line for arm in said["arms"] for line in _over_images(arm)]
+    for pair in said["controls"]:
+        interval = _interval(pair, 2)
+        lines += wrapped(
+            f"control ({pair['what_differs']}): {pair['control']} against {pair['twin']}: {pair['verdict']}, "
+            f"{interval} % of the error, paired t of its own, n = {pair['n']}",
+            indent="  ",
+        )
+    return "\n".join(lines)
+
+
+def _curve(said: dict) -> str:
+    curve = said["curve"]
+    if curve["kind"] is None:
+        return "No shortened baseline has an error: there is no curve to beat."
+    budgets = ", ".join(f"{b:g}" for b in curve["budgets"])
+    text = f"curve: n = {curve['seeds']}, budgets {budgets}; {KINDS[curve['kind']]}"
+    if curve["lack_of_fit"] is not None:
+        fits = "fits" if curve["kind"] == "quadratic" else "the quadratic does not fit"
+        text += f" ({fits}: lack of fit p = {curve['lack_of_fit']:.2g})"
+    elif len(curve["budgets"]) < 3:
+        text += " (fewer than 3 budgets: no quadratic)"
+    if curve["dropped_budgets"]:
+        dropped = ", ".join(f"{b:g}" for b in curve["dropped_budgets"])
+        text += f"; left out for too few seeds: budgets {dropped}"
+    return text
+
+
+def _time(one: PanelVerdicts) -> str:
+    kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
+    text = f"time: {kind}, taken to be within {100 * one.judgement.time_bound:.1f} points of the truth"
+    return text + f"; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
+
+
+def _row(arm: dict, has_margin: bool) -> tuple[str, ...]:
+    tells = arm["seeds_that_tell"]
+    n, lost = arm["n"], arm["diverged_seeds"]
+    return (
+        arm["arm"],
+        f"{n}, {lost} diverged" if lost else str(n),
+        _number(arm["saving"], 1, 100),
+        _number(arm["error"], 2),
+        _interval(arm, 2),
+        _number(arm["difference_points"], 2, sign="+"),
+        arm["verdict"],
+        "-" if not has_margin or arm["difference"] is None else "never" if tells is None else str(tells),
+        _number(arm["free_fraction"], 2),
+    )
+
+
+def _intervals(said: dict) -> str:
+    family, margin = said["family"], said["margin"]
+    text = "difference: error above (+) or below (-) the shortened baseline's at the same training time, per cent of it"
+    if family["critical"] is not None:
+        text += (
+            f" [95 % interval, simultaneous over {family['arms']}: {family['critical']:.2f} standard errors and what "
+            "the bound on time is worth], over the n seeds that have the arm and the budgets that it is set against"
+        )
+    if margin is None:
+        text += "; no margin was fixed, so that nothing is as good and no number of seeds would tell"
+    else:
+        text += (
+            f"; margin {100 * margin:g} % of the error, fixed by {said['margin_of']}; n to tell: seeds that find "
+            "such a difference 4 times in 5 (never: time is not known well enough)"
+        )
+    return f"{text}; free: 0 as good as shortening, 1 the saving costs nothing."
+
+
+def _over_images(arm: dict) -> list[str]:
+    """The second interval, where it is known which images each run got wrong."""
+    if arm["low_images"] is None:
+        return []
+    low, high = number(arm["low_images"], 2, "+"), number(arm["high_images"], 2, "+")
+    return wrapped(f"  over seeds and images: {arm['arm']} [{low}, {high}] %", indent="  ")
+
+
+def _interval(ends: dict, digits: int) -> str:
+    middle = _number(ends["difference"], digits, sign="+")
+    if ends["low"] is None:
+        return middle
+    return f"{middle} [{number(ends['low'], digits, '+')}, {number(ends['high'], digits, '+')}]"
+
+
+def _number(value: float | None, digits: int, factor: float = 1.0, sign: str = "") -> str:
+    return number(math.nan if value is None else factor * value, digits, sign)

@@ -1,0 +1,77 @@
+"""Families of arms on the shortened baseline's curve, whose truth is known: what error rates are of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.verdicts import BETTER, WORSE, judge
+
+BUDGETS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+ARMS = np.array([0.92, 0.87, 0.82, 0.78, 0.73, 0.68, 0.62, 0.56])
+
+
+@dataclass(frozen=True)
+class Family:
+    """Eight arms and what is true of them.
+
+    Attributes:
+        noise: Standard deviation of one run's log error: 0.013 is 1.3 % of the error.
+        slope, bend: Of the true curve of log error over log budget: error ~ budget^slope where bend is 0.
+        effect: How much of its error the first arm saves at equal time.
+        seeds_correlated: Correlation of all runs of a seed.
+        arms_correlated: Correlation of the arms of a half family, as of arms that share a schedule.
+        one_scatters: The first arm's noise is twice the others'.
+        overstated: By how much every arm's saving is said to be more than it is.
+        time_bound: As `judge` takes it.
+    """
+
+    noise: float = 0.013
+    slope: float = 0.0
+    bend: float = 0.0
+    effect: float = 0.0
+    seeds_correlated: float = 0.0
+    arms_correlated: float = 0.0
+    one_scatters: bool = False
+    overstated: float = 0.0
+    time_bound: float = 0.01
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often, of all draws: any arm is called better or worse, any better, and the first arm better."""
+
+    any_called: float
+    any_better: float
+    first_better: float
+
+
+def rates(family: Family, seeds: int, draws: int, seed: int = 0) -> Rates:
+    """The error rates and the power of the verdicts on a family."""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(draws):
+        z = draw(family, seeds, rng)
+        judged = judge(BUDGETS, z[:, :6], ARMS, z[:, 6:], time_bound=family.time_bound)
+        words = [one.word for one in judged.verdicts]
+        found.append((BETTER in words or WORSE in words, BETTER in words, words[0] == BETTER))
+    return Rates(*map(float, np.mean(found, axis=0)))
+
+
+def draw(family: Family, seeds: int, rng: np.random.Generator) -> np.ndarray:
+    """Log errors (seeds, 6 budgets and 8 arms)."""
+    noise = rng.normal(size=(seeds, 14))
+    halves = np.repeat(rng.normal(size=(seeds, 2)), 4, axis=1)
+    noise[:, 6:] = _mixed(noise[:, 6:], halves, family.arms_correlated)
+    noise = family.noise * _mixed(noise, rng.normal(size=(seeds, 1)), family.seeds_correlated)
+    if family.one_scatters:
+        noise[:, 6] *= 2
+    x = np.log(np.append(BUDGETS, ARMS + family.overstated))
+    z = family.slope * x + family.bend * x**2 + noise
+    z[:, 6] += math.log(1 - family.effect)
+    return z
+
+
+def _mixed(own: np.ndarray, shared: np.ndarray, correlation: float) -> np.ndarray:
+    return math.sqrt(1 - correlation) * own + math.sqrt(correlation) * shared

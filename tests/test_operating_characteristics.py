@@ -1,0 +1,85 @@
+"""How often verdicts are wrong, and how often they find what is there: simulated. docs/verdicts.md has the numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from made_families import Family, rates
+from scipy import stats
+
+from analysis import pooled
+
+DRAWS = 4000
+STEEP = {"slope": -0.25, "bend": 0.15}  # ten points of time are worth 3 to 8 % of the error
+
+# A family, the rate of interest, and what the method was planned with: per cent at 3, 5 and 10 seeds.
+PLANNED = {
+    "no effect": (Family(), "any_called", (4.3, 3.9, 4.3)),
+    "no effect, arms correlated": (Family(arms_correlated=0.5), "any_called", (5.5, 4.8, 4.8)),
+    "an effect of 1.5 %": (Family(effect=0.015), "first_better", (10, 23, 57)),
+    "an effect of 1.5 %, seeds correlated": (
+        Family(effect=0.015, seeds_correlated=0.5),
+        "first_better",
+        (26, 53, 91),
+    ),
+    "an effect of 3 %": (Family(effect=0.03), "first_better", (59, 90, 100)),
+}
+# As PLANNED, but at most so much, whatever the number of seeds.
+AT_MOST = {
+    "one arm of twice the spread": (Family(one_scatters=True), "any_called", 7.4),
+    "no effect, steep curve": (Family(**STEEP), "any_called", 5.0),
+    "savings overstated, and the calibration says so": (
+        Family(overstated=0.017, time_bound=0.017, **STEEP),
+        "any_better",
+        5.0,
+    ),
+    "savings overstated, seeds correlated": (
+        Family(overstated=0.017, time_bound=0.017, seeds_correlated=0.5, **STEEP),
+        "any_better",
+        5.0,
+    ),
+}
+
+
+def error_of(percent: float, draws: int = DRAWS) -> float:
+    """Three Monte-Carlo standard errors of a rate, in points."""
+    share = min(max(percent, 1.0), 99.0) / 100
+    return 300 * math.sqrt(share * (1 - share) / draws)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("at", "seeds"), [(0, 3), (1, 5), (2, 10)])
+@pytest.mark.parametrize("name", PLANNED)
+def test_the_rates_are_those_that_the_method_was_planned_with(name, at, seeds):
+    family, rate, planned = PLANNED[name]
+    found = 100 * getattr(rates(family, seeds, DRAWS), rate)
+    # The plan's own rates are from simulations, too, and were rounded.
+    assert found == pytest.approx(planned[at], abs=math.sqrt(2) * error_of(planned[at]) + 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("name", AT_MOST)
+def test_errors_are_no_more_frequent_than_they_may_be(name, seeds):
+    family, rate, most = AT_MOST[name]
+    assert 100 * getattr(rates(family, seeds, DRAWS), rate) <= most + error_of(most)
+
+
+def test_of_eight_arms_without_effect_any_is_called_in_5_of_100_families():
+    assert 100 * rates(Family(), 3, 300).any_called <= 5 + error_of(5, 300)
+
+
+def test_without_simultaneous_intervals_it_would_be_far_more(monkeypatch):
+    monkeypatch.setattr(pooled, "quantile", lambda correlation, nu: float(stats.t.ppf(0.975, nu)))
+    assert 100 * rates(Family(), 3, 300).any_called > 15
+
+
+def test_an_effect_is_found_about_as_often_as_planned():
+    assert 100 * rates(Family(effect=0.03), 5, 200).first_better == pytest.approx(90, abs=error_of(90, 200))
+
+
+def test_savings_that_are_overstated_make_arms_better_unless_the_bound_on_time_holds_them():
+    steep = {"overstated": 0.03, "seeds_correlated": 0.8, **STEEP}
+    assert rates(Family(**steep), 5, 100).any_better > 0.2
+    assert rates(Family(time_bound=0.03, **steep), 5, 100).any_better <= 0.05
