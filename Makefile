@@ -38,7 +38,7 @@ test-slow: install ## the longer tests
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
 	$(BIN)/python -m pytest -m gpu -rs
 
-benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (8 minutes)
+benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (9 minutes)
 	$(BIN)/python -m benchmarks --out $(FIGURES)/benchmark $(ARGS)
 
 benchmark-gpu: install ## the same at the paper's sizes (needs a GPU)

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.parser import Parser
-from benchmarks.settings import SETTINGS, Settings
+from benchmarks.settings import PARTS, SETTINGS, Settings
 from freezeout.checks import nearest
 from freezeout.run.config import ConfigError
 from freezeout.run.messages import one_line
@@ -25,6 +25,7 @@ NUMBERS = {  # flags that are whole numbers: the least that is allowed, and what
     "burst": (1, "training steps of each arm in a round"),
     "run-steps": (10, "training steps of a whole run of a strategy"),
     "run-rounds": (0, "rounds of whole runs at most; 0: none"),
+    "cache-epoch": (1, "training steps in an epoch of the runs with and without a cache"),
     "batch": (1, "images in a batch"),
     "image": (1, "height and width of an image, in pixels"),
 }
@@ -61,6 +62,8 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     add("--out", type=Path, metavar="FOLDER", help=f"default: {' or '.join(map(str, FOLDERS.values()))}")
     add("--networks", nargs="+", metavar="NAME", help="options of conf/model")
     add("--compiled", nargs="*", metavar="NAME", help="those on which the compiled arm runs too")
+    add("--cached", nargs="*", metavar="NAME", help="those on which whole runs with a cache are timed")
+    add("--parts", nargs="+", choices=PARTS, help="default: all; steps also counts packed bytes")
     add("--frozen", nargs="+", type=float, metavar="SHARE", help="of the stages: one for each prefix")
     add("--precision", choices=("fp32", "tf32", "bf16"), help="default: fp32; tf32 on cuda")
     add("--budget", type=float, metavar="MINUTES", help="about how long it may take in all")
@@ -74,7 +77,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """The device's settings with what was given on the command line in their place.
 
     Raises:
-        ValueError: A number is out of range, or --compiled names a network that is not measured.
+        ValueError: A number is out of range, or --compiled or --cached names a network that is not measured.
     """
     settings = SETTINGS[options.device]
     names = [f.name for f in dataclasses.fields(Settings)]
@@ -88,9 +91,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
         if not 0 <= share < 1:
             raise ValueError(f"--frozen {share:g}: must be at least 0 and less than 1")
     settings = dataclasses.replace(settings, **given)
-    for name in given.get("compiled", ()):
-        if name not in settings.networks:
-            raise ValueError(f"--compiled {name}: not among the networks{nearest(name, list(settings.networks))}")
+    for flag in ("compiled", "cached"):
+        for name in given.get(flag, ()):
+            if name not in settings.networks:
+                raise ValueError(f"--{flag} {name}: not among the networks{nearest(name, list(settings.networks))}")
+    if settings.parts == ("cache",) and not set(settings.cached) & set(settings.networks):
+        raise ValueError(f"--parts cache: none of the networks is --cached ({', '.join(settings.cached) or 'none'})")
+    if "steps" not in settings.parts and not settings.run_rounds:
+        raise ValueError("--run-rounds 0: --parts steps must be measured then")
     return dataclasses.replace(settings, min_rounds=min(settings.min_rounds, settings.rounds))
 
 

@@ -16,6 +16,9 @@ OF_IDEAL = 0.95  # realised over ideal saving, at least
 IDEAL_NETWORKS = ("densenet", "wrn")  # the networks on which that must hold begin with one of these
 SWITCHES = {"cpu": 0.03, "cuda": 0.01}  # share of the training seconds: of a test run; of a run of 100 epochs
 PROFILED = 0.03  # distance of the profiled saving from the measured one, at most
+OF_PROFILED = 0.90  # realised over profiled saving of a run with a cache, at least
+CACHED = 1.00  # its seconds over those without, at most
+CACHE_SHARE = 0.03  # of its seconds, for reading and writing on a CPU, at most
 TIMES_FASTER = {"densenet_bc_76_12": 4.0, "wrn_40_4": 2.0}  # captured than the original's way, in tf32 at batch 50
 
 
@@ -63,6 +66,8 @@ def bounds(results: Mapping[str, Any]) -> list[Bound]:
             found += _times_faster(network, parts.get("steps", {}))
         found += _packed(network, parts.get("packed", {}))
         found += _savings(network, parts.get("savings"), device)
+        if "cache" in parts:
+            found += _cache(network, parts["cache"], device)
     return found
 
 
@@ -98,3 +103,10 @@ def _savings(network: str, savings: Mapping[str, Any] | None, device: str) -> It
         yield Bound(network, f"switches' share, {name}", found["switches"]["median"], "<=", SWITCHES[device])
         distance = abs(found["profiled"] - found["realised"]["median"])
         yield Bound(network, f"profiled - realised saving, {name}", distance, "<=", PROFILED)
+
+
+def _cache(network: str, cache: Mapping[str, Any], device: str) -> Iterator[Bound]:
+    yield Bound(network, "realised/profiled saving, with a cache", cache["of_profiled"], ">=", OF_PROFILED)
+    yield Bound(network, "seconds with/without a cache", cache["run_ratio"]["median"], "<=", CACHED)
+    if device == "cpu":
+        yield Bound(network, "cache's share", cache["cache_share"]["median"], "<=", CACHE_SHARE)

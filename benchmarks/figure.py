@@ -6,6 +6,7 @@ It is drawn from the rows of the CSV alone, so that it can be drawn again from a
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def made(table: pd.DataFrame) -> Figure:
     """The figure of `table`, to be closed by the caller. Bars and whiskers are quartiles of the rounds."""
     networks = list(table["network"].unique())
     with plt.rc_context(STYLE):
-        size = (11, 2.8 * len(networks) + 0.9)  # inches; the legend and the title take what is added
+        size = (11, 3.1 * len(networks) + 0.9)  # inches; the legend and the title take what is added
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches, so that labels keep clear of the next panel
         figure, grid = plt.subplots(len(networks), 3, figsize=size, layout=layout, squeeze=False)
         for axes, network in zip(grid, networks, strict=True):
@@ -67,12 +68,16 @@ def made(table: pd.DataFrame) -> Figure:
         figure.legend([handles[label] for label in order], order, loc="outside lower center", ncols=5, frameon=False)
         first = table.iloc[0]
         figure.suptitle(f"{first['device']}, {first['precision']}, batch {first['batch']}", fontsize="medium")
-        figure.draw_without_rendering()  # settles the layout under this style
+        for _ in range(3):  # settles the layout under this style; the ticks chosen in the new size may need more room
+            figure.draw_without_rendering()
     return figure
 
 
 def _step_times(axes: Axes, rows: pd.DataFrame) -> None:
     ratios = rows[rows["quantity"] == "ratio"]
+    if ratios.empty:
+        axes.set_axis_off()
+        return
     for arm, look in LOOK.items():
         pair = ratios[ratios["of"] == f"{arm}/plain"]
         if len(pair):
@@ -87,6 +92,9 @@ def _step_times(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _packed_bytes(axes: Axes, rows: pd.DataFrame) -> None:
     packed = rows[rows["quantity"] == "packed"]
+    if packed.empty:
+        axes.set_axis_off()
+        return
     for arm, look in LOOK.items():
         line = packed[packed["of"] == arm]
         if len(line):
@@ -101,10 +109,10 @@ def _savings(axes: Axes, rows: pd.DataFrame) -> None:
     strategies = list(rows.loc[rows["quantity"] == "realised", "of"].unique())
     for place, (quantity, colour) in enumerate(BARS.items()):
         found = rows[rows["quantity"] == quantity].set_index("of").reindex(strategies)
-        if len(found):
+        if len(found.dropna(how="all")):
             x = [i + 0.27 * (place - 1) for i in range(len(strategies))]
             middle = 100 * found["median"]
             whiskers = [middle - 100 * found["low"], 100 * found["high"] - middle] if quantity == "realised" else None
             axes.bar(x, middle, 0.25, yerr=whiskers, color=colour, label=quantity)
-    axes.set_xticks(range(len(strategies)), strategies)
+    axes.set_xticks(range(len(strategies)), [textwrap.fill(name, 8) for name in strategies])
     axes.set(ylabel="saving, %")

@@ -13,7 +13,7 @@ from freezeout.schedule import Schedule
 LEARNING_RATE = 0.01  # so low that no arm's loss runs away on random labels: NaN has a speed of its own
 
 
-def plan_of(settings: Settings, network: str, *, epoch: int, steps: int) -> Plan:
+def plan_of(settings: Settings, network: str, *, epoch: int, steps: int, views: int | None = None) -> Plan:
     """Plan a baseline run on random images.
 
     Args:
@@ -21,6 +21,7 @@ def plan_of(settings: Settings, network: str, *, epoch: int, steps: int) -> Plan
         network: An option of conf/model.
         epoch: Training steps in an epoch.
         steps: Training steps of the run.
+        views: Fixed views of an image that a strategy that freezes takes in turn; None for fresh ones.
 
     Raises:
         ConfigError: Something cannot be run here: an unknown network, a precision that the device lacks.
@@ -34,6 +35,7 @@ def plan_of(settings: Settings, network: str, *, epoch: int, steps: int) -> Plan
         "dataset.test": 1,
         "batch_size": settings.batch,
         "epochs": 1,
+        "augment.views": "null" if views is None else views,
         "optimizer": "sgd",
         "optimizer.lr": LEARNING_RATE,
         "strategy": "baseline",

@@ -35,14 +35,17 @@ def rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         - "seconds" of a training step and "ratio" of two arms' (as in "eager/plain") at a `prefix`;
         - "packed" bytes of a step and "peak" bytes held at a `prefix` (of "share": what the active stages pack);
         - of a strategy, "ideal", "ideal_with_input", "realised" and "profiled" savings and the share of "switches",
-          fractions of training seconds; "ideal_rounds" is the ideal of each round by itself.
+          fractions of training seconds; "ideal_rounds" is the ideal of each round by itself;
+        - of runs in fixed views, without a cache and with one, "realised" and "profiled" savings too; of the latter
+          "run_ratio" (its seconds over those without), "cache_share" of its seconds that reading and writing took,
+          "hit_rate" of the visits of images to frozen stages, and "cache_bytes" in each kind of memory, all at most.
 
         `low` and `high` are quartiles over `n` rounds; where there are none it is a single number.
     """
     conditions = {"device": results["device"]["model"], "precision": results["precision"], "batch": results["batch"]}
     found: list[dict[str, Any]] = []
     for network, parts in results["networks"].items():
-        entries = [*_step_rows(parts), *_packed_rows(parts), *_savings_rows(parts)]
+        entries = [*_step_rows(parts), *_packed_rows(parts), *_savings_rows(parts), *_cache_rows(parts)]
         found += [{"network": network, **entry, **conditions} for entry in entries]
     return found
 
@@ -69,6 +72,19 @@ def _savings_rows(parts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"quantity": quantity, "of": strategy, **_kept(found[quantity])}
         for quantity in ("ideal", "ideal_with_input", "profiled"):
             yield {"quantity": quantity, "of": strategy, "median": found[quantity]}
+
+
+def _cache_rows(parts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if (cache := parts.get("cache")) is None:
+        return
+    for of, found in cache["runs"].items():
+        yield {"quantity": "realised", "of": of, **_kept(found["realised"])}
+        yield {"quantity": "profiled", "of": of, "median": found["profiled"]}
+    for quantity in ("run_ratio", "cache_share"):
+        yield {"quantity": quantity, "of": of, **_kept(cache[quantity])}
+    yield {"quantity": "hit_rate", "of": of, "median": cache["hit_rate"]}
+    for kind, size in cache["bytes"].items():
+        yield {"quantity": "cache_bytes", "of": kind, "median": size}
 
 
 def _kept(spread: Mapping[str, float]) -> dict[str, float]:
@@ -130,6 +146,28 @@ def savings_text(savings: Mapping[str, Any]) -> str:
             f"      profiled {100 * found['profiled']:.1f} %; "
             f"freeze switches took {100 * found['switches']['median']:.2f} % of the seconds",
         ]
+    return "\n".join(lines)
+
+
+def cache_text(cache: Mapping[str, Any]) -> str:
+    """For the terminal: what runs with a cache saved and what those without, in per cent of the baseline's seconds."""
+    lines = [
+        f"  saved in whole runs of {cache['epochs']} epochs of {cache['epoch']} steps, {cache['strategy']}, "
+        f"{LABELS[cache['arm']]} (quartiles)"
+    ]
+    for name, found in cache["runs"].items():
+        low, middle, high = (100 * found["realised"][key] for key in ("low", "median", "high"))
+        lines.append(
+            f"    {name}: realised {middle:.1f} % ({low:.1f}-{high:.1f}), n = {found['realised']['n']}; "
+            f"profiled {100 * found['profiled']:.1f} %"
+        )
+    ratio, kept = cache["run_ratio"], [f"{size / 1e6:.1f} MB of {kind} memory" for kind, size in cache["bytes"].items()]
+    lines += [
+        f"      {ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f}) of the seconds without; "
+        f"reading and writing took {100 * cache['cache_share']['median']:.2f} %",
+        f"      kept: {' and '.join(kept) or 'nothing'}, at most; {100 * cache['hit_rate']:.0f} % of the visits to "
+        "frozen stages were hits",
+    ]
     return "\n".join(lines)
 
 

@@ -74,19 +74,26 @@ def whole_runs(plan: Plan, burst: int) -> dict[str, RunSeconds]:
         By strategy, the seconds by the wall clock; on a GPU extrapolated to LONG_RUN steps.
     """
     free_memory(plan.device)
-    runs = {name: assemble(dataclasses.replace(plan, strategy=s)) for name, s in STRATEGIES.items()}
-    seconds = dict.fromkeys(runs, 0.0)
-    number = 0
-    while any(training.step < plan.steps for training in runs.values()):
-        for name in shuffled(runs, number):
-            seconds[name] += advance(runs[name], burst)
-        number += 1
+    plans = {name: dataclasses.replace(plan, strategy=s) for name, s in STRATEGIES.items()}
+    runs = {name: assemble(one) for name, one in plans.items()}
+    seconds = side_by_side(runs, burst)
     if plan.device.type == "cuda":
         return {name: extrapolated(r.clock.blocks, r.freezeout.schedule, LONG_RUN) for name, r in runs.items()}
     return {
         name: RunSeconds(seconds[name], sum(block.get("switch", 0.0) for block in training.clock.blocks))
         for name, training in runs.items()
     }
+
+
+def side_by_side(runs: Mapping[str, Training], burst: int) -> dict[str, float]:
+    """Train all runs to their ends, `burst` steps of each in turn; by run, the seconds by the wall clock."""
+    seconds = dict.fromkeys(runs, 0.0)
+    number = 0
+    while any(training.step < training.freezeout.total_steps for training in runs.values()):
+        for name in shuffled(runs, number):
+            seconds[name] += advance(runs[name], burst)
+        number += 1
+    return seconds
 
 
 def advance(training: Training, steps: int) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FROZEN_SHARES = (0.0, 0.25, 0.5, 0.75, 0.95)
+PARTS = ("steps", "savings", "cache")  # of the benchmark of a network; the first also counts bytes
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,17 @@ class Settings:
         min_run_rounds: Rounds of whole runs at least, whatever the budget.
         run_epoch: Training steps in an epoch of a whole run.
         run_burst: Steps of one whole run before it is the next one's turn.
+        cached: Those of the networks on which whole runs with and without a cache are timed.
+        cache_epoch: Training steps in an epoch of them.
+        cache_epochs: Epochs of them.
+        cache_views: Fixed views of an image in their later epochs.
         profile_steps: Timed steps at each prefix in the profile that is held against the whole runs.
         budget: Minutes for everything, about.
         batch: Images in a batch.
         image: Height and width of an image, in pixels.
         classes: Classes of the random labels.
         frozen: Shares of a network's stages, one for each prefix at which steps are timed.
+        parts: What is measured, of PARTS.
     """
 
     device: str
@@ -50,12 +56,17 @@ class Settings:
     min_run_rounds: int
     run_epoch: int
     run_burst: int
+    cached: tuple[str, ...]
+    cache_epoch: int
+    cache_epochs: int
+    cache_views: int
     profile_steps: int
     budget: float
     batch: int = 50
     image: int = 32
     classes: int = 10
     frozen: tuple[float, ...] = FROZEN_SHARES
+    parts: tuple[str, ...] = PARTS
 
 
 CPU = Settings(
@@ -73,8 +84,12 @@ CPU = Settings(
     min_run_rounds=3,
     run_epoch=50,
     run_burst=5,
+    cached=("densenet_bc_16_4", "wrn_10_1", "vgg_small", "resnet8"),
+    cache_epoch=12,
+    cache_epochs=12,
+    cache_views=2,
     profile_steps=8,
-    budget=7.5,
+    budget=8.5,
 )
 GPU = Settings(
     device="cuda",
@@ -90,6 +105,10 @@ GPU = Settings(
     min_run_rounds=2,
     run_epoch=1000,
     run_burst=1000,
+    cached=("wrn_40_4",),
+    cache_epoch=1000,  # 50,000 images: what is kept of them has the paper's bytes
+    cache_epochs=24,  # stages are frozen in eleven of them, whose last seven come back to a view
+    cache_views=4,
     profile_steps=48,
     budget=60.0,
     classes=100,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from benchmarks import arms, figure, packed, report, roofline, steps
 from benchmarks.bounds import bounds
 from benchmarks.budget import Budget, BudgetBar
 from benchmarks.plans import plan_of
+from benchmarks.remembered import Remembered
 from benchmarks.savings import Savings
 from benchmarks.settings import Settings, prefixes
 from freezeout.run.provenance import device_model, provenance
@@ -50,7 +51,7 @@ def run(settings: Settings, out: Path, command: Sequence[str]) -> dict[str, Any]
         "networks": {},
     }
     report.write(results, out)  # a folder that cannot be written is found out now
-    budget, began = Budget(settings.budget, len(settings.networks)), time.perf_counter()
+    budget, began = Budget(settings.budget, settings.parts * len(settings.networks)), time.perf_counter()
     bar = BudgetBar(budget)
     try:
         for network in settings.networks:
@@ -59,7 +60,8 @@ def run(settings: Settings, out: Path, command: Sequence[str]) -> dict[str, Any]
             for _ in benchmark.measured():
                 results["seconds"] = time.perf_counter() - began
                 report.write(results, out)
-            figure.draw(pd.DataFrame(report.rows(results)), out)
+            if rows := report.rows(results):
+                figure.draw(pd.DataFrame(rows, columns=report.COLUMNS), out)
     finally:
         bar.close()
     print(report.bounds_text(bounds(results)))
@@ -102,14 +104,15 @@ class NetworkBenchmark:
             f"\n{self._network}: {plan.stages} stages, {self._settings.precision}, batch {self._settings.batch}, "
             f"{threads} thread{'s' if threads > 1 else ''}"
         )
-        yield from self._step_times(self._budget.take("steps"))
-        self._budget.take("packed")
+        measures = {"steps": self._steps, "savings": self._savings, "cache": self._cache}
+        for part in self._settings.parts:
+            yield from measures[part](self._budget.take(part))
+
+    def _steps(self, deadline: float) -> Iterator[None]:
+        yield from self._step_times(deadline)
         self._packed_bytes()
         self._limits()
         yield
-        deadline = self._budget.take("savings")
-        if self._settings.run_rounds:
-            yield from self._savings(deadline)
 
     def _step_times(self, deadline: float) -> Iterator[None]:
         plan, settings = self._plan, self._settings
@@ -160,15 +163,31 @@ class NetworkBenchmark:
         self._bar.write(roofline.text(self.parts["limits"]))
 
     def _savings(self, deadline: float) -> Iterator[None]:
+        yield from self._rounds("savings", Savings, report.savings_text, "whole runs", deadline)
+
+    def _cache(self, deadline: float) -> Iterator[None]:
+        if self._network in self._settings.cached:
+            yield from self._rounds("cache", Remembered, report.cache_text, "runs with a cache", deadline)
+
+    def _rounds(
+        self,
+        part: str,
+        make: Callable[[Settings, str], Savings | Remembered],
+        text: Callable[[dict[str, Any]], str],
+        what: str,
+        deadline: float,
+    ) -> Iterator[None]:
         settings = self._settings
-        self._bar.measuring(f"{self._network}, whole runs")
-        savings, began = Savings(settings, self._network), time.perf_counter()
+        if not settings.run_rounds:
+            return
+        self._bar.measuring(f"{self._network}, {what}")
+        runs, began = make(settings, self._network), time.perf_counter()
         for done in range(1, settings.run_rounds + 1):
-            savings.round()
-            self._bar.measuring(f"{self._network}, whole runs, round {done}")
-            self.parts["savings"] = savings.summary()
+            runs.round()
+            self._bar.measuring(f"{self._network}, {what}, round {done}")
+            self.parts[part] = runs.summary()
             yield
             now = time.perf_counter()
             if done >= settings.min_run_rounds and now + (now - began) / done > deadline:
                 break
-        self._bar.write(report.savings_text(self.parts["savings"]))
+        self._bar.write(text(self.parts[part]))

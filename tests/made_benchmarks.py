@@ -12,7 +12,9 @@ import torch
 from benchmarks import arms, bounds, plans, savings, settings
 from freezeout.run.plan import Plan
 
-SMALL = dataclasses.replace(settings.CPU, batch=4, image=8, burst=3, run_steps=20, run_epoch=10, profile_steps=1)
+SMALL = dataclasses.replace(
+    settings.CPU, batch=4, image=8, burst=3, run_steps=20, run_epoch=10, profile_steps=1, cache_epoch=2
+)
 
 
 def plan(network: str = "wrn_10_1", **changes: Any) -> Plan:
@@ -41,6 +43,21 @@ def made_results(device: str) -> dict[str, Any]:
         "profiled": 0.27,
         "realised": spread(0.25),
     }
+    cache = {
+        "arm": judged,
+        "strategy": "cubic scaled 0.8",
+        "epochs": 12,
+        "epoch": 12,
+        "runs": {
+            "2 views": {"realised": spread(0.15), "profiled": 0.16},
+            "2 views, cached": {"realised": spread(0.18), "profiled": 0.2},
+        },
+        "of_profiled": 0.9,
+        "run_ratio": spread(1.0),
+        "cache_share": spread(0.03),
+        "hit_rate": 0.6,
+        "bytes": {"device": 41_800_000},
+    }
     held = {name: {"packed": 1020, "peak": None} for name in arms.LABELS if "compiled" not in name}
     return {
         "device": {"type": device, "model": "made"},
@@ -51,6 +68,7 @@ def made_results(device: str) -> dict[str, Any]:
                 "steps": {"0": found, "20": copy.deepcopy(found)},
                 "packed": {"20": {"share": 1000, "arms": held}},
                 "savings": {"strategies": {"cubic scaled 0.8": strategy}},
+                "cache": cache,
             }
         },
     }

@@ -20,7 +20,10 @@ WORSE = [
     ("switches' share", ("savings", "strategies", "cubic scaled 0.8", "switches", "median"), 0.031),
     ("profiled - realised saving", ("savings", "strategies", "cubic scaled 0.8", "profiled"), 0.29),
     ("profiled - realised saving", ("savings", "strategies", "cubic scaled 0.8", "profiled"), 0.21),
+    ("realised/profiled saving, with a cache", ("cache", "of_profiled"), 0.89),
+    ("seconds with/without a cache", ("cache", "run_ratio", "median"), 1.001),
 ]
+CACHE_SHARE = ("cache's share", ("cache", "cache_share", "median"), 0.031)
 FASTER = (
     "times faster, captured than original, prefix 0",
     ("steps", "0", "ratios", "captured/original", "median"),
@@ -30,7 +33,7 @@ FASTER = (
 
 @pytest.mark.parametrize(
     ("device", "what", "path", "value"),
-    [(device, *worse) for device in ("cpu", "cuda") for worse in WORSE] + [("cuda", *FASTER)],
+    [(device, *worse) for device in ("cpu", "cuda") for worse in WORSE] + [("cuda", *FASTER), ("cpu", *CACHE_SHARE)],
 )
 def test_every_bound_can_fail(device: str, what: str, path: tuple[str, ...], value: float) -> None:
     judged = savings.JUDGED[device]

@@ -58,6 +58,36 @@ def test_no_panels_labels_come_near_another_panel(drawn) -> None:
     assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
+def test_no_savings_name_meets_the_next_one(drawn) -> None:
+    renderer = drawn.canvas.get_renderer()
+    for axes in drawn.axes[2::3]:
+        boxes = [label.get_window_extent(renderer) for label in axes.get_xticklabels()]
+        assert boxes
+        assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_runs_with_a_cache_have_bars_beside_the_others(tmp_path) -> None:
+    report.write(made_results("cpu"), tmp_path)
+    found = figure.made(pd.read_csv(tmp_path / report.CSV))
+    bars = dict(zip(*reversed(found.axes[2].get_legend_handles_labels()), strict=True))
+    assert [bar.get_height() for bar in bars["realised"]] == pytest.approx([25, 15, 18])
+    assert [bar.get_height() for bar in bars["profiled"]] == pytest.approx([27, 16, 20])
+    plt.close(found)
+
+
+@pytest.mark.parametrize("part", ["savings", "cache"])
+def test_one_part_alone_is_drawn_too(tmp_path, part: str) -> None:
+    results = made_results("cpu")
+    (parts,) = results["networks"].values()
+    results["networks"] = {"wrn_10_1": {part: parts[part]}}
+    report.write(results, tmp_path)
+    found = figure.made(pd.read_csv(tmp_path / report.CSV))
+    shown = [text.get_text() for text in found.legends[0].get_texts()]
+    assert shown == (["realised", "profiled"] if part == "cache" else ["ideal", "realised", "profiled"])
+    assert [axes.axison for axes in found.axes] == [False, False, True]
+    plt.close(found)
+
+
 def test_the_title_says_under_which_conditions_it_was_measured(table, drawn) -> None:
     first = table.iloc[0]
     assert drawn.get_suptitle() == f"{first['device']}, {first['precision']}, batch 50"

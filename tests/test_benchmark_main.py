@@ -31,6 +31,11 @@ ROOT = Path(__file__).parent.parent
             "--networks wrn_10_1 --compiled wrn_10_2",
             "--compiled wrn_10_2: not among the networks; did you mean wrn_10_1?",
         ),
+        ("--cached resnet56", "--cached resnet56: not among the networks"),
+        ("--cache-epoch 0", "--cache-epoch 0: must be at least 1"),
+        ("--parts caches", "'caches' (choose from"),
+        ("--parts cache --networks wrn_16_4", "--parts cache: none of the networks is --cached"),
+        ("--parts cache --run-rounds 0", "--run-rounds 0: --parts steps must be measured then"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_timed(tmp_path, capsys, words: str, said: str) -> None:

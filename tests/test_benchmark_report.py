@@ -19,7 +19,18 @@ def test_the_csv_has_every_number_and_under_which_conditions_it_was_measured(tmp
     assert tuple(lines[0]) == report.COLUMNS
     assert {(line["device"], line["precision"], line["batch"]) for line in lines} == {("made", "tf32", "50")}
     assert {line["quantity"] for line in lines} == {
-        *("seconds", "ratio", "packed", "realised", "ideal_rounds", "switches", "ideal", "ideal_with_input", "profiled")
+        *(
+            "seconds",
+            "ratio",
+            "packed",
+            "realised",
+            "ideal_rounds",
+            "switches",
+            "ideal",
+            "ideal_with_input",
+            "profiled",
+        ),
+        *("run_ratio", "cache_share", "hit_rate", "cache_bytes"),
     }
     ratio = next(line for line in lines if line["of"] == "captured/original" and line["prefix"] == "20")
     assert [ratio[key] for key in ("median", "low", "high", "n")] == ["0.25", "0.25", "0.25", "5"]
@@ -61,6 +72,14 @@ def test_savings_are_in_per_cent() -> None:
     assert "realised 25.0 % (25.0-25.0), n = 5" in text
     assert "ideal 26.0 %, and 27.0 %" in text
     assert "extrapolated" not in text
+
+
+def test_a_cache_is_said_to_have_saved_kept_and_hit() -> None:
+    text = report.cache_text(made_results("cpu")["networks"]["densenet_bc_76_12"]["cache"])
+    assert "12 epochs of 12 steps, cubic scaled 0.8, ours, eager" in text
+    assert "2 views, cached: realised 18.0 % (18.0-18.0), n = 5; profiled 20.0 %" in text
+    assert "1.000 (1.000-1.000) of the seconds without; reading and writing took 3.00 %" in text
+    assert "kept: 41.8 MB of device memory, at most; 60 % of the visits" in text
 
 
 def test_missed_bounds_are_counted() -> None:

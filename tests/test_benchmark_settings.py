@@ -20,4 +20,4 @@ def test_the_networks_of_a_device_are_options_of_the_configuration(device: str) 
     chosen = settings.SETTINGS[device]
     assert chosen.device == device
     assert set(chosen.networks) <= set(options("model"))
-    assert set(chosen.compiled) <= set(chosen.networks)
+    assert set(chosen.compiled) | set(chosen.cached) <= set(chosen.networks)

@@ -144,7 +144,7 @@ def _other_steps(scale: Scale, out: Path) -> Iterator[Part]:
 
 def _whole_runs(scale: Scale, out: Path) -> Iterator[Part]:
     for network, steps in zip(scale.networks, scale.run_steps, strict=False):
-        words = f"--frozen 0 --rounds 1 --run-rounds 1 --run-steps {steps}"
+        words = f"--frozen 0 --rounds 1 --run-rounds 1 --run-steps {steps} --parts steps savings"
         yield _benchmark(scale, out, f"savings-{network}", network, words, 6)
 
 
