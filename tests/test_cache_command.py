@@ -25,7 +25,7 @@ from freezeout.train import room
 # the three that come after. In a file: the device's own memory is turned off.
 VIEWED = [*WORDS, "t_0=0.25", "epochs=7", "augment.views=2", "machine.cache=true", "machine.cache_device=0"]
 IN_MID_EPOCH = 4 * 28 + 10  # of the first epoch that reads
-OWN_FILES = {".lock", "config.yaml", "metrics.jsonl", "checkpoint.pt", "record.json", "predictions.npz"}
+OWN_FILES = {"lease.1", "config.yaml", "metrics.jsonl", "checkpoint.pt", "record.json", "predictions.npz"}
 
 KILLED = """
 import os, signal
