@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from configurations import plan_of, start
 
 from freezeout.run.assemble import assemble
-from freezeout.savings.caching import Kept
+from freezeout.savings.caching import Kept, Tier
 from freezeout.train import cache as caching
 from freezeout.train import room
 from freezeout.train.loop import Training
@@ -130,6 +131,35 @@ def test_a_part_of_the_images_is_kept_where_not_all_fit(monkeypatch) -> None:
     assert all(part.cache.room.most[kind] <= limit for kind, limit in part.cache.room.limits.items())
     assert 100 < counts(part).hits < 4 * 190
     assert_equal(part, anew(given))
+
+
+def test_a_batch_without_any_entry_is_computed(monkeypatch) -> None:
+    """Where entries of very few images fit, and those lie in two kinds of memory."""
+
+    def one_image_of_each(self, parts: int) -> dict[str, Tier]:
+        self.limits = dict.fromkeys(("device", "disk"), 1 << 20)
+        return dict.fromkeys(self.limits, Tier())
+
+    monkeypatch.setattr(room.Room, "tiers", one_image_of_each)
+    given = config(1)
+    two = trained(given, begin=lambda run: setattr(run.cache._ledger, "decide", lambda *_: Kept(1, (1, 1))))
+    assert 0 < counts(two).hits <= 5 * 2
+    assert_equal(two, anew(given))
+
+
+def test_reading_is_timed_from_the_asking_on(tmp_path, monkeypatch) -> None:
+    """Rows that travel are on their way before they are taken."""
+    real = Near.ask
+
+    def ask(rows, index):
+        time.sleep(0.01)
+        return real(rows, index)
+
+    monkeypatch.setattr(Near, "ask", ask)
+    shares = {"device": 0.5, "host": 0.0, "disk": 0.0}
+    kinds = room.Room(torch.device("cpu"), shares, tmp_path)
+    assert kinds.tiers(1)["device"].read >= 0.01 / room.PROBE
+    assert kinds.most["device"] == 0, "what was taken to time it is no entry"
 
 
 def test_what_cannot_be_had_costs_the_cache_and_not_the_run(monkeypatch) -> None:

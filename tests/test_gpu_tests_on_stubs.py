@@ -5,6 +5,7 @@ They say nothing about CUDA. They hold that the tests themselves run: few machin
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
@@ -20,13 +21,14 @@ from torch.nn.functional import conv2d
 from freezeout import models
 from freezeout.run import assemble, resolve
 from freezeout.run.plan import Plan
+from freezeout.train import rows
 from freezeout.train.captured import CapturedStep
 from freezeout.train.compiled import compile_stages
+from tests.gpu import test_cuda_cache as cache
 from tests.gpu import test_cuda_engine as engine
 from tests.gpu import test_cuda_fold as fold
 from tests.gpu import test_cuda_parity as parity
-from tests.gpu.conftest import _full_precision  # noqa: F401
-from tests.gpu.test_cuda_engine import _short_lived, captures  # noqa: F401
+from tests.gpu.conftest import _full_precision, _short_lived, captures  # noqa: F401
 
 CPU = torch.device("cpu")
 SINGLE = {"bf16": False, "tf32": True, "bound": 1e-5}
@@ -38,6 +40,10 @@ CASES: list[tuple] = [
     (engine.test_a_replayed_step_waits_for_nobody, {}),
     (engine.test_later_graphs_take_the_memory_of_the_one_before, {}),
     (engine.test_the_command_captures_and_says_where_the_seconds_went, {}),
+    (cache.test_rows_of_the_host_are_read_as_they_were_written, {}),
+    (cache.test_memory_of_rows_that_are_still_in_use_is_not_taken_again, {}),
+    (cache.test_captured_steps_with_a_cache_are_those_without, {"kind": "device"}),
+    (cache.test_a_cached_step_waits_for_nobody, {"kind": "device"}),
     (fold.test_a_prepared_stage_is_the_stage_within_the_stated_bound, {**BF16, "dtype": torch.float32}),
     (fold.test_in_bfloat16_too, BF16),
     (
@@ -67,6 +73,25 @@ class TapesOfAStep(Tapes):
         yield from (step._row, step._rates, step._step.loss_sum)
 
 
+class Stream:
+    """torch.cuda.Stream(device), and the events of one: done when they have been waited for, and not before."""
+
+    def __init__(self, device: torch.device) -> None:
+        pass
+
+    def record_event(self) -> Stream:
+        return self
+
+    def query(self) -> bool:
+        return False
+
+    def synchronize(self) -> None:
+        pass
+
+    def wait_event(self, event: Stream) -> None:
+        pass
+
+
 @pytest.fixture(autouse=True)
 def _stand_ins(monkeypatch) -> None:
     real = CapturedStep.__init__
@@ -79,12 +104,18 @@ def _stand_ins(monkeypatch) -> None:
     monkeypatch.setattr(CapturedStep, "__init__", init)
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", ("default", "warn", "error").index)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: next(memory))
-    for module in (engine, fold, parity):
+    for module in (cache, engine, fold, parity):
         monkeypatch.setattr(module, "CUDA", CPU)
     monkeypatch.setattr(engine, "CudaGraphs", TapesOfAStep)
     monkeypatch.setattr(engine, "LARGE", 2)
     monkeypatch.setattr(engine, "models", SimpleNamespace(build=small))
     monkeypatch.setattr(engine, "compile_stages", functools.partial(compile_stages, backend=Counter()))
+    # pinned memory and streams
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    cuda = SimpleNamespace(stream=lambda stream: contextlib.nullcontext(), current_stream=Stream)
+    pinned = SimpleNamespace(index_select=torch.index_select, cuda=cuda, empty=not_pinned)
+    monkeypatch.setattr(rows, "torch", pinned)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
     # cuDNN's call
     monkeypatch.setattr(torch, "cudnn_convolution_relu", lambda *a: conv2d(*a).relu_(), raising=False)
     monkeypatch.setattr(fold, "ConvReLU", lambda conv: lambda x: torch.cudnn_convolution_relu(x, *arguments(conv)))
@@ -96,6 +127,10 @@ def _stand_ins(monkeypatch) -> None:
         "capture",
         property(lambda plan: plan.config.machine.device == "cuda" and plan.config.machine.capture is None),
     )
+
+
+def not_pinned(*size: int, pin_memory: bool = False, **how) -> torch.Tensor:
+    return torch.empty(*size, **how)
 
 
 def small(name: str, classes: int, **fields):
@@ -123,7 +158,7 @@ def freezeout(freezeout):
 
 
 def test_each_of_them_is_here() -> None:
-    there = {f for m in (engine, fold, parity) for name, f in vars(m).items() if name.startswith("test_")}
+    there = {f for m in (cache, engine, fold, parity) for name, f in vars(m).items() if name.startswith("test_")}
     assert there == {test for test, _ in CASES + SLOW}
 
 

@@ -137,6 +137,8 @@ class PrefixCache:
             self.counts.hits += int(hit.sum())
             if hit.all():
                 return old.shelf.ask(index)
+            if not hit.any():
+                return lambda: next_missing(len(index))
             places, others = hit.nonzero().flatten(), (~hit).nonzero().flatten()
             asked = old.shelf.ask(index[places])
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+LEAVING = 8  # writes under way at a time: their pinned memory comes on top of what the cache was given
+
 
 class Rows(Protocol):
     """Entries of one kind of memory, one row an image."""
@@ -79,15 +81,20 @@ class Far:
         here = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
         here.copy_(rows, non_blocking=True)
         self._leaving.append((torch.cuda.current_stream(self.device).record_event(), here, index))
+        if len(self._leaving) > LEAVING:
+            self._land_first()
 
     def settle(self) -> None:
         self._land(wait=True)
 
     def _land(self, *, wait: bool) -> None:
         while self._leaving and (wait or self._leaving[0][0].query()):
-            event, here, index = self._leaving.pop(0)
-            event.synchronize()
-            self.rows.index_copy_(0, index, here)
+            self._land_first()
+
+    def _land_first(self) -> None:
+        event, here, index = self._leaving.pop(0)
+        event.synchronize()
+        self.rows.index_copy_(0, index, here)
 
 
 def sent(index: Tensor, device: torch.device) -> Tensor:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from freezeout.train import captured
+from freezeout.train.captured import CapturedStep
+
 
 @pytest.fixture(autouse=True)
 def _full_precision():
@@ -16,3 +19,23 @@ def _full_precision():
     yield
     for switch, precision in zip(switches, before, strict=True):
         switch.fp32_precision = precision
+
+
+@pytest.fixture(autouse=True)
+def _short_lived(monkeypatch) -> None:
+    """Prefixes that last for a few steps only are captured too."""
+    monkeypatch.setattr(captured, "WORTH", 2)
+
+
+@pytest.fixture
+def captures(monkeypatch) -> list[int]:
+    """The prefixes that were captured. A refused capture fails the test: warnings are errors here."""
+    found: list[int] = []
+    real = CapturedStep._capture
+
+    def capture(step) -> None:
+        real(step)
+        found.append(step._freezeout.prefix)
+
+    monkeypatch.setattr(CapturedStep, "_capture", capture)
+    return found

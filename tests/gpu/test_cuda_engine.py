@@ -16,8 +16,7 @@ from test_engine import AS_IT_IS, SingleRates, agree, free_run, one_step, states
 
 from freezeout import FreezeOut, models
 from freezeout.data.augment import crop_flip, rescale, scale_and_shift
-from freezeout.train import captured, loop
-from freezeout.train.captured import CapturedStep
+from freezeout.train import loop
 from freezeout.train.compiled import compile_stages
 from freezeout.train.cuda_graphs import CudaGraphs
 from freezeout.train.optimizers import make_optimizer
@@ -41,26 +40,6 @@ networks = pytest.mark.parametrize("network", replay.NETWORKS)
 
 def fields(path: str) -> dict:
     return {k: CudaGraphs(CUDA) if v == "cuda" else v for k, v in PATHS[path].items()}
-
-
-@pytest.fixture(autouse=True)
-def _short_lived(monkeypatch) -> None:
-    """Prefixes that last for a few steps only are captured too."""
-    monkeypatch.setattr(captured, "WORTH", 2)
-
-
-@pytest.fixture
-def captures(monkeypatch) -> list[int]:
-    """The prefixes that were captured. A refused capture fails the test: warnings are errors here."""
-    found: list[int] = []
-    real = CapturedStep._capture
-
-    def capture(step) -> None:
-        real(step)
-        found.append(step._freezeout.prefix)
-
-    monkeypatch.setattr(CapturedStep, "_capture", capture)
-    return found
 
 
 @networks
