@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, 
     write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5))])
     if spread:
         profile.write_text(json.dumps({**json.loads(profile.read_text()), "spread": spread}))
-    (found,) = judged_panels(root, profile)
+    (found,) = judged_panels(root, [profile])
     assert found.judgement.time_bound == pytest.approx(bound)
 
 
@@ -237,7 +238,7 @@ def test_the_kept_records_are_redrawn_unless_others_are_named(profile, tmp_path,
     monkeypatch.chdir(tmp_path)
     assert main(["pareto", "--profile", str(profile), "--x", "saving"]) == 0
     said = capsys.readouterr().out
-    assert "left out: 23 runs, not what the profile timed (nearest: model " in said
+    assert re.search(r"left out: \d+ runs, not what the profile timed \(nearest: model ", said)
     written = pd.read_csv(tmp_path / "figures/pareto_quick_on-NVIDIA-H200_saving.csv").set_index("swept")
     # Of a baseline of half the epochs half is saved: all of a sweep's lengths are set against the longest.
     assert written.loc["10 epochs", "profiled_saving"] == pytest.approx(0.5)
