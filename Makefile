@@ -12,7 +12,7 @@ STAMP := $(VENV)/installed
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-gpu benchmark benchmark-gpu gpu lint data predict analysis reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-long test-gpu benchmark benchmark-gpu gpu lint data predict analysis reproduce-figures dashboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,7 +33,10 @@ test: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'not slow and not gpu' --numprocesses auto --dist worksteal
 
 test-slow: install ## the longer tests
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	$(BIN)/python -m pytest -m 'slow and not gpu and not long'
+
+test-long: install ## the longest ones: two dozen kills of sweeps, simulated verdicts
+	$(BIN)/python -m pytest -m long
 
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
 	$(BIN)/python -m pytest -m gpu -rs

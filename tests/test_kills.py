@@ -40,6 +40,7 @@ def test_a_sweep_killed_three_times_ends_as_an_undisturbed_one(tmp_path, ends_as
     ends_as_undisturbed(out)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("sharing", [False, True])
 @pytest.mark.parametrize("number", SIGNALS)

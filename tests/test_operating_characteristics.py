@@ -48,6 +48,7 @@ def error_of(percent: float, draws: int = DRAWS) -> float:
     return 300 * math.sqrt(share * (1 - share) / draws)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("at", "seeds"), [(0, 3), (1, 5), (2, 10)])
 @pytest.mark.parametrize("name", PLANNED)
@@ -58,6 +59,7 @@ def test_the_rates_are_those_that_the_method_was_planned_with(name, at, seeds):
     assert found == pytest.approx(planned[at], abs=math.sqrt(2) * error_of(planned[at]) + 0.5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("name", AT_MOST)
