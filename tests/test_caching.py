@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from freezeout.savings.caching import (
@@ -46,6 +48,13 @@ def test_each_tier_takes_what_the_one_before_has_no_place_for() -> None:
 
 def test_a_tier_that_does_not_pay_is_left_out() -> None:
     assert choose(NOTHING, 2, 50, FROZEN, [Tier(200), Tier(read=1.0), Tier(1000)]).images == (10, 0, 40)
+
+
+def test_memory_that_cannot_be_had_leaves_the_others_as_they_are() -> None:
+    nothing = Tier(1000, read=math.inf, write=math.inf)
+    assert choose(NOTHING, 3, 50, FROZEN, [Tier(), nothing]) == Kept(3, (50, 0))
+    assert choose(NOTHING, 3, 50, FROZEN, [nothing, Tier()]) == Kept(3, (0, 50))
+    assert choose(Kept(2, (50, 0)), 3, 50, FROZEN, [Tier(), nothing]) == Kept(3, (50, 0))
 
 
 def test_entries_stay_as_they_are_where_writing_anew_costs_more_than_it_saves() -> None:

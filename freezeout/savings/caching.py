@@ -20,8 +20,8 @@ class Tier:
 
     Attributes:
         bytes: That part.
-        read: Cost of a byte read.
-        write: Cost of a byte written.
+        read: Cost of a byte read; infinite where there is no such memory.
+        write: Cost of a byte written, likewise.
     """
 
     bytes: float = math.inf
@@ -87,7 +87,8 @@ def per_visit(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
     if not kept.depth:
         return 0.0
     forward, size = sum(frozen.forward[: kept.depth]), frozen.bytes[kept.depth - 1]
-    return sum(n * (forward - tier.read * size) for n, tier in zip(kept.images, tiers, strict=True))
+    # 0 images at an infinite cost cost nothing.
+    return sum(n * (forward - tier.read * size) for n, tier in zip(kept.images, tiers, strict=True) if n)
 
 
 def to_write(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
@@ -95,7 +96,7 @@ def to_write(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
     if not kept.depth:
         return 0.0
     size = frozen.bytes[kept.depth - 1]
-    return sum(n * tier.write * size for n, tier in zip(kept.images, tiers, strict=True))
+    return sum(n * tier.write * size for n, tier in zip(kept.images, tiers, strict=True) if n)
 
 
 def choose(held: Kept, deepest: int, images: int, frozen: Frozen, tiers: Sequence[Tier]) -> Kept:
