@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -160,6 +161,29 @@ def test_reading_is_timed_from_the_asking_on(tmp_path, monkeypatch) -> None:
     kinds = room.Room(torch.device("cpu"), shares, tmp_path)
     assert kinds.tiers(1)["device"].read >= 0.01 / room.PROBE
     assert kinds.most["device"] == 0, "what was taken to time it is no entry"
+
+
+@pytest.mark.parametrize("method", ["ask", "write"])
+def test_memory_that_fails_when_it_is_timed_is_done_without(tmp_path, monkeypatch, method: str) -> None:
+    """As where the host has no pinned memory left for rows that travel."""
+    real = room.Room._make
+
+    def fails(*given):
+        raise RuntimeError("CUDA error: out of memory\nmany details")
+
+    def make(kinds, kind, *given):
+        made = real(kinds, kind, *given)
+        if kind == "disk":
+            monkeypatch.setattr(made, method, fails)
+        return made
+
+    monkeypatch.setattr(room.Room, "_make", make)
+    kinds = room.Room(torch.device("cpu"), {"device": 0.5, "host": 0.0, "disk": 0.25}, tmp_path)
+    with pytest.warns(UserWarning, match=r"^the cache does without disk memory: CUDA error: out of memory$"):
+        tiers = kinds.tiers(1)
+    assert tiers["device"].read < tiers["disk"].read == math.inf
+    assert kinds.take("disk", 1, 1, torch.float32) is None
+    assert kinds.taken["disk"] == kinds.most["disk"] == 0
 
 
 def test_what_cannot_be_had_costs_the_cache_and_not_the_run(monkeypatch) -> None:

@@ -20,6 +20,7 @@ from freezeout.train.clock import synchronise
 from freezeout.train.free_memory import allocated_file, free_host
 from freezeout.train.rows import Far, Near, Rows
 
+FAILURES = (RuntimeError, OSError, MemoryError)  # where memory cannot be had
 PROBE = 1 << 22  # bytes that are written and read to time a kind of memory
 KINDS = ("device", "host", "disk")  # the nearest first
 
@@ -66,14 +67,17 @@ class Room:
             return None
         try:
             made = self._make(kind, images, numbers, dtype)
-        except (RuntimeError, OSError, MemoryError) as error:
-            self.limits.pop(kind)
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            warnings.warn(f"the cache does without {kind} memory: {reason}", stacklevel=2)
+        except FAILURES as error:
+            self._do_without(kind, error)
             return None
         self.taken[kind] += size
         self.most[kind] = max(self.most[kind], self.taken[kind])
         return made
+
+    def _do_without(self, kind: str, error: Exception) -> None:
+        self.limits.pop(kind)
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        warnings.warn(f"the cache does without {kind} memory: {reason}", stacklevel=3)
 
     def give(self, kind: str, size: int) -> None:
         """So many bytes are free again."""
@@ -104,12 +108,17 @@ class Room:
         if rows is None:
             return math.inf, math.inf
         index = torch.arange(PROBE // (4 * numbers))
-        values = torch.ones(len(index), numbers, device=self._device)
-        write = min(self._seconds(lambda: rows.write(index, values), rows) for _ in range(3))
-        # Asking counts too: what it takes may hide behind a step or not.
-        read = min(self._seconds(lambda: rows.ask(index)(), rows) for _ in range(3))
-        self.give(kind, PROBE)
-        self.most[kind] = most  # of entries alone
+        try:
+            values = torch.ones(len(index), numbers, device=self._device)
+            write = min(self._seconds(lambda: rows.write(index, values), rows) for _ in range(3))
+            # Asking counts too: what it takes may hide behind a step or not.
+            read = min(self._seconds(lambda: rows.ask(index)(), rows) for _ in range(3))
+        except FAILURES as error:  # rows that travel need pinned memory on their way
+            self._do_without(kind, error)
+            return math.inf, math.inf
+        finally:
+            self.give(kind, PROBE)
+            self.most[kind] = most  # of entries alone
         return read / PROBE, write / PROBE
 
     def _seconds(self, work: Callable[[], object], rows: Rows) -> float:
