@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from freezeout import packed
 from freezeout.records import is_finished, read_record, run_folder, sweep_path, write_json_atomic
 
+USUAL = {"out": "runs", "data_dir": "data"}  # what a kept record calls the folders of the machine that trained it
 DIGITS = 7  # of a learning rate: it is computed from the schedule, and float32 holds no more
 
 
@@ -46,19 +48,20 @@ def archive(runs: Path, sweep: str, out: Path) -> Kept:
     path = sweep_path(runs, sweep)
     if not path.exists():
         raise ValueError(f"{path}: no such sweep; train it first (python -m freezeout -m sweeps={sweep})")
-    listed, kept = entries(path), out / f"{sweep}.jsonl"
+    given, kept = listing(path), out / f"{sweep}.jsonl"
+    listed = given["runs"]
     found = {record["run_id"]: record for record in packed.read(kept)}
     for run in listed:
         record = read_record(run_folder(runs, run["run_id"].rpartition("-")[0], int(run["seed"])))
         if record is not None and is_finished(record):
-            found.setdefault(run["run_id"], compact(record))
+            found.setdefault(run["run_id"], portable(compact(record)))
     if not found:
         raise ValueError(f"no run of sweep {sweep} is done yet, so there is nothing to keep")
     manifest = sweep_path(out, sweep)
-    whole = merged(entries(manifest) if manifest.exists() else [], listed, set(found))
+    whole = merged(listing(manifest)["runs"] if manifest.exists() else [], listed, set(found))
     kept.parent.mkdir(parents=True, exist_ok=True)
     packed.write(kept, found.values())
-    write_json_atomic(manifest, {"sweep": sweep, "runs": whole})
+    write_json_atomic(manifest, given | {"runs": whole})
     return Kept([kept, manifest], sum(run["run_id"] in found for run in whole), len(whole))
 
 
@@ -67,16 +70,16 @@ def is_whole(sweep: str, out: Path) -> bool:
     manifest = sweep_path(out, sweep)
     if not manifest.exists():
         return False
-    return {run["run_id"] for run in entries(manifest)} <= {
+    return {run["run_id"] for run in listing(manifest)["runs"]} <= {
         one["run_id"] for one in packed.read(out / f"{sweep}.jsonl")
     }
 
 
-def entries(path: Path) -> list[dict[str, Any]]:
-    """The runs that a sweep's list names. Raises ValueError where it is none."""
+def listing(path: Path) -> dict[str, Any]:
+    """A sweep's list: its `runs`, and what was fixed before the first of them. Raises ValueError where it is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        for run in found:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for run in found["runs"]:
             run["run_id"], run["seed"], run["label"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no list of runs") from error
@@ -110,6 +113,16 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
 def _anywhere(run: dict[str, Any]) -> tuple[str, int]:
     """What a run is called on every machine; its own name where its list does not say."""
     return run.get("anywhere") or run["run_id"].rpartition("-")[0], run["seed"]
+
+
+def portable(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its own machine's folders under their usual names: nobody else has them."""
+    text, config = json.dumps(record), record.get("config") or {}
+    for key, usual in USUAL.items():
+        if (folder := str(config.get(key) or "")).startswith("/"):
+            text = re.sub(rf"{re.escape(folder)}(?![\w.-])", usual, text)  # a whole name, not the beginning of another
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def compact(record: dict[str, Any]) -> dict[str, Any]:

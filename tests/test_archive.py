@@ -11,11 +11,13 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, write_manifest
 
 from analysis.__main__ import main
-from analysis.archive import archive, compact, merged, one_block_a_prefix
+from analysis.archive import archive, compact, merged, one_block_a_prefix, portable
+from analysis.judging import margins
 from analysis.load import load
 from analysis.profiles import steps_at
 from analysis.time_breakdown import PARTS, blocks, level, per_prefix, saved
 from freezeout import packed
+from freezeout.records import run_folder
 
 ARM = freezeout(0.5)
 
@@ -134,3 +136,36 @@ def test_a_compact_record_is_the_record_but_for_its_blocks_and_the_digits_of_its
     archive(tmp_path, "mine", tmp_path / "kept")
     assert packed.read(tmp_path / "kept/mine.jsonl") == [short]
     assert "prefixes" not in compact({"run_id": "a-0"}), "absent stays absent"
+
+
+def test_what_is_kept_names_no_folder_of_the_machine_that_trained_it(tmp_path, kept) -> None:
+    mine = {
+        "out": "/here/runs",
+        "data_dir": "/here/pixels",
+        "dataset": {"train": ["/here/pixels/a.npz", "/here/pixels_2"]},
+    }
+    record = {"config": mine, "command": "python -m freezeout 'dataset.train=[/here/pixels/a.npz]' out=/here/runs"}
+    found = portable(record)
+    assert found["config"]["dataset"]["train"] == ["data/a.npz", "/here/pixels_2"], "another folder is left as it is"
+    assert (found["config"]["out"], found["config"]["data_dir"]) == ("runs", "data")
+    assert found["command"] == "python -m freezeout 'dataset.train=[data/a.npz]' out=runs"
+    made = make_run(tmp_path, BASELINE)
+    path = run_folder(tmp_path, made["run_id"].rpartition("-")[0], 0) / "record.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps(whole | {"config": whole["config"] | {"out": str(tmp_path)}}))
+    write_manifest(tmp_path, [made], "mine")
+    archive(tmp_path, "mine", kept)
+    assert str(tmp_path) not in (kept / "mine.jsonl").read_text()
+
+
+def test_a_folder_given_from_the_working_directory_stays(tmp_path) -> None:
+    record = {"config": {"out": "mine", "data_dir": "data"}, "command": "python -m freezeout out=mine"}
+    assert portable(record) == record
+
+
+def test_the_margin_that_was_fixed_is_kept_with_the_list(tmp_path, kept) -> None:
+    write_manifest(tmp_path, [make_run(tmp_path, BASELINE)], "mine")
+    path = tmp_path / "sweeps/mine.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"margin": 1.5}))
+    archive(tmp_path, "mine", kept)
+    assert margins(kept) == {"mine": 0.015}
