@@ -129,18 +129,18 @@ def remembered_seconds(record: dict[str, Any], profile: Profile) -> float:
     if not effective.get("cache") or frozen is None:
         return 0.0
     views = effective.get("views") or {"count": 1, "first_epoch": 0}  # unaugmented images are one view from the start
-    times, images = tuple(record["freeze_times"]), record["data"]["train"]
-    epochs = caching.epochs_of(
+    times = tuple(record["freeze_times"])
+    return caching.remembered(
         Schedule(freeze=times, anneal=times),
         record["steps"],
         record["steps_per_epoch"],
+        batch=record["config"]["batch_size"],
         first=views["first_epoch"],
         views=views["count"],
-        images=images,
+        images=record["data"]["train"],
         frozen=frozen,
         tiers=[profile.tier],
     )
-    return caching.remembered(epochs, record["config"]["batch_size"], images, frozen, [profile.tier])
 
 
 def saving_of(record: dict[str, Any], profile: Profile) -> float:

@@ -142,8 +142,9 @@ def test_a_batch_without_any_entry_is_computed(monkeypatch) -> None:
         return dict.fromkeys(self.limits, Tier())
 
     monkeypatch.setattr(room.Room, "tiers", one_image_of_each)
+    monkeypatch.setattr(caching, "choose", lambda *_: Kept(1, (1, 1)))
     given = config(1)
-    two = trained(given, begin=lambda run: setattr(run.cache._ledger, "decide", lambda *_: Kept(1, (1, 1))))
+    two = trained(given)
     assert 0 < counts(two).hits <= 5 * 2
     assert_equal(two, anew(given))
 

@@ -78,8 +78,9 @@ FREEZING = Schedule(freeze=(0.3, 0.5, 0.7, 1.0), anneal=(1.0,) * 4)
 def run(views: int, first: int = 0, tier: Tier = UNLIMITED) -> tuple[list[tuple[int, int, int]], float]:
     """Ten epochs of five steps of ten of 50 images: (start, depth read, depth kept) of each, and what is saved."""
     kwargs = {"first": first, "views": views, "images": 50, "frozen": FROZEN, "tiers": [tier]}
-    epochs = list(epochs_of(FREEZING, 50, 5, **kwargs))
-    return [(e.start, e.read.depth, e.kept.depth) for e in epochs], remembered(iter(epochs), 10, 50, FROZEN, [tier])
+    epochs = epochs_of(FREEZING, 50, 5, **kwargs)
+    saved = remembered(FREEZING, 50, 5, batch=10, **kwargs)
+    return [(e.start, e.read.depth, e.kept.depth) for e in epochs], saved
 
 
 def test_one_view_is_read_from_the_second_frozen_epoch_on() -> None:
@@ -111,5 +112,5 @@ def test_reads_and_writes_are_subtracted() -> None:
 def test_dropped_images_are_no_hits() -> None:
     """Of 54 images four are dropped in each epoch: most of them were seen the time before, but not all."""
     kwargs = {"first": 0, "views": 1, "images": 54, "frozen": FROZEN}
-    saved = remembered(epochs_of(FREEZING, 50, 5, **kwargs), 10, 54, FROZEN, [UNLIMITED])
+    saved = remembered(FREEZING, 50, 5, batch=10, **kwargs)
     assert saved == pytest.approx(50 * 50 / 54 * (10 + 10 + 11 + 11 + 12 + 12))

@@ -61,18 +61,17 @@ def remembered(plan: Plan, frozen: Frozen, tier: Tier = caching.UNLIMITED) -> fl
     """What a run saves because the frozen prefix's outputs are kept for the next visit, in the unit of `frozen`."""
     if plan.remember is None:
         return 0.0
-    images = plan.outline.sizes["train"]
-    epochs = caching.epochs_of(
+    return caching.remembered(
         plan.schedule,
         plan.steps,
         plan.steps_per_epoch,
+        batch=plan.config.batch_size,
         first=plan.remember.first_epoch,
         views=plan.remember.count,
-        images=images,
+        images=plan.outline.sizes["train"],
         frozen=frozen,
         tiers=[tier],
     )
-    return caching.remembered(epochs, plan.config.batch_size, images, frozen, [tier])
 
 
 def best_saving(found: dict[str, float | None]) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from freezeout.schedule import Schedule
 
@@ -154,26 +154,6 @@ class Visits:
         return max(1, min(self.views, self.epochs - epoch - self.views)) + 1
 
 
-@dataclass
-class Ledger:
-    """What is kept of each view while a run goes on: the decisions, without the tensors."""
-
-    visits: Visits
-    images: int
-    kept: dict[int, Kept] = field(default_factory=dict)
-
-    def held(self, epoch: int) -> Kept:
-        return self.kept.get(epoch % self.visits.views, NOTHING)
-
-    def decide(self, epoch: int, prefix: int, frozen: Frozen, tiers: Sequence[Tier]) -> Kept:
-        """What to keep in an epoch that began with `prefix` frozen stages; takes effect with its end."""
-        again = self.visits.again(epoch)
-        return choose(self.held(epoch), prefix, self.images, frozen, tiers) if again else NOTHING
-
-    def end(self, epoch: int, kept: Kept) -> None:
-        self.kept[epoch % self.visits.views] = kept
-
-
 def epochs_of(
     schedule: Schedule,
     steps: int,
@@ -197,29 +177,38 @@ def epochs_of(
         frozen: What the stages cost.
         tiers: Where entries lie.
     """
-    ledger = Ledger(Visits(-(-steps // steps_per_epoch), views), images)
-    for epoch in range(first, ledger.visits.epochs):
-        start = epoch * steps_per_epoch
+    visits, held = Visits(-(-steps // steps_per_epoch), views), dict.fromkeys(range(views), NOTHING)
+    for epoch in range(first, visits.epochs):
+        start, view = epoch * steps_per_epoch, epoch % views
         if prefix := schedule.prefix(start, steps):
-            read, kept = ledger.held(epoch), ledger.decide(epoch, prefix, frozen, tiers)
-            yield Epoch(start, min(steps, start + steps_per_epoch), read, kept)
-            ledger.end(epoch, kept)
+            kept = choose(held[view], prefix, images, frozen, tiers) if visits.again(epoch) else NOTHING
+            yield Epoch(start, min(steps, start + steps_per_epoch), held[view], kept)
+            held[view] = kept
 
 
-def remembered(epochs: Iterator[Epoch], batch: int, images: int, frozen: Frozen, tiers: Sequence[Tier]) -> float:
+def remembered(
+    schedule: Schedule,
+    steps: int,
+    steps_per_epoch: int,
+    *,
+    batch: int,
+    first: int,
+    views: int,
+    images: int,
+    frozen: Frozen,
+    tiers: Sequence[Tier] = (UNLIMITED,),
+) -> float:
     """What a run costs less because it remembers, all reads and writes subtracted.
 
     An image that an epoch dropped (the remainder of the division by the batch) has no entry at the next visit.
 
     Args:
-        epochs: Of `epochs_of`.
         batch: Images of a step.
-        images: In the training set.
-        frozen: What the stages cost.
-        tiers: Where entries lie.
+        schedule, steps, steps_per_epoch, first, views, images, frozen, tiers: As of `epochs_of`.
     """
     saved = 0.0
-    for epoch in epochs:
+    run = {"first": first, "views": views, "images": images}
+    for epoch in epochs_of(schedule, steps, steps_per_epoch, **run, frozen=frozen, tiers=tiers):
         visited = (epoch.stop - epoch.start) * batch / images
         saved += visited**2 * per_visit(epoch.read, frozen, tiers)
         if epoch.kept != epoch.read:

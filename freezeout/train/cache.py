@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freezeout.savings.caching import NOTHING, Frozen, Kept, Ledger, Tier, Visits
+from freezeout.savings.caching import NOTHING, Frozen, Kept, Tier, Visits, choose
 from freezeout.train.clock import synchronise
 from freezeout.train.room import Room
 from freezeout.train.rows import sent
@@ -81,7 +81,6 @@ class PrefixCache:
     def __post_init__(self) -> None:
         self._old: Entries | None = None
         self._new: Entries | None = None
-        self._ledger = Ledger(self.visits, self.images)
         self._entries: dict[int, Entries] = {}
         self._seconds: list[float] = []
         self._layouts: list[Layout] = []
@@ -201,7 +200,6 @@ class PrefixCache:
         self._entries.pop(self._epoch % self.visits.views, None)
         if new is not None:
             self._entries[self._epoch % self.visits.views] = new
-        self._ledger.end(self._epoch, new.kept if new else NOTHING)
         self._epoch = self._old = self._new = None
 
     def frozen(self, prefix: int) -> Frozen:
@@ -222,7 +220,6 @@ class PrefixCache:
         if self._epoch is None:
             return
         self._entries.pop(self._epoch % self.visits.views, None)
-        self._ledger.end(self._epoch, NOTHING)
         for entries in {id(e.shelf): e for e in (self._old, self._new) if e}.values():
             entries.shelf.free()
         self._epoch = None
@@ -246,7 +243,8 @@ class PrefixCache:
         if self._tiers is None:
             self._tiers = self.room.tiers(self.visits.at_once(self._epoch))
         tiers = [tier if self.measured else Tier(tier.bytes) for tier in self._tiers.values()]
-        kept = self._ledger.decide(self._epoch, self._prefix, frozen, tiers)
+        held = self._old.kept if self._old else NOTHING
+        kept = choose(held, self._prefix, self.images, frozen, tiers)
         if kept.depth == self.base and self._old is not None:
             self._new = self._old
         elif kept.depth:
