@@ -186,12 +186,6 @@ def make(name: str, plan: Plan, prefix: int, *, channels_last: bool) -> Arm:
     return Engine(name, plan, prefix)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all work that was given to it, so that a clock can be read."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def free_memory(device: torch.device) -> None:
     """Free what dropped arms held, so that the next ones find the memory as these did."""
     gc.collect()

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import torch
 from torch.autograd import DeviceType
 
-from benchmarks.arms import Engine, never_stop, synchronise
+from benchmarks.arms import Engine, never_stop
 from benchmarks.ideal import StagesAlone, mark_boundaries, optimizer_like
 from freezeout.run.plan import Plan
+from freezeout.train.clock import synchronise
 
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from those of the next
 STEPS = 3  # profiled at once, or as many as an epoch has

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from benchmarks.arms import ENGINES, LOOPS, Arm, Loop, free_memory, make, never_stop, synchronise
+from benchmarks.arms import ENGINES, LOOPS, Arm, Loop, free_memory, make, never_stop
 from freezeout.run.plan import Plan
+from freezeout.train.clock import synchronise
 
 
 class Packed:

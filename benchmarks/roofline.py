@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.arms import LABELS, Engine, synchronise
+from benchmarks.arms import LABELS, Engine
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 from freezeout.savings.flops import Traffic
+from freezeout.train.clock import synchronise
 
 SIDE = {"cpu": 1024, "cuda": 8192}  # of the square matrices that are multiplied
 COPIED = {"cpu": 2**24, "cuda": 2**28}  # float32 numbers that are copied

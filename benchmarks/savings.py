@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.arms import MACHINE, free_memory, synchronise
+from benchmarks.arms import MACHINE, free_memory
 from benchmarks.ideal import ClockedStages, ideal_saving
 from benchmarks.ideal_gpu import ProfiledStages
 from benchmarks.plans import plan_of
@@ -20,6 +20,7 @@ from freezeout.run.profiling import median, medians, time_prefixes
 from freezeout.savings.profile import Profile, profiled_saving
 from freezeout.schedule import Schedule
 from freezeout.strategies import Baseline, FreezeOut, Strategy
+from freezeout.train.clock import synchronise
 from freezeout.train.loop import Training
 
 STRATEGIES: dict[str, Strategy] = {

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.arms import ENGINES, LOOPS, Arm, Loop, never_stop, synchronise
+from benchmarks.arms import ENGINES, LOOPS, Arm, Loop, never_stop
 from freezeout.run.plan import Plan
+from freezeout.train.clock import synchronise
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
