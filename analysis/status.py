@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from freezeout.holder import Watch
+from freezeout.naming import duration
 from freezeout.records import read_lines, run_folder
 
 from .load import load
@@ -109,10 +110,3 @@ def status_text(table: pd.DataFrame) -> str:
             words = [run["sweep"], run["run_id"], run["configuration"], f"{state}:", said]
             lines += wrapped(" ".join(str(word) for word in words if pd.notna(word)), indent="  ")
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `4.2 min`, `7.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -166,6 +166,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """`40 s`, `4.2 min`, `7.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def swept_fields(strategy: str | None) -> tuple[str, ...]:
     """The fields that are varied along a curve of this strategy; () for a strategy that is not known here."""
     return STRATEGIES[strategy].swept if strategy in STRATEGIES else ()

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from freezeout.cli.expansion import Job
-from freezeout.naming import counted, run_title
+from freezeout.naming import counted, duration, run_title
 from freezeout.run import limit
 from freezeout.run.config import ConfigError
-from freezeout.run.phrases import duration
 
 if TYPE_CHECKING:
     from freezeout.cli.forecast import Rates

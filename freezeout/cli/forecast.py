@@ -8,9 +8,8 @@ from itertools import groupby
 
 import torch
 
-from freezeout.naming import counted
+from freezeout.naming import counted, duration
 from freezeout.run import expected, identity, profiling
-from freezeout.run.phrases import duration
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 
