@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,12 +39,13 @@ def judged_panels(
     """
     timed = read_profiles(profile)
     root = root or (RECORDS if timed else RUNS)
-    table = load(root, timed, sweeps)
+    records = collect(root)
+    table = load(root, timed, sweeps, records)
     found = panels(table, timed[0].device if timed else None)
     if not found:
         why = left_out_text(table).replace("\n", "; ")
         raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
-    fixed, wrong = margins(root), wrong_by_run(root)
+    fixed, wrong = margins(root), wrong_by_run(records)
     return [judged_panel(one, margin=margin, fixed=fixed, spread=spread_of(timed), wrong=wrong) for one in found]
 
 
@@ -94,9 +96,9 @@ def margins(root: Path) -> dict[str, float]:
     return found
 
 
-def wrong_by_run(root: Path) -> dict[str, np.ndarray]:
-    """Which images each run below a folder misclassified, of the runs whose records say so."""
-    found = {run_id: wrong_images(record) for run_id, record in collect(root).items()}
+def wrong_by_run(records: Mapping[str, dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Which images each run misclassified, of the runs whose records say so."""
+    found = {run_id: wrong_images(record) for run_id, record in records.items()}
     return {run_id: wrong for run_id, wrong in found.items() if wrong is not None}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,12 @@ class NothingToDrawError(ValueError):
     """There are no records: one line that says where they were looked for."""
 
 
-def load(root: Path, profiles: Sequence[Profile] = (), sweeps: Sequence[str] = ()) -> pd.DataFrame:
+def load(
+    root: Path,
+    profiles: Sequence[Profile] = (),
+    sweeps: Sequence[str] = (),
+    records: Mapping[str, dict[str, Any]] | None = None,
+) -> pd.DataFrame:
     """The table of every run below `root`, those that a manifest lists and that are not there included.
 
     Args:
@@ -43,6 +48,7 @@ def load(root: Path, profiles: Sequence[Profile] = (), sweeps: Sequence[str] = (
             that none of them fits are left out.
         sweeps: The sweeps wanted; all if empty. Two or more are compared with each other: their runs share panels, and
             a series that is in several of them is told apart by the sweep's name.
+        records: Those below `root`, for a caller that has them; None reads them.
 
     Returns:
         One row per run and sweep. Seconds are seconds, errors per cent, savings fractions of the training seconds of
@@ -55,7 +61,7 @@ def load(root: Path, profiles: Sequence[Profile] = (), sweeps: Sequence[str] = (
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
         raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
-    rows = _rows(root, profiles)
+    rows = _rows(root, collect(root) if records is None else records, profiles)
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
     table = pd.DataFrame(rows, columns=_columns(rows))
@@ -75,9 +81,9 @@ def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
     return path
 
 
-def _rows(root: Path, profiles: Sequence[Profile]) -> list[dict[str, Any]]:
+def _rows(root: Path, records: Mapping[str, dict[str, Any]], profiles: Sequence[Profile]) -> list[dict[str, Any]]:
     """One row per run of every manifest, then those that no manifest lists."""
-    records, rows = collect(root), []
+    rows: list[dict[str, Any]] = []
     listed: set[str] = set()
     for path in sorted((root / "sweeps").glob("*.json")):
         try:
