@@ -212,7 +212,8 @@ def test_compiling_is_charged_to_itself(freezeout, tmp_path) -> None:
     assert said.code == 0, said.err
     record = records.read_record(only_run(tmp_path / "runs"))
     seconds = record["seconds"]
-    assert seconds["compile"] > 5 * seconds["train"] > 0
+    # More than the training even where the compiler's cache on disk is warm: charged to it, this would be 0.
+    assert seconds["compile"] > seconds["train"] > 0
     assert sum(part for name, part in seconds.items() if name != "total") <= seconds["total"] + 0.1
     freezeout("strategy=freezeout", "t_0=0.5", "epochs=2", "out=eager")
     assert records.read_record(only_run(tmp_path / "eager"))["seconds"]["compile"] is None

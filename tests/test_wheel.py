@@ -68,7 +68,7 @@ def test_the_analysis_works_from_a_wheel_with_its_records_and_names_itself_right
     records = run(python, "-c", "import freezeout; print(freezeout.__path__[0])", cwd=tmp_path).strip()
     said = run(python, *words, "pareto", "--runs", f"{records}/analysis/records", "--x", "saving", cwd=tmp_path)
     assert "python -m freezeout.analysis status" in said
-    assert "python -m freezeout -m sweeps=digits" in said
+    assert "python -m freezeout -m sweeps=" in said
     assert "usage: python -m freezeout.analysis" in run(python, *words, "--help", cwd=tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_the_script_works_from_a_wheel_in_any_folder(clean: Path, tmp_path: Path
     words = ["machine=cpu", "machine.threads=1", "tracker=none", "epochs=1", "strategy=freezeout"]
     assert "error" in run(clean / "bin/freezeout", *words, cwd=tmp_path, environment=environment)
     assert len(list(tmp_path.glob("runs/*/0/record.json"))) == 1
-    assert "sweeps     digits" in run(clean / "bin/freezeout", "--help", cwd=tmp_path, environment=environment)
+    assert ", digits, " in run(clean / "bin/freezeout", "--help", cwd=tmp_path, environment=environment)
     sweep = ["-m", "sweeps=digits", "hydra/launcher=basic", "strategy=baseline", "seed=0", "t_0=0.5", *words[:4]]
     run(clean / "bin/freezeout", *sweep, cwd=tmp_path, environment=environment)
     # One epoch makes other runs than the file's: a sweep of its own.
