@@ -7,26 +7,23 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-import pandas as pd
 
 from freezeout.naming import counted
 
 from .archive import archive
 from .claims import claims_text
 from .collect import find_record
-from .comparisons import Panel, on, panels
+from .comparisons import on, panels
+from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
-from .judging import judged_panels
+from .judging import judged_panel, judged_panels, margins, spread_of
 from .load import NothingToDrawError, load, write_runs
 from .panel_verdicts import document
 from .paper import FIGURES, runs_of
 from .parser import parser
-from .plots import AXES, draw
 from .presets import RECORDS, RUNS, choose, loaded, paper_cost, to_train
-from .profiles import Profile, read_profiles
+from .profiles import read_profiles
 from .rates import draw_rates
 from .recommend import sentence
 from .run_diff import diff_text
@@ -34,6 +31,7 @@ from .run_list import runs_text
 from .status import show
 from .summary import left_out_text, next_text, panel_text
 from .timeline import timeline
+from .verdict_plot import draw_verdicts
 from .verdict_text import verdict_text
 
 
@@ -43,6 +41,8 @@ def _verdicts(chosen: argparse.Namespace) -> None:
         print(json.dumps({"panels": [document(one) for one in found]}, indent=2))
     else:
         print("\n\n".join(verdict_text(one) for one in found))
+    for path in [path for one in found if chosen.out for path in draw_verdicts(one, chosen.out)]:
+        print(f"wrote {path}", file=sys.stderr if chosen.json else sys.stdout)
 
 
 def _recommend(chosen: argparse.Namespace) -> None:
@@ -90,7 +90,12 @@ def _table(chosen: argparse.Namespace) -> None:
         runs = f"all {len(table)} runs are" if len(table) > 1 else "the only run is"
         raise NothingToDrawError(f"--runs {root}: {runs} left out, so nothing can be drawn")
     # Draw before printing, so that the last lines on the screen are the ones to read.
-    paths = _draw(table, drawn, chosen, profiles) if chosen.command == "pareto" else []
+    paths = []
+    if chosen.command == "pareto":
+        fixed, spread = margins(root), spread_of(profiles)
+        paths = draw_panels([judged_panel(one, fixed=fixed, spread=spread) for one in drawn], chosen.x, chosen.out)
+        stem = "_".join(filter(None, ["runs", on(profiles[0].device if profiles else None)]))
+        paths.append(write_runs(table, chosen.out, stem))
     print("\n\n".join(panel_text(panel) for panel in drawn))
     shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
     if shared:
@@ -99,19 +104,6 @@ def _table(chosen: argparse.Namespace) -> None:
         if text:
             print(text)
     print(next_text(root, set(table["sweep"])))
-
-
-def _draw(table: pd.DataFrame, drawn: list[Panel], chosen: argparse.Namespace, profiles: list[Profile]) -> list[Path]:
-    """The figures of all panels and the table of runs; gives the paths written."""
-    paths = []
-    for panel in drawn:
-        for x in AXES if chosen.x == "both" else [chosen.x]:
-            made = draw(panel, x, chosen.out)
-            paths += made
-            if not made:
-                print(f"{panel.name}: no run has a measured {x}, so that figure is not drawn")
-    device = profiles[0].device if profiles else None
-    return [*paths, write_runs(table, chosen.out, "_".join(filter(None, ["runs", on(device)])))]
 
 
 def _figures(chosen: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from . import PROGRAM
-from .plots import AXES
+from .axes import AXES
 from .presets import PRESETS, RECORDS
 from .run_list import SORTS
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     several = "these sweeps only (default: all); --sweep A --sweep B compares two in one plot"
     command = add(
         "pareto",
-        "draw the speedup-versus-error Pareto plot of every sweep, and print its table",
+        "draw the Pareto plots of every sweep, its verdicts and its savings, and print its table",
         out="figures",
         runs=kept,
     )
@@ -45,12 +45,15 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(profile=[])
     text = "say of every arm whether its error beats the plain network's trained for as long, with intervals"
     command = add("verdicts", text, runs=kept)
-    command.add_argument("--margin", type=_share, metavar="P%", help="a difference of the error that does not matter")
     command.add_argument("--json", action="store_true", help="the same as a document")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="draw them, too, into this folder")
     text = "say in one sentence how much time can be saved at an increase of the error that you tolerate"
     advice = add("recommend", text, runs=kept)
     advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help="of the error, as in 3%%")
     for judged in (command, advice):
+        if judged is not advice:
+            words = "a difference of the error that does not matter"
+            judged.add_argument("--margin", type=_share, metavar="P%", help=words)
         judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
         judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
     text = (
