@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from freezeout.naming import counted
 
 from .archive import archive
-from .claims import claims_text
+from .claims import claims_text, panel_of
 from .collect import find_record
 from .comparisons import on, panels
 from .drawing import draw_panels
@@ -20,7 +20,7 @@ from .figures import draw_figure
 from .judging import judged_panel, judged_panels, margins, spread_of
 from .load import NothingToDrawError, load, write_runs
 from .panel_verdicts import document
-from .paper import FIGURES, runs_of
+from .paper import FIGURES
 from .parser import parser
 from .presets import RECORDS, RUNS, choose, loaded, paper_cost, to_train
 from .profiles import read_profiles
@@ -121,7 +121,7 @@ def _figures(chosen: argparse.Namespace) -> None:
     found = {}
     for figure, source in zip(FIGURES, sources, strict=True):
         paths += draw_figure(figure, tables[source.root], source, chosen.out)
-        found[figure.number] = runs_of(figure, tables[source.root], source.sweep)
+        found[figure.number] = panel_of(figure, tables[source.root], source.sweep)
     print(*(f"wrote {path}" for path in paths), claims_text(found), sep="\n")
 
 
