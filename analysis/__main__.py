@@ -12,13 +12,15 @@ from freezeout.naming import counted
 
 from .archive import archive
 from .claims import claims_text, panel_of
-from .collect import find_record
+from .collect import collect, find_record
 from .comparisons import on, panels
 from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
 from .judging import judged_panel, judged_panels, margins, spread_of
+from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
+from .methods import paragraph
 from .panel_verdicts import document
 from .paper import FIGURES
 from .parser import parser
@@ -30,6 +32,7 @@ from .run_diff import diff_text
 from .run_list import runs_text
 from .status import show
 from .summary import left_out_text, next_text, panel_text
+from .text import wrapped
 from .timeline import timeline
 from .verdict_plot import draw_verdicts
 from .verdict_text import verdict_text
@@ -48,6 +51,15 @@ def _verdicts(chosen: argparse.Namespace) -> None:
 def _recommend(chosen: argparse.Namespace) -> None:
     found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
     print("\n".join(sentence(one, chosen.tolerance) for one in found))
+
+
+def _methods(chosen: argparse.Namespace) -> None:
+    root = chosen.runs or (RECORDS if chosen.profile else RUNS)
+    records = collect(root)
+    found = [
+        paragraph(one, records) for one in judged_panels(root, chosen.profile, chosen.sweep, chosen.margin, records)
+    ]
+    print("\n\n".join(escaped(text) if chosen.latex else "\n".join(wrapped(text)) for text in found))
 
 
 def _archive(chosen: argparse.Namespace) -> None:
@@ -78,6 +90,10 @@ def _diff(chosen: argparse.Namespace) -> None:
 
 
 def _table(chosen: argparse.Namespace) -> None:
+    if chosen.command == "table" and chosen.latex:
+        found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
+        print("\n\n".join(latex_table(one) for one in found))
+        return
     profiles = read_profiles(chosen.profile)
     root = chosen.runs or (RECORDS if profiles else RUNS)
     table = load(root, profiles, chosen.sweep)
@@ -130,6 +146,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "table": _table,
     "verdicts": _verdicts,
     "recommend": _recommend,
+    "methods": _methods,
     "status": _status,
     "runs": _runs,
     "diff": _diff,

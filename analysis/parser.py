@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
     command = add("table", "print the table without drawing")
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+    command.add_argument("--latex", action="store_true", help="as LaTeX, a table of booktabs for each panel")
     command.set_defaults(profile=[])
     text = "say of every arm whether its error beats the plain network's trained for as long, with intervals"
     command = add("verdicts", text, runs=kept)
@@ -50,7 +51,10 @@ def parser() -> argparse.ArgumentParser:
     text = "say in one sentence how much time can be saved at an increase of the error that you tolerate"
     advice = add("recommend", text, runs=kept)
     advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help="of the error, as in 3%%")
-    for judged in (command, advice):
+    text = "write the paragraph on methods of every panel: how its runs were made and judged, from their records"
+    written = add("methods", text, runs=kept)
+    written.add_argument("--latex", action="store_true", help="with LaTeX's special characters escaped")
+    for judged in (command, advice, written):
         if judged is not advice:
             words = "a difference of the error that does not matter"
             judged.add_argument("--margin", type=_share, metavar="P%", help=words)
