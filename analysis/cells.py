@@ -56,6 +56,11 @@ class Cells:
         controls = {pair.control for pair in self.pairs}
         return [c for c in range(len(self.arms)) if c not in controls]
 
+    @cached_property
+    def curve_means(self) -> np.ndarray:
+        """(k,) mean log errors of the curve's cells, over the seeds that each has."""
+        return np.nanmean(self.curve_z, axis=0)
+
     def judged(self, *, spread: float = 0.0, margin: float | None = None) -> Judgement:
         """The verdicts of its family against the curve, in the family's order.
 

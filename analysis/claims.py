@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from .estimates import Estimate, estimate
-from .paper import FIGURES, Figure
+from .comparisons import Panel, panels
+from .judging import judged_panel
+from .panel_verdicts import PanelVerdicts
+from .paper import FIGURES, Figure, runs_of
+from .pooled import LEAST
+from .recommend import Candidate, candidates
 from .text import number, text_table, wrapped
 
 SAVED = 15.0  # per cent: "20 %" as the paper gives it, to the nearest ten
@@ -37,6 +43,15 @@ class Claim:
     true: bool
 
 
+@dataclass(frozen=True)
+class Range:
+    """A number, and between which ends it is known to lie; NaN where it is not known."""
+
+    middle: float
+    low: float
+    high: float
+
+
 CLAIMS = (
     Claim(2, "DenseNet, CIFAR-100: 20 % saved for 3 % more error", 3.0, True, True),
     Claim(3, "DenseNet, CIFAR-10: 20 % saved for 3 % more error", 3.0, True, True),
@@ -45,7 +60,7 @@ CLAIMS = (
 )
 
 
-def holds(saved: Estimate, increase: Estimate, limit: float) -> bool | None:
+def holds(saved: Range, increase: Range, limit: float) -> bool | None:
     """Whether at least SAVED is saved for a small enough increase of the error.
 
     Args:
@@ -54,87 +69,124 @@ def holds(saved: Estimate, increase: Estimate, limit: float) -> bool | None:
         limit: Largest increase allowed.
 
     Returns:
-        None where an interval leaves it open.
+        None where a range leaves it open.
     """
     if saved.high < SAVED or increase.low > limit:  # false with a NaN, as a mean without an interval has
         return False
     return True if saved.low >= SAVED and increase.high <= limit else None
 
 
-def verdict(claim: Claim, saved: Estimate, increase: Estimate, *, smoke: bool, diverged: int = 0) -> str:
+def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool, diverged: bool = False) -> str:
     """Whether runs agree with a claim of the paper.
 
     Args:
         claim: The claim.
         saved: Training time saved, per cent.
         increase: Of the error, in the claim's unit.
+        n: Seeds that have both the setting and the full baseline.
         smoke: The runs are not of the paper's network and data, so that they are no evidence either way.
-        diverged: Seeds that have no error; an answer over the others alone would not be one.
+        diverged: Whether a seed has no error; an answer over the others alone would not be one.
 
     Returns:
-        "agree", "disagree" or "cannot tell", the latter with the reason where it is not the intervals.
+        "agree", "disagree" or "cannot tell", the latter with the reason where it is not the ranges.
     """
     if smoke:
         return "cannot tell (smoke data)"
     if diverged:
-        return f"cannot tell ({diverged} diverged)"
+        return "cannot tell (a seed diverged)"
+    if n < LEAST:
+        return f"cannot tell (under {LEAST} seeds)"
     found = holds(saved, increase, claim.limit)
     if found is None:
         return "cannot tell"
     return "agree" if found == claim.true else "disagree"
 
 
-def rows_of(claim: Claim, figure: Figure, runs: pd.DataFrame) -> list[tuple[str, ...]]:
+def panel_of(figure: Figure, table: pd.DataFrame, sweep: str) -> Panel | None:
+    """The panel that the figure draws, with the runs of it that diverged; None where it has no runs."""
+    runs = runs_of(figure, table, sweep)
+    if runs.empty:
+        return None
+    same = (table["sweep"] == sweep) & (table["setting_id"] == runs["setting_id"].iloc[0])
+    (found,) = panels(table[same])
+    return found
+
+
+def rows_of(claim: Claim, figure: Figure, one: PanelVerdicts | None) -> list[tuple[str, ...]]:
     """One row for each of the paper's two recommended configurations that has been run at the full length."""
     rows: list[tuple[str, ...]] = []
-    whole = runs[runs["epochs"] == runs["epochs"].max()] if len(runs) else runs
-    for how_scale, scale_lr, t_0 in RECOMMENDED if "t_0" in whole else ():
-        same = (whole["how_scale"] == how_scale) & (whole["scale_lr"] == scale_lr) & np.isclose(whole["t_0"], t_0)
-        own = whole[(whole["strategy"] == "freezeout") & same]
-        if own.empty:
+    known = {way.label: way for way in candidates(one, claim.limit / 100)} if one else {}
+    for how_scale, scale_lr, t_0 in RECOMMENDED if one else ():
+        assert one is not None
+        label = _label(one, how_scale, scale_lr, t_0)
+        if label is None:
             continue
-        saved, increase = measured(claim, own, whole[whole["strategy"] == "baseline"])
-        answer = verdict(
-            claim, saved, increase, smoke=not figure.at_papers_size(own), diverged=own["diverged_seeds"].iloc[0]
-        )
+        smoke, place = not figure.at_papers_size(one.panel.runs), one.cells.arms.index(label)
+        way = known.get(label)
+        saved, increase = _saved(one, place), _increase(claim, one, way)
+        n = way.n if way else int((~np.isnan(one.cells.arm_z[:, place])).sum())
+        lost = bool(one.cells.diverged[place])
         name = f"  {how_scale} {'scaled' if scale_lr else 'unscaled'} {t_0}"
-        unit = " %" if claim.relative else " points"
-        rows.append((name, str(increase.n), words(saved), words(increase, "+") + unit, answer))
+        answer = verdict(claim, saved, increase, n, smoke=smoke, diverged=lost)
+        unit = "" if math.isnan(increase.middle) else " %" if claim.relative else " points"
+        rows.append((name, str(n), words(saved), words(increase, "+") + unit, answer))
     return rows or [("  -", "0", "-", "-", "cannot tell (no runs)")]
 
 
-def measured(claim: Claim, own: pd.DataFrame, baselines: pd.DataFrame) -> tuple[Estimate, Estimate]:
-    """What is saved (per cent) and by how much the error grows, each seed against its own baseline."""
-    change = own["error_difference"]
-    if claim.relative:
-        change = 100 * change / own["seed"].map(baselines.drop_duplicates("seed").set_index("seed")["error"])
-    return estimate(100 * own["measured_saving"]), estimate(change)
+def _label(one: PanelVerdicts, how_scale: str, scale_lr: bool, t_0: float) -> str | None:
+    """The plain setting of FreezeOut at the panel's full length; None where it was not run."""
+    full = one.panel.first("reference_epochs")
+    for label in one.cells.arms:
+        found = json.loads(label)
+        own = found["strategy"]
+        asked = {"name": "freezeout", "how_scale": how_scale, "scale_lr": scale_lr, "t_0": t_0}
+        usual = own.get("bn", "eval") == "eval" and not own.get("const_time") and "views" not in found
+        if found.get("epochs") == full and usual and all(own.get(key) == value for key, value in asked.items()):
+            return label
+    return None
 
 
-def words(found: Estimate, sign: str = "") -> str:
-    """`19.2 [17.1, 21.3]`; the mean alone without an interval."""
-    if found.n == 0:
-        return "-"
-    mean = number(found.mean, 1, sign)
-    return mean if found.n == 1 else f"{mean} [{number(found.low, 1)}, {number(found.high, 1)}]"
+def _saved(one: PanelVerdicts, place: int) -> Range:
+    """What an arm saves, per cent, to the bound on time."""
+    saving, bound = one.cells.savings[place], one.judgement.time_bound
+    return Range(*(100 * (saving + by) for by in (0.0, -bound, bound)))
 
 
-def claims_text(runs: Mapping[int, pd.DataFrame]) -> str:
+def _increase(claim: Claim, one: PanelVerdicts, way: Candidate | None) -> Range:
+    """By how much the error grows, in the claim's unit; not known of what saves nothing or has no full baseline."""
+    if way is None:
+        return Range(math.nan, math.nan, math.nan)
+    ends, base = (way.low, way.high) if way.n > 1 else (math.nan, math.nan), 1.0
+    if not claim.relative:
+        base = math.exp(one.cells.curve_means[one.cells.budgets.index(1.0)]) / 100
+    return Range(*(100 * base * math.expm1(z) for z in (way.difference, *ends)))
+
+
+def words(found: Range, sign: str = "") -> str:
+    """`19.2 [17.1, 21.3]`; the middle alone without ends."""
+    middle = number(found.middle, 1, sign)
+    return middle if math.isnan(found.low) else f"{middle} [{number(found.low, 1)}, {number(found.high, 1)}]"
+
+
+def claims_text(found: Mapping[int, Panel | None]) -> str:
     """The table of claims.
 
     Args:
-        runs: The runs of each figure, by its number.
+        found: The panel of each figure, by its number.
     """
-    found = [rows_of(claim, FIGURE[claim.figure], runs[claim.figure]) for claim in CLAIMS]
+    judged = {number: judged_panel(panel) if panel else None for number, panel in found.items()}
+    answers = [rows_of(claim, FIGURE[claim.figure], judged[claim.figure]) for claim in CLAIMS]
     header = ("what these runs show", "n", "saved %", "more error", "so they")
     rows: list[Sequence[str] | str] = []
-    for claim, own in zip(CLAIMS, found, strict=True):
+    for claim, own in zip(CLAIMS, answers, strict=True):
         rows += [f"The paper: {claim.says}", *own]
     table = text_table(header, rows)
     rule = "-" * max(map(len, table.splitlines()))
+    axes = {"profiled" if one.panel.profiled_on else "measured" for one in judged.values() if one}
     note = (
-        "[95 % t interval over n seeds], against the baseline of the same seed and length; saved: measured. A claim of "
+        f"saved: {' or '.join(sorted(axes)) or 'measured'} [to the bound on time, docs/verdicts.md]; more error: "
+        "against the full baseline [95 % interval over n seeds, simultaneous over all that was tried]. A claim of "
         f'20 % counts from {SAVED:g} % on, "no loss" as at most {NO_LOSS} points. agree, disagree: the intervals '
-        "settle it; they are not corrected for the number of claims. Runs: the two settings that the paper recommends."
+        "settle it. Runs: the two settings that the paper recommends."
     )
     return "\n".join(["the paper's claims, one by one", table, rule, *wrapped(note)])

@@ -80,5 +80,7 @@ POINTS = {
     "none (docs/verdicts.md); `the curve` for baseline and shortened runs, `control` for one that has a twin",
     "against_curve": "error minus that of the shortened baseline at the same saving, in points; the interval is "
     "simultaneous over the arms, and widened by the bound on time",
-    "on_front": "whether no other configuration of the panel has both less error and more saving",
+    "on_front": "whether no other configuration of the panel has both less error and more saving, by the means",
+    "front_probability": "probability of being on the front by draws of the fitted model, the shortened baseline being "
+    "to be had at every budget (docs/verdicts.md); empty where the scatter is not known",
 }

@@ -28,6 +28,7 @@ class Panel:
         points: Means over seeds, as `estimates.points` gives them.
         with_diverged: Its runs and those of its configurations that diverged.
         profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
+        absent: Runs of its sweep that were not started or did not end; of which panel is not known.
     """
 
     sweep: str
@@ -36,6 +37,7 @@ class Panel:
     points: pd.DataFrame
     with_diverged: pd.DataFrame
     profiled_on: str | None = None
+    absent: int = 0
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
@@ -59,8 +61,9 @@ class Panel:
 
     @property
     def size(self) -> str:
-        """`30 runs, 3 seeds`."""
-        return f"{counted(len(self.runs), 'run')}, {self.seeds}"
+        """`30 runs, 3 seeds`, and how many runs of the sweep are missing."""
+        size = f"{counted(len(self.runs), 'run')}, {self.seeds}"
+        return f"{size} ({self.absent} of the sweep missing)" if self.absent else size
 
 
 def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
@@ -76,6 +79,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
     made = []
     for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
+        absent = int(((table["comparison"] == comparison) & table["status"].isin(["missing", "interrupted"])).sum())
         names = _names(
             [(r["model_name"].iloc[0], r["dataset"].iloc[0], r["device"].iloc[0], g) for g, r in groups.items()]
         )
@@ -91,7 +95,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
                 counting = counting.assign(seconds_train=np.nan)
             drawn = points(counting, saving)
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
-            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on))
+            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, absent))
     return made
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+CONFIDENCE = 0.95
 LACK_OF_FIT = 0.05  # below this p the quadratic does not hold, and neighbours are joined instead
 SAME = 1e-6  # budgets that differ by less are one budget
 
@@ -114,8 +115,37 @@ def lack_of_fit(budgets: tuple[float, ...], z: np.ndarray) -> float:
     basis = np.column_stack([np.ones_like(x), x, x**2])
     means = z.mean(axis=0)
     misfit = n * float(np.sum((means - basis @ np.linalg.pinv(basis) @ means) ** 2)) / (k - 3)
-    noise = z - means - z.mean(axis=1, keepdims=True) + z.mean()
-    within = float(np.sum(noise**2)) / ((n - 1) * (k - 1))
+    within = _within(z)
     if within <= 1e-24:  # seeds without any noise of their own: whatever does not fit is real
         return 1.0 if misfit <= 1e-20 else 0.0
     return float(stats.f.sf(misfit / within, k - 3, (n - 1) * (k - 1)))
+
+
+def band(curve: Curve, z: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Half-widths of the band that holds the whole curve in 95 of 100 cases (Working and Hotelling 1929).
+
+    It is of the scatter within seeds: by what the runs of a seed share the whole curve moves up or down, and an arm of
+    the same seeds with it.
+
+    Args:
+        curve: The curve.
+        z: Log errors (n, k), one row per seed, none missing.
+        at: Budgets (m,) between its ends.
+
+    Returns:
+        (m,), in log error; NaN with one seed or one budget.
+    """
+    n, k = z.shape
+    if n < 2 or k < 2:
+        return np.full(len(at), math.nan)
+    free = min(3, k) if curve.is_quadratic else k  # parameters of the curve
+    weights = np.array([curve.weights(float(b)) for b in at])
+    reach = math.sqrt(free * float(stats.f.ppf(CONFIDENCE, free, (n - 1) * (k - 1))))
+    return reach * np.sqrt(_within(z) * np.sum(weights**2, axis=1) / n)
+
+
+def _within(z: np.ndarray) -> float:
+    """The variance of a run's log error within seeds, from the two-way layout seeds x budgets."""
+    n, k = z.shape
+    noise = z - z.mean(axis=0) - z.mean(axis=1, keepdims=True) + z.mean()
+    return float(np.sum(noise**2)) / ((n - 1) * (k - 1))

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from freezeout.naming import counted
 
-from .paper import EPOCHS, SECONDS, Axis, Figure, points_of, read_off, runs_of
+from .looks import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS, marker_face
+from .paper import EPOCHS, ESTIMATED, SECONDS, Axis, Figure, points_of, read_off, runs_of
 from .paper_layout import SMALL, Sheet, draw_nothing
-from .plots import COLOURS, CURVE_COLOUR, FRONT_COLOUR, MARKERS
 from .presets import Chosen
 from .savings import CURVE
 
@@ -50,15 +50,21 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
     theirs = read_off(figure) if figure.at_papers_size(runs) else read_off(figure).iloc[:0]
     names = list(dict.fromkeys(made["series"]))
     entries = len(names) + 1 + (figure.tolerance is not None) + (len(theirs) > 0)
-    sheet = Sheet(title(figure, runs), note(figure, runs, made, theirs), 2, legend=(entries + 1) // 2)
+    absent = absent_text(table, chosen.sweep)
+    words = " ".join(filter(None, [note(figure, runs, made, theirs), absent]))
+    sheet = Sheet(title(figure, runs), words, 2, legend=(entries + 1) // 2)
     with plt.rc_context(SMALL):
         for i, (axes, axis) in enumerate(zip(sheet.panels, figure.axes, strict=True)):
             panel(axes, axis, figure, made, theirs if i == 0 else theirs.iloc[:0])
             axes.set_title(f"({'ab'[i]})", loc="left")
             axes.set_ylabel(f"{str(runs['evaluation_split'].iloc[0]).capitalize()} error (%)")
-        handles, labels = sheet.panels[0].get_legend_handles_labels()
+        named: dict[str, Any] = {}
+        for axes in sheet.panels:  # not all of them show every series
+            named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         where: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": sheet.legend_at}
-        sheet.figure.legend(handles, labels, **where, ncols=2, frameon=False, handlelength=1.4, columnspacing=1.2)
+        sheet.figure.legend(
+            named.values(), named.keys(), **where, ncols=2, frameon=False, handlelength=1.4, columnspacing=1.2
+        )
     return sheet.finish(rows(made, theirs, chosen), stem)
 
 
@@ -84,7 +90,7 @@ def why_empty(figure: Figure, chosen: Chosen) -> str:
 def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.DataFrame) -> str:
     """What the reader must know of the points, in sentences."""
     few, many = int(made["n"].min()), int(made["n"].max())
-    seeds = f"{few} to {many} seeds per point (no bars with one)"
+    seeds = f"{few} to {many} seeds per point (hollow and without bars: one)"
     if few == many:
         seeds = f"{counted(many, 'seed')} per point"
     parts = [
@@ -93,8 +99,8 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
     ]
     if SECONDS in figure.axes:
         parts.append("Each point is a whole run of another length, so the baseline's curve is the shortened baseline.")
-    else:
-        parts.append("In (a) a shortened baseline stands at the share of the steps that it leaves out.")
+    elif ESTIMATED in figure.axes:
+        parts.append("The paper's estimate says nothing of shortened runs, so that (a) has no curve to beat.")
     parts.append(f"Measured on {runs['device'].iloc[0]}.")
     known = len(read_off(figure)) > 0
     if len(theirs):
@@ -108,6 +114,13 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
     if images < 2000:
         parts.append(f"Smoke data: {images:.0f} test images settle nothing.")
     return " ".join(parts)
+
+
+def absent_text(table: pd.DataFrame, sweep: str) -> str:
+    """How many runs of a sweep are not there; "" where it is whole."""
+    own = table[table["sweep"] == sweep]
+    absent = int((own["status"] != "done").sum())
+    return f"Not whole: {absent} of the sweep's {counted(len(own), 'run')} are missing or failed." if absent else ""
 
 
 def panel(axes: Axes, axis: Axis, figure: Figure, made: pd.DataFrame, theirs: pd.DataFrame) -> None:
@@ -175,9 +188,13 @@ def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float)
         axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.15, lw=0, zorder=1)
     else:
         axes.vlines(x, y - sd, y + sd, color=colour, alpha=0.15, lw=6, zorder=1)
-    line = "" if rival or len(own) == 1 else "-"
-    style: dict[str, Any] = {"color": colour, "ms": 4, "mec": "white", "mew": 0.4, "lw": 0.9, "zorder": 4}
-    axes.plot(x, y, f"{line}{marker}", **style, label=name.removeprefix("FreezeOut ") + range_of(own))
+    if not rival:
+        axes.plot(x, y, color=colour, lw=0.9, zorder=4)
+    label: str | None = name.removeprefix("FreezeOut ") + range_of(own)
+    for n, some in own.groupby(own["n"] > 1):
+        style: dict[str, Any] = {"color": colour, "ms": 4, "zorder": 4, **marker_face(colour, 2 if n else 1, 0.5)}
+        axes.plot(some[column] * factor, some["error"], marker, ls="", **style, label=label)
+        label = None
 
 
 def range_of(own: pd.DataFrame) -> str:

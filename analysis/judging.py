@@ -23,7 +23,11 @@ from .summary import left_out_text
 
 
 def judged_panels(
-    root: Path | None, profile: Sequence[Path] = (), sweeps: Sequence[str] = (), margin: float | None = None
+    root: Path | None,
+    profile: Sequence[Path] = (),
+    sweeps: Sequence[str] = (),
+    margin: float | None = None,
+    records: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[PanelVerdicts]:
     """The verdicts of every panel of some records.
 
@@ -32,6 +36,7 @@ def judged_panels(
         profile: The files of profiles, whose seconds replace what the records say of savings.
         sweeps: Those wanted, compared with each other where they are several; all if empty.
         margin: A relative difference that does not matter, which goes before what the sweeps fixed.
+        records: Those below `root`, for a caller that has them; None reads them.
 
     Raises:
         NothingToDrawError: No run may enter a verdict.
@@ -39,7 +44,7 @@ def judged_panels(
     """
     timed = read_profiles(profile)
     root = root or (RECORDS if timed else RUNS)
-    records = collect(root)
+    records = collect(root) if records is None else records
     table = load(root, timed, sweeps, records)
     found = panels(table, timed[0].device if timed else None)
     if not found:

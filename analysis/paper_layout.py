@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
-from .plots import STYLE, write
+from .looks import STYLE, write
 
 WIDTH = 3.25  # inches: a column of a two-column paper
 LINE = 0.095  # inches a line of the note takes

@@ -5,88 +5,27 @@ The CSV beside a figure has the numbers as they are, also where the figure cuts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from freezeout.naming import swept_fields
-from freezeout.records import replacing
 
+from .axes import ERRORS, PROFILED, Axis, axis_of
 from .comparisons import Panel
+from .drawn_curve import DrawnCurve, drawn_curve
+from .front_chances import LIKELY
 from .intervals import bars, limits
 from .labels import place
+from .looks import CURVE_COLOUR, FRONT_COLOUR, STYLE, marker_face, styles, write
+from .panel_verdicts import PanelVerdicts
 from .pareto import Front, Point, front
 from .savings import CURVE
-
-# Okabe and Ito's palette, which colour-blind readers tell apart, with markers distinct in greyscale. There are seven
-# markers and six colours: 42 series before a pair comes back. Squares and diamonds are the curve's.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-MARKERS = ("o", "^", "v", "P", "X", "p", "*")
-CURVE_COLOUR = "#222222"
-FRONT_COLOUR = "#f2dc6b"
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "axes.axisbelow": True,
-    "svg.hashsalt": "freezeout",  # fixed ids: the same data give the same bytes
-}
-NO_DATE = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What error is drawn against.
-
-    Attributes:
-        column: Of the points and the runs.
-        factor: From the column's unit to the axis'.
-        more_is_better: True for savings, false for seconds.
-        label: The axis' label, without the device.
-        bounds: The least and the largest possible value, in the axis' unit.
-        check: Column of the runs' own clocks, where the axis is profiled on their device.
-    """
-
-    column: str
-    factor: float
-    more_is_better: bool
-    label: str
-    bounds: tuple[float, float]
-    check: str | None = None
-
-
-AXES = {
-    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)", (-np.inf, 100)),
-    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)", (0, np.inf)),
-}
-ERRORS = (0, 100)  # the least and the largest possible error, per cent
-PROFILED = {"saving": "profiled_saving", "seconds": "profiled_seconds"}
-
-
-def axis_of(panel: Panel, x: str) -> Axis:
-    """Profiled where the panel's savings are (seconds: where a profile's are at hand too), else measured."""
-    axis, column = AXES[x], PROFILED[x]
-    if panel.profiled_on is None or panel.drawn[column].isna().any():
-        return axis
-    check = axis.column if panel.profiled_on == panel.first("device") else None
-    return replace(axis, column=column, check=check)
 
 
 def panel_front(panel: Panel, x: str) -> Front:
@@ -96,20 +35,28 @@ def panel_front(panel: Panel, x: str) -> Front:
     return front(marks, more_is_better=axis.more_is_better)
 
 
-def shown(panel: Panel, x: str) -> pd.DataFrame:
+def shown(panel: Panel, x: str, chances: Mapping[str, float]) -> pd.DataFrame:
     """What the figure shows and the CSV beside it holds: the points that have an x, and which are on the front."""
     found = panel_front(panel, x)
     table = panel.points[panel.points[axis_of(panel, x).column].notna()].copy()
     table["on_front"] = table["label"].isin([p.name for p in found.members])
+    table["front_probability"] = table["label"].map(chances).astype(float)
     return table
 
 
-def draw(panel: Panel, x: str, out: Path) -> list[Path]:
+def draw(one: PanelVerdicts, x: str, out: Path, chances: Mapping[str, float]) -> list[Path]:
     """Write pareto_<panel>_<x>.png, .svg and .csv into `out` and give their paths; [] when no point has that x.
 
-    The same panel gives the same bytes.
+    The same panel and chances give the same bytes.
+
+    Args:
+        one: The panel with its verdicts, whose curve is drawn.
+        x: What error is drawn against, of AXES.
+        out: The folder to write into.
+        chances: As `front_chances` gives them; where there are none the front of the means is drawn.
     """
-    table, axis = shown(panel, x), axis_of(panel, x)
+    panel = one.panel
+    table, axis = shown(panel, x, chances), axis_of(panel, x)
     if table.empty:
         return []
     stem = out / f"pareto_{panel.name}_{x}"
@@ -118,42 +65,21 @@ def draw(panel: Panel, x: str, out: Path) -> list[Path]:
         height = 4.1 + 0.11 * table["series"].nunique()  # inches; the legend below takes a line for every two series
         figure, axes = plt.subplots(figsize=(6.6, height), layout="constrained")
         _limit(axes, panel, table, axis)
-        _front(axes, panel_front(panel, x), axis)
-        styles = _styles(table)
+        if chances:
+            _likely(axes, table, axis)
+        else:
+            _front(axes, panel_front(panel, x), axis)
+        looks = styles(panel.points)
         for name, points in table.groupby("series", sort=False):
-            _series(axes, points, panel.runs[panel.runs["series"] == name], axis, *styles[str(name)])
-        curve = _curve(axes, table, axis)
-        _check(axes, table, axis, styles)
-        _words(axes, panel, axis)
+            _series(axes, points, panel.runs[panel.runs["series"] == name], axis, *looks[str(name)])
+        curve = _curve(axes, drawn_curve(one), table, axis)
+        _check(axes, table, axis, looks)
+        _words(axes, panel, table, axis)
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         figure.draw_without_rendering()  # settles the layout, so that words can be placed
-        _swept(axes, table, axis, curve, styles)
+        _swept(axes, table, axis, curve, looks)
         write(figure, table, paths)
     return paths
-
-
-def write(figure: Figure, table: pd.DataFrame, paths: Sequence[Path], dpi: int = 200) -> None:
-    """The figure in the formats of all `paths` but the last, its numbers there as CSV; the figure is closed."""
-    *pictures, numbers = paths
-    for path in pictures:
-        kind = path.suffix[1:]
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=NO_DATE[kind])
-    plt.close(figure)
-    with replacing(numbers) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _styles(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each series; black is kept for the baseline and its shortened curve."""
-    styles, used = {}, 0
-    for _, row in table.drop_duplicates("series").iterrows():
-        if row["strategy"] in CURVE:
-            styles[row["series"]] = (CURVE_COLOUR, "D" if row["strategy"] == "baseline" else "s")
-        else:
-            styles[row["series"]] = (COLOURS[used % len(COLOURS)], MARKERS[used % len(MARKERS)])
-            used += 1
-    return styles
 
 
 def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, colour: str, marker: str) -> None:
@@ -167,14 +93,10 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
     bars(axes, x.to_numpy(), y.to_numpy(), across=_ends(points, axis), along=along, bounds=bounds, **style)
     field = next(iter(swept_fields(points["strategy"].iloc[0])), None)
     by = {"t_0": ", by $t_0$", None: ""}.get(field, f", by {str(field).replace('_', ' ')}")
-    mean: dict[str, Any] = {
-        "color": colour,
-        "markersize": 7,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.7,
-        "zorder": 4,
-    }
-    axes.plot(x, y, marker, **mean, label=f"{points['series'].iloc[0]}{by}")
+    label = f"{points['series'].iloc[0]}{by}"
+    for at, error, n in zip(x, y, points["n"], strict=True):
+        axes.plot(at, error, marker, color=colour, markersize=7, zorder=4, **marker_face(colour, n))
+    axes.plot([], [], marker, color=colour, markersize=7, **marker_face(colour, points["n"].max()), label=label)
 
 
 def _ends(points: pd.DataFrame, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
@@ -210,13 +132,31 @@ def _swept(axes: Axes, table: pd.DataFrame, axis: Axis, curve: np.ndarray, style
     place(axes, words, lines)
 
 
-def _curve(axes: Axes, table: pd.DataFrame, axis: Axis) -> np.ndarray:
-    """The baseline and its shortened runs, connected; gives the vertices (k, 2)."""
+def _curve(axes: Axes, fitted: DrawnCurve | None, table: pd.DataFrame, axis: Axis) -> np.ndarray:
+    """The curve that is fitted to the baseline and its shortened runs, and its band; gives its vertices (k, 2).
+
+    Where none is fitted, as without a second budget, the means are joined.
+    """
     rivals = table[table["strategy"].isin(CURVE)].sort_values(axis.column)
-    curve = np.column_stack([rivals[axis.column] * axis.factor, rivals["error"]])
-    if len(curve) > 1:
-        axes.plot(*curve.T, "--", color=CURVE_COLOUR, linewidth=1.2, zorder=3, label="the curve to beat")
-    return curve
+    joined = np.column_stack([rivals[axis.column] * axis.factor, rivals["error"]])
+    if fitted is None:
+        if len(joined) > 1:
+            axes.plot(*joined.T, "--", color=CURVE_COLOUR, linewidth=1.2, zorder=3, label="the curve to beat")
+        return joined
+    x = axis.factor * _place(fitted.budgets, rivals, axis)
+    if not np.isnan(fitted.low).all():
+        band: dict[str, Any] = {"color": CURVE_COLOUR, "alpha": 0.12, "linewidth": 0, "zorder": 1}
+        axes.fill_between(x, fitted.low, fitted.high, **band, label="its 95 % band (scatter within seeds)")
+    axes.plot(x, fitted.error, "-", color=CURVE_COLOUR, linewidth=1.2, zorder=3, label=fitted.name)
+    return np.column_stack([x, fitted.error])
+
+
+def _place(budgets: np.ndarray, rivals: pd.DataFrame, axis: Axis) -> np.ndarray:
+    """Where budgets lie on the axis, in its column's unit: a budget is the share of the full baseline's time."""
+    if axis.more_is_better:
+        return 1 - budgets
+    whole = rivals[axis.column].sum() / (1 - rivals["predicted_saving"]).sum()  # seconds of the full baseline
+    return budgets * float(whole)
 
 
 def _front(axes: Axes, found: Front, axis: Axis) -> None:
@@ -224,6 +164,14 @@ def _front(axes: Axes, found: Front, axis: Axis) -> None:
     x, y = [p.x * axis.factor for p in found.members], [p.error for p in found.members]
     side = "steps-pre" if axis.more_is_better else "steps-post"
     axes.plot(x, y, color=FRONT_COLOUR, linewidth=4, drawstyle=side, zorder=1, label="Pareto front of the means")
+
+
+def _likely(axes: Axes, table: pd.DataFrame, axis: Axis) -> None:
+    """A halo around each point that is more likely on the front than not."""
+    likely = table[table["front_probability"] >= LIKELY]
+    halo: dict[str, Any] = {"color": FRONT_COLOUR, "markersize": 15, "markeredgewidth": 0, "zorder": 1.5}
+    x, label = likely[axis.column] * axis.factor, f"on the Pareto front with probability {100 * LIKELY:.0f} % or more"
+    axes.plot(x, likely["error"], "o", **halo, label=label)
 
 
 def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[str, str]]) -> None:
@@ -239,11 +187,13 @@ def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[
         label = None
 
 
-def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
+def _words(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis) -> None:
     cut = "\narrow heads: the interval goes on" if any(line.get_gid() == "cut" for line in axes.lines) else ""
     interval = "means with 95 % t intervals, single seeds faint"
     if panel.points["n"].max() == 1:
         interval = "one seed per point, so no intervals"
+    elif (table["n"] == 1).any():
+        interval += ", hollow: one seed"
     source = (
         f"profiled on {panel.profiled_on}"
         if axis.column in PROFILED.values()
@@ -252,7 +202,7 @@ def _words(axes: Axes, panel: Panel, axis: Axis) -> None:
     axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}{cut}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     axes.set_title(
-        f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}; {interval}",
+        f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}\n{interval}",
         fontsize=10,
         loc="left",
     )

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, stats
 
-CONFIDENCE = 0.95
+from .curve import CONFIDENCE
+
 SHRUNK = 8.0  # degrees of freedom that the pooled variance counts in a contrast's own
 POWER = 0.84  # standard errors beyond the critical value that find an effect in 80 of 100 cases
 LEAST = 3  # seeds without which there is no verdict
@@ -28,6 +29,7 @@ class Pooled:
         n: (m,) seeds that have all cells of a contrast.
         v: (m,) sums of the squared weights: the variance of a contrast, in units of a cell's.
         s: (m,) standard deviation of a cell, shrunk towards the pooled one; NaN where no contrast has two seeds.
+        common: The pooled standard deviation of a cell itself; NaN as `s`.
         nu: Degrees of freedom of the pooled variance.
         critical: How many standard errors a simultaneous interval reaches to each side.
     """
@@ -36,6 +38,7 @@ class Pooled:
     n: np.ndarray
     v: np.ndarray
     s: np.ndarray
+    common: float
     nu: float
     critical: float
 
@@ -64,7 +67,7 @@ def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
     correlation = (forms @ forms.T) / np.sqrt(np.outer(v, v))
     if not free.any():
         nothing = np.full(len(v), math.nan)
-        return Pooled(estimate, n, v, nothing, math.nan, math.nan)
+        return Pooled(estimate, n, v, nothing, math.nan, math.nan, math.nan)
     told = free > 0
     shared = (whole[:, None] & whole[None]).sum(axis=2).astype(float)
     s2 = float(free @ u / free.sum())
@@ -72,7 +75,7 @@ def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
     own = (SHRUNK * s2 + free * u) / (SHRUNK + free)
     between = correlation * shared / np.sqrt(np.outer(np.maximum(n, 1), np.maximum(n, 1)))
     critical = quantile(between[np.ix_(told, told)], nu)
-    return Pooled(estimate, n, v, np.sqrt(np.maximum(s2, own)), nu, critical)
+    return Pooled(estimate, n, v, np.sqrt(np.maximum(s2, own)), math.sqrt(s2), nu, critical)
 
 
 def _degrees(correlation: np.ndarray, shared: np.ndarray, n: np.ndarray) -> float:

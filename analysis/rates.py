@@ -19,7 +19,7 @@ from freezeout.naming import configuration
 from freezeout.schedule import Schedule, lr_factor
 from freezeout.strategies import STRATEGIES, Strategy
 
-from .plots import STYLE, write
+from .looks import STYLE, write
 
 POINTS = 401  # of each curve
 NAMED = 8  # up to so many stages each has a line in the legend, else the first and the last

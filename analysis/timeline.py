@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from freezeout.naming import configuration, network
 
 from .collect import find_record
-from .plots import COLOURS, CURVE_COLOUR, STYLE, write
+from .looks import COLOURS, CURVE_COLOUR, STYLE, write
 from .time_breakdown import PARTS, blocks, level, parts_text, per_prefix, saved
 
 # Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from analysis.plots import COLOURS, MARKERS, NO_DATE, STYLE
+from analysis.looks import COLOURS, MARKERS, NO_DATE, STYLE
 from benchmarks.arms import LABELS
 from freezeout.records import replacing
 

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.plots import COLOURS, MARKERS, NO_DATE, STYLE
+from analysis.looks import COLOURS, MARKERS, NO_DATE, STYLE
 from benchmarks.parser import Parser
 from freezeout.records import replacing
 from freezeout.run import expected

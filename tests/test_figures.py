@@ -105,9 +105,13 @@ def test_a_figure_of_savings_has_both_savings_the_rival_shading_and_an_interval_
     assert ("predicted from FLOPs" if number == 5 else "the paper's estimate") in top.get_xlabel()
     for axes in (top, bottom):
         labels = axes.get_legend_handles_labels()[1]
-        assert {"baseline", "shortened baseline", "the curve to beat"} <= set(labels)
+        has_curve = axes is bottom or number == 5
+        assert "baseline" in labels
+        assert ({"shortened baseline", "the curve to beat"} <= set(labels)) == has_curve
         assert sum(label.split()[0] in ("linear", "cubic") for label in labels) == 4
-        assert len(axes.containers) == 6, "bars for four strategies, the baseline and the shortened baseline"
+        assert len(axes.containers) == 5 + has_curve, (
+            "bars for four strategies, the baseline and the shortened baseline"
+        )
         assert ("within 3 % of the baseline's error" in labels) == (number in (2, 3))
     plt.close(figure)
 
@@ -163,6 +167,30 @@ def test_a_figure_that_cannot_be_drawn_says_so_in_its_place(runs, tmp_path, numb
     csv = pd.read_csv(tmp_path / f"figure{number}.csv")
     assert csv.empty
     assert "error" in csv.columns
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_point_of_one_seed_is_hollow(tmp_path, seeds: int) -> None:
+    entries = [make_run(tmp_path, BASELINE, seed, error=3.0 + seed) for seed in range(seeds)]
+    write_manifest(tmp_path, entries, "figure4")
+    figure = sheet(4, tmp_path, tmp_path)
+    (marker,) = [line for line in figure.axes[0].lines if line.get_label() == "baseline"]
+    assert (marker.get_markerfacecolor() == "white") == (seeds == 1)
+    plt.close(figure)
+
+
+def test_a_figure_from_part_of_its_sweep_says_what_is_missing(runs, tmp_path) -> None:
+    figure = sheet(2, runs, tmp_path)
+    assert "Not whole" not in words(figure)
+    plt.close(figure)
+    part = shutil.copytree(runs, tmp_path / "runs")
+    for path in sorted(part.glob("*/0/record.json"))[:4]:
+        path.unlink()
+    sweeps = {row["sweep"] for row in load(part).to_dict("records") if row["status"] == "missing"}
+    number = int(min(sweep for sweep in sweeps if sweep.startswith("figure"))[-1])
+    figure = sheet(number, part, tmp_path)
+    assert re.search(r"Not whole: \d of the sweep's \d+ runs are missing or failed\.", words(figure))
+    plt.close(figure)
 
 
 def test_error_bars_never_reach_below_an_error_of_0(tmp_path) -> None:

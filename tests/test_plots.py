@@ -12,8 +12,11 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
 
 from analysis.comparisons import Panel, panels
+from analysis.front_chances import LIKELY, front_chances
+from analysis.judging import judged_panel
 from analysis.load import load
-from analysis.plots import COLOURS, _styles, draw, panel_front
+from analysis.looks import COLOURS, styles
+from analysis.plots import draw, panel_front
 from freezeout.records import sweep_path
 
 
@@ -29,12 +32,18 @@ def panel(root) -> Panel:
     return panels(load(root))[0]
 
 
+def drawn(panel: Panel, x: str, out: Path) -> list[Path]:
+    """The figure as the command draws it."""
+    one = judged_panel(panel)
+    return draw(one, x, out, front_chances(one, np.random.default_rng(0)))
+
+
 def drawn_figure(panel: Panel, out: Path):
     """The saving figure, kept open; the caller closes it."""
     kept = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "close", kept.append)
-        draw(panel, "saving", out)
+        drawn(panel, "saving", out)
     return kept[0]
 
 
@@ -46,14 +55,14 @@ def figure(panel, root):
 
 
 def test_a_redraw_from_the_records_is_byte_identical(root, tmp_path):
-    first, again = (draw(panels(load(root))[0], "seconds", tmp_path / name) for name in ("first", "again"))
+    first, again = (drawn(panels(load(root))[0], "seconds", tmp_path / name) for name in ("first", "again"))
     assert [path.name for path in first] == [f"pareto_smoke_seconds.{kind}" for kind in ("png", "svg", "csv")]
     for a, b in zip(first, again, strict=True):
         assert a.read_bytes() == b.read_bytes()
 
 
 def test_the_csv_holds_every_configuration_with_the_three_savings_and_the_front(panel, tmp_path):
-    written = pd.read_csv(draw(panel, "saving", tmp_path)[2])
+    written = pd.read_csv(drawn(panel, "saving", tmp_path)[2])
     assert {"estimated_saving", "predicted_saving", "measured_saving", "measured_saving_low"} <= set(written.columns)
     assert {"error_difference", "error_difference_low", "verdict"} <= set(written.columns)
     assert len(written) == 10
@@ -75,32 +84,59 @@ def test_the_axes_say_what_they_measure_on_which_device_and_how_many_seeds(figur
 
 def test_the_title_names_model_data_runs_seeds_and_intervals(figure):
     title = figure.axes[0].get_title(loc="left")
-    assert title.startswith("wrn_10_1 on digits\n30 runs, 3 seeds; means with 95 % t intervals")
+    assert title.startswith("wrn_10_1 on digits\n30 runs, 3 seeds\nmeans with 95 % t intervals")
 
 
 def test_every_mean_and_every_single_seed_is_drawn(figure, panel):
-    drawn = np.concatenate([line.get_xydata() for line in figure.axes[0].lines])
+    vertices = np.concatenate([line.get_xydata() for line in figure.axes[0].lines])
 
     def is_drawn(x, y):
-        return np.isclose(drawn, [100 * x, y]).all(axis=1).any()
+        return np.isclose(vertices, [100 * x, y]).all(axis=1).any()
 
     assert all(is_drawn(run["measured_saving"], run["error"]) for _, run in panel.runs.iterrows())
     assert all(is_drawn(point["measured_saving"], point["error"]) for _, point in panel.points.iterrows())
 
 
-def test_the_curve_to_beat_joins_the_budgets_and_the_full_baseline(figure):
-    curve = next(line for line in figure.axes[0].lines if line.get_label() == "the curve to beat")
-    x = curve.get_xdata()
-    assert len(x) == 4
-    assert x[0] == 0
-    assert list(x) == sorted(x)
+def test_the_curve_to_beat_is_the_fitted_one_from_budget_to_budget_with_its_band(figure, panel):
+    axes, one = figure.axes[0], judged_panel(panel)
+    assert one.judgement.curve.is_quadratic
+    line = next(line for line in axes.lines if line.get_label() == "the curve to beat")
+    assert line.get_linestyle() == "-"
+    x, y = line.get_data()
+    assert (min(x), max(x)) == pytest.approx((0, 60))
+    at = len(x) // 2
+    fitted = one.judgement.curve.weights(1 - x[at] / 100) @ one.cells.curve_means
+    assert y[at] == pytest.approx(np.exp(fitted))
+    band = next(c for c in axes.collections if c.get_label().startswith("its 95 % band"))
+    low, high = np.sort(band.get_paths()[0].vertices[:, 1])[[0, -1]]
+    assert low < min(y) < max(y) < high
+
+
+def test_without_a_second_budget_there_is_no_curve_and_the_means_front_is_drawn(tmp_path):
+    entries = [make_run(tmp_path, BASELINE, s, error=3 + 0.1 * s) for s in range(3)]
+    entries += [make_run(tmp_path, freezeout(0.5), s, error=3.2, seconds={"train": 8.0}) for s in range(3)]
+    write_manifest(tmp_path, entries)
+    figure = drawn_figure(panels(load(tmp_path))[0], tmp_path / "figures")
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert "the curve to beat" not in labels
+    assert "Pareto front of the means" in labels
+    plt.close(figure)
+
+
+def test_points_that_are_likely_on_the_front_have_a_halo_and_their_probability_in_the_csv(panel, figure, tmp_path):
+    written = pd.read_csv(drawn(panel, "saving", tmp_path)[2])
+    likely = written[written["front_probability"] >= LIKELY]
+    assert 0 < len(likely) < len(written)
+    halo = next(line for line in figure.axes[0].lines if line.get_label().startswith("on the Pareto front with"))
+    assert sorted(halo.get_ydata()) == pytest.approx(sorted(likely["error"]), rel=1e-5)
+    assert "Pareto front of the means" not in figure.axes[0].get_legend_handles_labels()[1]
 
 
 def test_each_variant_has_a_colour_and_each_point_its_t_0(figure, panel):
-    styles = _styles(panel.points)
-    variants = [style for name, style in styles.items() if name.startswith("FreezeOut")]
+    looks = styles(panel.points)
+    variants = [style for name, style in looks.items() if name.startswith("FreezeOut")]
     assert len({colour for colour, _ in variants} & set(COLOURS)) == 2
-    assert len({marker for _, marker in styles.values()}) == 4
+    assert len({marker for _, marker in looks.values()}) == 4
     assert sorted(text.get_text() for text in figure.axes[0].texts) == sorted(
         ["0.3", "0.5", "0.8"] * 2 + ["0.4", "0.6", "0.8"]
     )
@@ -108,7 +144,7 @@ def test_each_variant_has_a_colour_and_each_point_its_t_0(figure, panel):
 
 def test_twenty_series_have_twenty_styles():
     series = pd.DataFrame({"series": [f"s{i}" for i in range(20)], "strategy": "freezeout"})
-    assert len(set(_styles(series).values())) == 20
+    assert len(set(styles(series).values())) == 20
 
 
 def test_the_legend_covers_no_data(figure):
@@ -120,8 +156,8 @@ def test_the_legend_covers_no_data(figure):
 def test_without_savings_there_is_no_figure_of_savings_and_one_of_seconds(tmp_path):
     write_manifest(tmp_path, [make_run(tmp_path, freezeout(t_0)) for t_0 in (0.3, 0.5)])
     (panel,) = panels(load(tmp_path))
-    assert draw(panel, "saving", tmp_path) == []
-    assert len(draw(panel, "seconds", tmp_path)) == 3
+    assert drawn(panel, "saving", tmp_path) == []
+    assert len(drawn(panel, "seconds", tmp_path)) == 3
 
 
 def test_two_seeds_do_not_blow_up_the_axes_and_what_is_cut_has_an_arrow_head(tmp_path):
@@ -163,15 +199,26 @@ def test_a_configuration_that_diverged_throughout_is_in_no_figure(tmp_path):
     manifest = json.loads(sweep_path(tmp_path, "smoke").read_text())
     write_manifest(tmp_path, [*manifest["runs"], lost])
     (panel,) = panels(load(tmp_path))
-    written = pd.read_csv(draw(panel, "saving", tmp_path)[2])
+    written = pd.read_csv(drawn(panel, "saving", tmp_path)[2])
     assert len(panel.points) == len(written) + 1
     assert not written["label"].str.contains('"t_0": 0.1').any()
+
+
+def test_runs_of_the_sweep_that_are_missing_are_said_in_the_title(tmp_path):
+    entries = make_sweep(tmp_path)
+    missing = [{**entries[0], "run_id": f"ffff-{seed}", "seed": seed} for seed in (7, 8)]
+    write_manifest(tmp_path, [*entries, *missing])
+    kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
+    assert "30 runs, 3 seeds (2 of the sweep missing)" in kept.axes[0].get_title(loc="left")
+    plt.close(kept)
 
 
 def test_one_seed_is_said_in_the_title(tmp_path):
     make_sweep(tmp_path, seeds=1)
     kept = drawn_figure(panels(load(tmp_path))[0], tmp_path)
     assert "one seed per point, so no intervals" in kept.axes[0].get_title(loc="left")
+    faces = {line.get_markerfacecolor() for line in kept.axes[0].lines if line.get_markersize() == 7}
+    assert faces == {"white"}
     plt.close(kept)
 
 
@@ -183,8 +230,9 @@ def test_a_budget_above_1_is_drawn_to_the_left_of_no_saving(tmp_path):
     (panel,) = panels(load(tmp_path))
     figure = drawn_figure(panel, tmp_path / "figures")
     (axes,) = figure.axes
-    curve = next(line for line in axes.lines if line.get_label() == "the curve to beat")
-    assert -12 < curve.get_xdata()[0] < -8
-    assert axes.get_xlim()[0] < curve.get_xdata()[0]
+    curve = next(line for line in axes.lines if line.get_label().startswith("the curve to beat"))
+    longest = min(curve.get_xdata())
+    assert -12 < longest < -8
+    assert axes.get_xlim()[0] < longest
     assert "1.1" in [text.get_text() for text in axes.texts]
     plt.close(figure)

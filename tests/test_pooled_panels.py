@@ -10,6 +10,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
 
 from analysis.comparisons import panels
+from analysis.judging import judged_panel
 from analysis.load import load
 from analysis.plots import draw
 from analysis.summary import left_out_text, panel_text
@@ -54,8 +55,8 @@ def test_seeds_of_two_cpus_are_one_panel_and_no_mean_of_seconds_is_over_both(tmp
     assert panel.profiled_on == "A, B"
     assert panel.points["seconds_train"].isna().all()
     assert table["measured_saving"].tolist() == pytest.approx([0, 0, 0.2] * 2), "within each CPU"
-    assert draw(panel, "saving", tmp_path / "out")
-    assert draw(panel, "seconds", tmp_path / "out") == []
+    assert draw(judged_panel(panel), "saving", tmp_path / "out", {})
+    assert draw(judged_panel(panel), "seconds", tmp_path / "out", {}) == []
     assert ", A, B" in panel_text(panel).splitlines()[0]
     assert table["threads"].tolist() == [1] * 6
 

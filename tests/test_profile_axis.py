@@ -13,11 +13,12 @@ from configurations import plan_of, start
 from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
 
 from analysis.__main__ import main
+from analysis.axes import axis_of
 from analysis.comparisons import panels
 from analysis.estimates import points
-from analysis.judging import judged_panels
+from analysis.judging import judged_panel, judged_panels
 from analysis.load import load
-from analysis.plots import axis_of, draw
+from analysis.plots import draw
 from analysis.profiles import differences, read_profile, read_profiles, saving_of
 from freezeout.run import expected, identity
 from freezeout.savings.caching import Frozen, Tier
@@ -206,6 +207,7 @@ def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root
     kinds = ("png", "svg", "csv")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *(f"pareto_fits_on-NVIDIA-H200_{x}.{kind}" for x in ("saving", "seconds") for kind in kinds),
+        *(f"savings_fits_on-NVIDIA-H200.{kind}" for kind in kinds),
         "runs_on-NVIDIA-H200.csv",
     }
     written = pd.read_csv(tmp_path / "out/pareto_fits_on-NVIDIA-H200_saving.csv")
@@ -280,7 +282,7 @@ def axes_of(root: Path, out: Path):
     kept: list = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plt, "close", kept.append)
-        draw(panels(load(root))[0], "saving", out)
+        draw(judged_panel(panels(load(root))[0]), "saving", out, {})
     plt.close("all")
     return kept[0].axes[0]
 

@@ -12,6 +12,7 @@ from made_records import freezeout as arm
 
 from analysis.columns import INTERVALS, POINTS, RUNS
 from analysis.comparisons import panels
+from analysis.judging import judged_panel
 from analysis.load import load, write_runs
 from analysis.plots import draw
 from freezeout.records import KEYS
@@ -32,7 +33,7 @@ def test_the_tables_have_the_columns_that_are_described(tmp_path: Path) -> None:
     table = load(tmp_path)
     written = set(pd.read_csv(write_runs(table, tmp_path)).columns)
     assert written - {*arm(0.5), "budget"} == {*RUNS}
-    points = set(pd.read_csv(draw(panels(table)[0], "saving", tmp_path)[2]).columns)
+    points = set(pd.read_csv(draw(judged_panel(panels(table)[0]), "saving", tmp_path, {})[2]).columns)
     ends = {f"{name}_{end}" for name in INTERVALS for end in ("low", "high", "n")}
     assert points == {*POINTS} | ends
 

@@ -1,0 +1,97 @@
+r"""LaTeX: text with its special characters escaped, and a panel as a table of the package booktabs.
+
+A document needs `\usepackage{booktabs}` and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pandas as pd
+
+from .panel_verdicts import PanelVerdicts, document
+from .savings import CURVE
+from .text import number
+
+SPECIAL = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+}
+
+
+def escaped(text: str) -> str:
+    """The text as LaTeX prints it, whatever characters a name of the user's has."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def latex_table(one: PanelVerdicts) -> str:
+    """A panel as a floating table: the full baseline, shortened runs, then the arms with their verdicts."""
+    panel, said = one.panel, document(one)
+    verdicts = {arm["label"]: arm for arm in said["arms"]}
+    points = panel.points.assign(is_arm=~panel.points["strategy"].isin(CURVE)).sort_values("is_arm", kind="stable")
+    rows, before = [], False
+    for point in points.to_dict("records"):
+        if point["is_arm"] and not before:
+            rows.append(r"\midrule")
+        before = point["is_arm"]
+        rows.append(_row(point, verdicts.get(point["label"], {}), panel.saving))
+    kind = f"profiled on {panel.profiled_on}" if panel.profiled_on else f"measured on {panel.first('device')}"
+    critical = said["family"]["critical"]
+    over = f", simultaneous over {said['family']['arms']} arms" if critical else ""
+    margin = f" Margin: {100 * one.margin:g} % of the error." if one.margin is not None else ""
+    images = f"{panel.first('evaluation_images'):.0f} {panel.first('evaluation_split')} images"
+    caption = (
+        f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}. Error: per cent of {images}, mean [95 % t "
+        f"interval]. Saved: training time, {kind}. Difference: error above (+) or below (-) that of the baseline "
+        f"shortened to the same time, per cent of it [95 % interval{over}].{margin}"
+    )
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escaped(caption)}}}",
+            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', panel.name)}}}",
+            r"\begin{tabular}{lrrrrl}",
+            r"\toprule",
+            r"Configuration & $n$ & Error (\%) & Saved (\%) & Difference (\%) & Verdict \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _row(point: dict, arm: dict, saving: str) -> str:
+    name = " ".join(filter(None, [point["series"], point["swept"]]))
+    lost = point["diverged_seeds"]
+    cells = [
+        escaped(name),
+        f"{point['n']} ({lost} diverged)" if lost else str(point["n"]),
+        _interval(point["error"], point["error_low"], point["error_high"], 2),
+        _number(100 * point[saving], 1),
+        _interval(arm.get("difference"), arm.get("low"), arm.get("high"), 1, "+"),
+        escaped("" if point["strategy"] in CURVE else str(arm.get("verdict", point["verdict"]))),
+    ]
+    return " & ".join(cells) + r" \\"
+
+
+def _interval(middle: float | None, low: float | None, high: float | None, digits: int, sign: str = "") -> str:
+    if low is None or pd.isna(low):
+        return _number(middle, digits, sign)
+    return f"{_number(middle, digits, sign)} [{_number(low, digits, sign)}, {_number(high, digits, sign)}]"
+
+
+def _number(value: float | None, digits: int, sign: str = "") -> str:
+    """A number in mathematics, so that its minus is one; a dash for what is not known."""
+    text = number(math.nan if value is None else value, digits, sign)
+    return "--" if text == "-" else f"${text}$" if text[0] in "+-" else text

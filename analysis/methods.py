@@ -1,0 +1,165 @@
+"""A paragraph for a paper's section on methods: how the runs of a panel were made and judged, from their records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from freezeout.naming import counted
+
+from .curve import LACK_OF_FIT
+from .panel_verdicts import PanelVerdicts
+from .savings import CURVE
+
+
+def paragraph(one: PanelVerdicts, records: Mapping[str, dict[str, Any]]) -> str:
+    """The paragraph of a panel; what its records do not say is not said.
+
+    Args:
+        one: The panel with its verdicts.
+        records: As `collect` gives them, by run id.
+    """
+    own = [records[run_id] for run_id in one.panel.runs["run_id"]]
+    parts = [_training(one, own), _recipe(own), _machine(one, own), _time(one), _curve(one), _intervals(one)]
+    return " ".join(filter(None, parts))
+
+
+def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
+    panel, first = one.panel, own[0]
+    data, stages = first.get("data") or {}, first.get("stages") or []
+    parameters = sum(stage.get("parameters") or 0 for stage in stages)
+    network = str(panel.first("model"))
+    if parameters:
+        network += f" ({parameters:,} parameters, {counted(len(stages), 'stage')})"
+    files = ((first.get("config") or {}).get("dataset") or {}).get("train")
+    dataset = str(panel.first("dataset"))
+    if isinstance(files, list):
+        dataset += f" ({_listed(PurePath(str(file)).name for file in files)})"
+    images = f"{data['train']:,} training images" if data.get("train") else "its training images"
+    if data.get("image"):
+        images += f" of {' x '.join(map(str, data['image']))} pixels"
+    if data.get("classes"):
+        images += f" in {data['classes']} classes"
+    seeds = sorted({int(seed) for seed in panel.runs["seed"]})
+    few, many = int(panel.drawn["n"].min()), int(panel.drawn["n"].max())
+    each = counted(many, "seed") if few == many else f"{few} to {many} seeds"
+    lost = int(panel.points["diverged_seeds"].sum())
+    gone = f"; {counted(lost, 'run')} diverged" if lost else ""
+    absent = f"; {counted(panel.absent, 'run')} of the sweep missing" if panel.absent else ""
+    arms = panel.drawn.loc[~panel.drawn["strategy"].isin(CURVE), "label"].nunique()
+    evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
+    return (
+        f"We trained {network} on {dataset}: {images}. {counted(arms, 'configuration')} that freeze or control for "
+        f"freezing, the baseline and shortened baselines were each trained with {each} (of seeds {_listed(seeds)}), "
+        f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are per cent of {evaluated} misclassified after the "
+        "last step."
+    )
+
+
+def _recipe(own: list[dict[str, Any]]) -> str:
+    config = own[0].get("config") or {}
+    optimizer = config.get("optimizer") or {}
+    epochs = sorted({(r["steps"] or 0) / r["steps_per_epoch"] for r in own if r.get("steps_per_epoch")})
+    words = []
+    if epochs:
+        longest = f"{epochs[-1]:g} epochs" if len(epochs) == 1 else f"{epochs[0]:g} to {epochs[-1]:g} epochs"
+        batch = f" of {config['batch_size']} images a step" if config.get("batch_size") else ""
+        words.append(f"{longest}{batch}")
+    if optimizer.get("name"):
+        settings = [
+            f"{key.replace('_', ' ')} {_value(value)}" for key, value in optimizer.items() if key != "name" and value
+        ]
+        words.append(f"{optimizer['name'].upper()} ({', '.join(settings)})" if settings else optimizer["name"].upper())
+    augment = (config.get("augment") or {}).get("kind")
+    if augment:
+        words.append(f"augmentation {augment}")
+    if config.get("label_smoothing"):
+        words.append(f"label smoothing {config['label_smoothing']:g}")
+    return f"Recipe: {'; '.join(words)}." if words else ""
+
+
+def _machine(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
+    devices = _listed(dict.fromkeys(one.panel.runs["device"].dropna()))
+    threads = {int(n) for n in one.panel.runs["threads"].dropna()}
+    precision = {((r.get("effective") or {}).get("machine") or {}).get("precision") for r in own} - {None}
+    words = devices + (f" ({counted(max(threads), 'thread')})" if len(threads) == 1 else "")
+    words += f" in {_listed(sorted(precision))}" if precision else ""
+    versions: dict[str, list[str]] = {}
+    for record in own:
+        for name, version in (record.get("versions") or {}).items():
+            if version not in versions.setdefault(name, []):
+                versions[name].append(str(version))
+    software = ", ".join(
+        f"{name} {' and '.join(versions[name])}" for name in ("freezeout", "torch", "python") if name in versions
+    )
+    commits = sorted({str(record["commit"])[:12] for record in own if record.get("commit")})
+    at = f" at commit {_listed(commits)}" if commits else ""
+    dirty = sum(record.get("dirty") is True for record in own)
+    unclean = f" ({counted(dirty, 'run')} with uncommitted changes)" if dirty else ""
+    return f"Runs were made on {words} with {software}{at}{unclean}."
+
+
+def _time(one: PanelVerdicts) -> str:
+    panel, bound = one.panel, 100 * one.judgement.time_bound
+    kind = "measured by the clocks of the runs, each against the baseline of its seed"
+    if panel.profiled_on:
+        kind = "computed from the seconds of a step at each number of frozen stages, timed alone on "
+        kind += f"{panel.profiled_on}, times the steps"
+    return f"The training time that a run saves is {kind}; it is taken to be known to {bound:.1f} points."
+
+
+def _curve(one: PanelVerdicts) -> str:
+    curve = one.judgement.curve
+    if curve is None:
+        return ""
+    budgets = ", ".join(f"{b:g}" for b in one.cells.budgets)
+    if curve.is_quadratic:
+        how = "a quadratic function of the log budget, by least squares"
+        how += f" (lack of fit: p = {curve.lack_of_fit:.2g})" if not math.isnan(curve.lack_of_fit) else ""
+    else:
+        why = (
+            f"the quadratic's lack of fit has p < {LACK_OF_FIT:g}"
+            if len(curve.budgets) > 2
+            else "there are fewer than 3 budgets"
+        )
+        how = f"straight lines between neighbours over the log budget, as {why}"
+    return (
+        f"The rival is the same recipe, its whole learning-rate schedule included, in a share of the steps "
+        f"(budgets {budgets}); its log error is {how}, and it is nowhere extrapolated."
+    )
+
+
+def _intervals(one: PanelVerdicts) -> str:
+    pooled, judgement = one.judgement.pooled, one.judgement
+    if judgement.curve is None or pooled is None or math.isnan(pooled.nu):
+        return "There are too few runs for intervals." if judgement.curve is not None else ""
+    contrasts = counted(len(judgement.family), "contrast")
+    text = (
+        "An arm is set against this curve at its own training time within each seed, in log error. Over seeds, the "
+        f"{contrasts} share a pooled variance ({pooled.nu:.1f} degrees of freedom), of which a contrast that scatters "
+        "more keeps its own share, and have simultaneous 95 % intervals from the multivariate t with the correlation "
+        f"of the design ({pooled.critical:.2f} standard errors), widened by what the bound on time is worth there. "
+        "Better and worse mean that the interval excludes 0; with under 3 seeds nothing is said."
+    )
+    if one.margin is not None:
+        by = "before the first run" if one.margin_of == "the sweep" else "by the analyst"
+        text += f" A difference of {100 * one.margin:g} % of the error, fixed {by}, does not matter: as good means that"
+        text += " the interval lies inside it."
+    if one.cells.pairs:
+        text += " Controls are set against the arm of the same schedule by a paired t of their own."
+    return text
+
+
+def _listed(words: Iterable[Any]) -> str:
+    """`a, b and c`; a run of whole numbers as `0 to 9`."""
+    found = [*words]
+    if len(found) > 2 and all(isinstance(word, int) for word in found) and found == [*range(found[0], found[-1] + 1)]:
+        return f"{found[0]} to {found[-1]}"
+    texts = [str(word) for word in found]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
+def _value(value: Any) -> str:
+    return "on" if value is True else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,112 @@
+"""What the commands of `python -m analysis` are called, and what each is told."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from . import PROGRAM
+from .axes import AXES
+from .presets import PRESETS, RECORDS
+from .run_list import SORTS
+
+ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
+
+
+def parser() -> argparse.ArgumentParser:
+    """What is read from the command line; `command` is the name of the one that was asked for."""
+    found = argparse.ArgumentParser(prog=PROGRAM, description=ABOUT)
+    commands = found.add_subparsers(dest="command", required=True)
+
+    def add(name: str, text: str, *, out: str | None = None, runs: str = "runs") -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        if runs:
+            command.add_argument("--runs", type=Path, help=f"the folder of records (default: {runs})")
+        if out:
+            command.add_argument("--out", type=Path, default=Path(out), help=f"where to write (default: {out})")
+        return command
+
+    kept = "runs; with --profile the kept records"
+    several = "these sweeps only (default: all); --sweep A --sweep B compares two in one plot"
+    command = add(
+        "pareto",
+        "draw the Pareto plots of every sweep, its verdicts and its savings, and print its table",
+        out="figures",
+        runs=kept,
+    )
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+    command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
+    measured = "seconds of your device, from `freezeout.predict --measure`: redraw the errors with them; "
+    measured += "a file for each network, and for strategy.bn=train one more"
+    command.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
+    command = add("table", "print the table without drawing")
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+    command.add_argument("--latex", action="store_true", help="as LaTeX, a table of booktabs for each panel")
+    command.set_defaults(profile=[])
+    text = "say of every arm whether its error beats the plain network's trained for as long, with intervals"
+    command = add("verdicts", text, runs=kept)
+    command.add_argument("--json", action="store_true", help="the same as a document")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="draw them, too, into this folder")
+    text = "say in one sentence how much time can be saved at an increase of the error that you tolerate"
+    advice = add("recommend", text, runs=kept)
+    advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help="of the error, as in 3%%")
+    text = "write the paragraph on methods of every panel: how its runs were made and judged, from their records"
+    written = add("methods", text, runs=kept)
+    written.add_argument("--latex", action="store_true", help="with LaTeX's special characters escaped")
+    for judged in (command, advice, written):
+        if judged is not advice:
+            words = "a difference of the error that does not matter"
+            judged.add_argument("--margin", type=_share, metavar="P%", help=words)
+        judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
+        judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
+    text = (
+        "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
+    )
+    command = add("status", text, runs="")
+    folders = "the folders of records (default: runs)"
+    command.add_argument("--runs", type=Path, nargs="+", action="extend", default=[], help=folders)
+    anew = "print it anew every so many seconds (default: 5) until all runs have ended, or Ctrl-C"
+    command.add_argument("--watch", type=_count, nargs="?", const=5, metavar="SECONDS", help=anew)
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
+    command = add("runs", "list runs by what they are, and the commands that make them again")
+    asked = "what they are: keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
+    command.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=asked)
+    command.add_argument("--sort", choices=SORTS, help="the least first")
+    command.add_argument("--limit", type=_count, metavar="N", help="show N runs at most")
+    command = add("diff", "say which keys make the names of two runs differ")
+    where = "a run's folder, its record.json, or its id"
+    command.add_argument("first", type=Path, metavar="RUN", help=where)
+    command.add_argument("second", type=Path, metavar="RUN", help=where)
+    text = "draw where the seconds of one run went, part by part over t"
+    command = add("timeline", text, out="figures", runs="")
+    command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
+    command = add("rates", "draw the learning rates that a strategy makes; no records", out="figures", runs="")
+    command.add_argument("words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5")
+    command.add_argument("--stages", type=_count, default=5, metavar="N", help="of the network (default: 5)")
+    command.add_argument("--base", type=float, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
+    command = add("figures", "redraw the paper's figures, and print its claims beside the runs", out="figures/paper")
+    command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
+    command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
+    text = "keep the records of a sweep's finished runs, for the preset cached and for sweep files with packed: true"
+    command = add("archive", text)
+    command.add_argument("--sweep", required=True, help="its name")
+    command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
+    return found
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    """0.03 of `3%`."""
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
+    except ValueError:
+        share = math.nan
+    if not 0 < share < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be per cent of the error, as in 3%")
+    return share
