@@ -17,7 +17,7 @@ from .comparisons import on, panels
 from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
-from .judging import judged_panel, judged_panels, margins, spread_of
+from .judging import judged_panel, judged_panels, margins
 from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
 from .methods import paragraph
@@ -108,8 +108,8 @@ def _table(chosen: argparse.Namespace) -> None:
     # Draw before printing, so that the last lines on the screen are the ones to read.
     paths = []
     if chosen.command == "pareto":
-        fixed, spread = margins(root), spread_of(profiles)
-        paths = draw_panels([judged_panel(one, fixed=fixed, spread=spread) for one in drawn], chosen.x, chosen.out)
+        fixed = margins(root)
+        paths = draw_panels([judged_panel(one, fixed=fixed) for one in drawn], chosen.x, chosen.out)
         stem = "_".join(filter(None, ["runs", on(profiles[0].device if profiles else None)]))
         paths.append(write_runs(table, chosen.out, stem))
     print("\n\n".join(panel_text(panel) for panel in drawn))

@@ -15,6 +15,8 @@ from typing import Any
 from freezeout import packed
 from freezeout.records import is_finished, read_record, run_folder, sweep_path, write_json_atomic
 
+from .own_profiles import beside, own_profile
+
 USUAL = {"out": "runs", "data_dir": "data"}  # what a kept record calls the folders of the machine that trained it
 DIGITS = 7  # of a learning rate: it is computed from the schedule, and float32 holds no more
 
@@ -62,7 +64,18 @@ def archive(runs: Path, sweep: str, out: Path) -> Kept:
     kept.parent.mkdir(parents=True, exist_ok=True)
     packed.write(kept, found.values())
     write_json_atomic(manifest, given | {"runs": whole})
-    return Kept([kept, manifest], sum(run["run_id"] in found for run in whole), len(whole))
+    timed = keep_profiles(runs, [*found.values()], out)
+    return Kept([kept, manifest, *timed], sum(run["run_id"] in found for run in whole), len(whole))
+
+
+def keep_profiles(runs: Path, records: Sequence[dict[str, Any]], out: Path) -> list[Path]:
+    """Copy the profiles that time any of these runs from `runs` to `out`, where they replace their former selves."""
+    found = []
+    for path, profile in beside(runs).items():
+        if any(own_profile(record, [profile]) for record in records):
+            found.append(out / "profiles" / path.name)
+            write_json_atomic(found[-1], json.loads(path.read_text(encoding="utf-8")))
+    return found
 
 
 def is_whole(sweep: str, out: Path) -> bool:

@@ -49,6 +49,11 @@ class Panel:
         return "profiled_saving" if self.profiled_on else "measured_saving"
 
     @property
+    def timed_to(self) -> float:
+        """How far its profiled savings may be off by the rounds of their profiles; 0 where those are not at hand."""
+        return float(np.nan_to_num(self.runs["timed_to"].max()))
+
+    @property
     def drawn(self) -> pd.DataFrame:
         """The points of configurations of which a seed has an error, and not those that diverged throughout."""
         return self.points[self.points["n"] > 0]
@@ -73,8 +78,8 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
 
     Args:
         table: As `load` gives it.
-        profiled_on: The device of the profile that the table was loaded with. Without one, a profile in the records is
-            of the runs' own device.
+        profiled_on: The device of the profile that the table was loaded with. Without one, each run says whose
+            profile gives its saving.
     """
     made = []
     for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
@@ -86,7 +91,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
         for (setting, own), name in zip(groups.items(), names, strict=True):
             timed_on = None
             if own["profiled_saving"].notna().all():
-                timed_on = profiled_on or devices(own)
+                timed_on = profiled_on or named(own["timed_on"])
             saving = "profiled_saving" if timed_on else "measured_saving"
             lost = (table["comparison"] == comparison) & (table["setting_id"] == setting)
             lost &= table["left_out"] == "diverged"
@@ -99,9 +104,9 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
     return made
 
 
-def devices(runs: pd.DataFrame) -> str:
-    """The device models that trained some runs, the first one's first."""
-    return ", ".join(map(str, runs["device"].unique()))
+def named(devices: pd.Series) -> str:
+    """The device models in a column, each once, the first one first."""
+    return ", ".join(map(str, devices.unique()))
 
 
 def _names(groups: list[tuple]) -> list[str]:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from freezeout.savings.profile import Profile
-
 from .cells import cells
 from .collect import collect
 from .comparisons import Panel, panels
@@ -51,7 +49,7 @@ def judged_panels(
         why = left_out_text(table).replace("\n", "; ")
         raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
     fixed, wrong = margins(root), wrong_by_run(records)
-    return [judged_panel(one, margin=margin, fixed=fixed, spread=spread_of(timed), wrong=wrong) for one in found]
+    return [judged_panel(one, margin=margin, fixed=fixed, wrong=wrong) for one in found]
 
 
 def judged_panel(
@@ -59,7 +57,6 @@ def judged_panel(
     *,
     margin: float | None = None,
     fixed: Mapping[str, float] | None = None,
-    spread: float = 0.0,
     wrong: Mapping[str, np.ndarray] | None = None,
 ) -> PanelVerdicts:
     """The verdicts of one panel.
@@ -68,14 +65,13 @@ def judged_panel(
         panel: As `comparisons.panels` gives it.
         margin: Given by the user; it goes before the sweeps' own.
         fixed: The margin of each sweep that has one. Of sweeps that are compared the smallest counts.
-        spread: The profile's own, a fraction of the full time.
         wrong: Which images a run misclassified, by run id.
     """
     own = [m for sweep, m in (fixed or {}).items() if sweep in panel.sweep.split("+")]
     chosen = margin if margin is not None else min(own, default=None)
     found = cells(panel.with_diverged, panel.saving, wrong)
     clocks = cells(panel.with_diverged, "measured_saving").calibration
-    judgement = found.judged(spread=spread, margin=chosen)
+    judgement = found.judged(spread=panel.timed_to, margin=chosen)
     of = "the command line" if margin is not None else "the sweep" if own else ""
     return PanelVerdicts(panel, found, judgement, chosen, of, clocks)
 
@@ -105,8 +101,3 @@ def wrong_by_run(records: Mapping[str, dict[str, Any]]) -> dict[str, np.ndarray]
     """Which images each run misclassified, of the runs whose records say so."""
     found = {run_id: wrong_images(record) for run_id, record in records.items()}
     return {run_id: wrong for run_id, wrong in found.items() if wrong is not None}
-
-
-def spread_of(profiles: Sequence[Profile]) -> float:
-    """How far profiled savings may be off by the rounds of a profile: half of what those of a typical prefix span."""
-    return max((float(np.median(profile.spread)) / 2 for profile in profiles if profile.spread), default=0.0)

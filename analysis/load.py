@@ -19,6 +19,7 @@ from freezeout.naming import configuration, label_of, network, series, swept
 from freezeout.records import replacing, setting_anywhere
 
 from .collect import collect
+from .own_profiles import beside, own_profile
 from .profiles import Profile, columns, without_unfit
 from .savings import CURVE, pooled, with_savings, without_other_machines
 
@@ -26,7 +27,7 @@ LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
     *("seed", "epochs", "steps", "threads", "trained_epochs", "error", "test_error", "train_error"),
     *("seconds_train", "seconds_total", "repeated_seconds", "evaluation_images"),
-    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds"),
+    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds", "timed_to"),
 )
 
 
@@ -45,7 +46,7 @@ def load(
     Args:
         root: The folder of runs, or of kept records.
         profiles: Seconds per step on the reader's device. They replace what the records say of profiled ones, and runs
-            that none of them fits are left out.
+            that none of them fits are left out. Without any, those beside the records count (see `own_profiles`).
         sweeps: The sweeps wanted; all if empty. Two or more are compared with each other: their runs share panels, and
             a series that is in several of them is told apart by the sweep's name.
         records: Those below `root`, for a caller that has them; None reads them.
@@ -61,7 +62,8 @@ def load(
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
         raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
-    rows = _rows(root, collect(root) if records is None else records, profiles)
+    records = collect(root) if records is None else records
+    rows = _rows(root, records, profiles, [] if profiles else [*beside(root).values()])
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
     table = pd.DataFrame(rows, columns=_columns(rows))
@@ -81,7 +83,9 @@ def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
     return path
 
 
-def _rows(root: Path, records: Mapping[str, dict[str, Any]], profiles: Sequence[Profile]) -> list[dict[str, Any]]:
+def _rows(
+    root: Path, records: Mapping[str, dict[str, Any]], profiles: Sequence[Profile], own: Sequence[Profile]
+) -> list[dict[str, Any]]:
     """One row per run of every manifest, then those that no manifest lists."""
     rows: list[dict[str, Any]] = []
     listed: set[str] = set()
@@ -94,18 +98,23 @@ def _rows(root: Path, records: Mapping[str, dict[str, Any]], profiles: Sequence[
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         for run_id, seed, label in entries:
-            row = _row(records.get(run_id), run_id, seed, label, profiles)
+            row = _row(records.get(run_id), run_id, seed, label, profiles, own)
             rows.append({"sweep": manifest.get("sweep", path.stem), **row})
             listed.add(run_id)
     for run_id, record in records.items():
         if run_id not in listed:
             label = label_of(record.get("config") or {})
-            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profiles)})
+            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profiles, own)})
     return rows
 
 
 def _row(
-    record: dict[str, Any] | None, run_id: str, seed: int | None, label: dict[str, Any], profiles: Sequence[Profile]
+    record: dict[str, Any] | None,
+    run_id: str,
+    seed: int | None,
+    label: dict[str, Any],
+    profiles: Sequence[Profile],
+    own: Sequence[Profile],
 ) -> dict[str, Any]:
     """One run as the sweep calls it: the label says what the run stands for, the record what came of it.
 
@@ -150,7 +159,7 @@ def _row(
         "repeated_seconds": get("repeated_seconds"),
         "estimated_saving": get("saving", "estimated"),
         "predicted_saving": predicted,
-        **columns(record, profiles),
+        **columns(record, profiles, own_profile(record, own)),
         "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": get("data", "name") or get("config", "dataset", "name"),

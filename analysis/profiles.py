@@ -6,6 +6,7 @@ from anywhere are redrawn with the seconds of a device that trained none of them
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,23 +149,37 @@ def saving_of(record: dict[str, Any], profile: Profile) -> float:
     return 1 - seconds_of(record, profile) / (record["steps"] * profile.seconds[0])
 
 
-def columns(record: dict[str, Any], profiles: Sequence[Profile]) -> dict[str, Any]:
-    """What a row of the table gets: profiled saving and seconds, and the differences where no profile fits.
+def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | None = None) -> dict[str, Any]:
+    """What a row of the table gets: profiled saving and seconds, whose they are, and the differences where none fits.
 
-    Of several profiles the nearest counts, and of those that fit the first (both kinds fit a run that freezes nothing).
-    Without any the saving is the one in the record, from a profile found when the run was trained.
+    Args:
+        record: The run's.
+        profiles: Those that the user named. The nearest counts, and of those that fit the first (both kinds fit a run
+            that freezes nothing).
+        own: One that lies beside the record and fits it. Without any the saving is the one in the record, from a
+            profile found when the run was trained.
     """
-    if not profiles or not isinstance(record.get("config"), dict):
-        saving = None if profiles else (record.get("saving") or {}).get("profiled")
-        return {"profiled_saving": saving, "profiled_seconds": None, "differences": ()}
-    profile = min(profiles, key=lambda one: len(differences(record, one)))
-    if found := tuple(differences(record, profile)):
-        return {"profiled_saving": None, "profiled_seconds": None, "differences": found}
-    return {
+    row = {"profiled_saving": None, "profiled_seconds": None, "timed_on": None, "timed_to": None, "differences": ()}
+    if not isinstance(record.get("config"), dict):
+        return row
+    profile = min(profiles, key=lambda one: len(differences(record, one))) if profiles else own
+    if profile is None:
+        saving = (record.get("saving") or {}).get("profiled")
+        device = (record.get("device") or {}).get("model")
+        return row | {"profiled_saving": saving, "timed_on": None if saving is None else device}
+    if profiles and (found := tuple(differences(record, profile))):
+        return row | {"differences": found}
+    return row | {
         "profiled_saving": saving_of(record, profile),
         "profiled_seconds": seconds_of(record, profile),
-        "differences": (),
+        "timed_on": profile.device,
+        "timed_to": spread_of(profile),
     }
+
+
+def spread_of(profile: Profile) -> float:
+    """How far profiled savings may be off by the profile's rounds: half of what those of a typical prefix span."""
+    return statistics.median(profile.spread) / 2 if profile.spread else 0.0
 
 
 def nearest(found: Sequence[tuple[Difference, ...]]) -> str:

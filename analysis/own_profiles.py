@@ -1,0 +1,58 @@
+"""The profiles that lie beside records, in <root>/profiles: they time the runs there without being named.
+
+`freezeout.predict --measure` leaves them there, and `archive` keeps those of the runs that it keeps.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from freezeout.records import digest
+from freezeout.savings import profile as profile_file
+from freezeout.savings.profile import Profile
+
+from .profiles import CONDITIONS, differences
+
+ANY_CPU = ("device", "threads")  # of a CPU's engine: a profile says whose seconds it gives
+
+
+def files(root: Path) -> list[Path]:
+    """The files of profiles beside the records below `root`; what else was measured (choices-*) lies there, too."""
+    return sorted(path for path in (root / "profiles").glob("*.json") if not path.name.startswith("choices-"))
+
+
+def beside(root: Path) -> dict[Path, Profile]:
+    """The profiles beside the records below `root`, by their files; one that cannot be read is named on stderr."""
+    found = {}
+    for path in files(root):
+        try:
+            profile = profile_file.read(path)
+            if missing := [key for key in CONDITIONS if key not in profile.conditions]:
+                raise ValueError(f"{path}: no '{missing[0]}' in its conditions")
+        except ValueError as error:
+            print(f"analysis: left aside: {error}", file=sys.stderr)
+        else:
+            found[path] = profile
+    return found
+
+
+def own_profile(record: dict[str, Any], profiles: Sequence[Profile]) -> Profile | None:
+    """Of some profiles the one that times a run: of its own device, or, where a CPU trained it, of another CPU.
+
+    None where none has timed such steps with the same engine (precision, memory format, ...).
+    """
+    device = record.get("device") or {}
+    fitting = [one for one in profiles if _same_engine(record, one) and not differences(record, one)]
+    same = [one for one in fitting if one.device == device.get("model")]
+    others = fitting if device.get("type") == "cpu" else []
+    return next(iter([*same, *others]), None)
+
+
+def _same_engine(record: dict[str, Any], profile: Profile) -> bool:
+    """Whether the run's steps were executed as the profile's were; which device and how many threads aside."""
+    machines = (record.get("effective") or {}).get("machine"), profile.conditions.get("machine")
+    run, timed = ({k: v for k, v in (machine or {}).items() if k not in ANY_CPU} for machine in machines)
+    return bool(run) and digest(run) == digest(timed)
