@@ -30,6 +30,8 @@ class Cells:
         diverged: (m,) how many seeds diverged.
         calibration: How far the savings of baseline and shortened runs are from 1 - budget at most, in the mean over
             seeds, a fraction of the full time: the error of whatever says what a run saves. 0 where they say nothing.
+        trust: How far profiled savings may be off by the rounds of their profiles, a fraction of the full time; 0 for
+            others, and where the profiles are not at hand.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
         dropped: Budgets that have less than half of the seeds of the fullest: with them, few seeds would have all.
     """
@@ -42,6 +44,7 @@ class Cells:
     arm_z: np.ndarray
     diverged: list[int]
     calibration: float = 0.0
+    trust: float = 0.0
     wrong: Wrong = field(default_factory=dict)
     dropped: tuple[float, ...] = ()
 
@@ -61,13 +64,8 @@ class Cells:
         """(k,) mean log errors of the curve's cells, over the seeds that each has."""
         return np.nanmean(self.curve_z, axis=0)
 
-    def judged(self, *, spread: float = 0.0, margin: float | None = None) -> Judgement:
-        """The verdicts of its family against the curve, in the family's order.
-
-        Args:
-            spread: The profile's own, a fraction of the full time.
-            margin: As `judge` takes it.
-        """
+    def judged(self, margin: float | None = None) -> Judgement:
+        """The verdicts of its family against the curve, in the family's order; margin: as `judge` takes it."""
         k = len(self.budgets)
         cell = {j: j for j in range(k)} | {k + c: k + i for i, c in enumerate(self.family)}
         return judge(
@@ -75,7 +73,7 @@ class Cells:
             self.curve_z,
             [1 - self.savings[c] for c in self.family],
             self.arm_z[:, self.family],
-            time_bound=max(spread, self.calibration),
+            time_bound=max(self.trust, self.calibration),
             margin=margin,
             diverged=[self.diverged[c] for c in self.family],
             wrong={(s, cell[c]): bits for (s, c), bits in self.wrong.items() if c in cell},
@@ -121,6 +119,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         arm_z=arms.to_numpy(dtype=float),
         diverged=[int(lost[label]) for label in labels],
         calibration=float(gaps.max()) if gaps.notna().any() else 0.0,
+        trust=float(np.nan_to_num(own["timed_to"].max())) if saving == "profiled_saving" else 0.0,
         wrong=bits,
         dropped=tuple(float(b) for b in sorted(counts.index, reverse=True) if float(b) not in kept),
     )

@@ -49,11 +49,6 @@ class Panel:
         return "profiled_saving" if self.profiled_on else "measured_saving"
 
     @property
-    def timed_to(self) -> float:
-        """How far its profiled savings may be off by the rounds of their profiles; 0 where those are not at hand."""
-        return float(np.nan_to_num(self.runs["timed_to"].max()))
-
-    @property
     def drawn(self) -> pd.DataFrame:
         """The points of configurations of which a seed has an error, and not those that diverged throughout."""
         return self.points[self.points["n"] > 0]

@@ -71,7 +71,7 @@ def judged_panel(
     chosen = margin if margin is not None else min(own, default=None)
     found = cells(panel.with_diverged, panel.saving, wrong)
     clocks = cells(panel.with_diverged, "measured_saving").calibration
-    judgement = found.judged(spread=panel.timed_to, margin=chosen)
+    judgement = found.judged(chosen)
     of = "the command line" if margin is not None else "the sweep" if own else ""
     return PanelVerdicts(panel, found, judgement, chosen, of, clocks)
 

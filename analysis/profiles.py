@@ -173,13 +173,13 @@ def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | 
         "profiled_saving": saving_of(record, profile),
         "profiled_seconds": seconds_of(record, profile),
         "timed_on": profile.device,
-        "timed_to": spread_of(profile),
+        "timed_to": trusted_to(profile),
     }
 
 
-def spread_of(profile: Profile) -> float:
-    """How far profiled savings may be off by the profile's rounds: half of what those of a typical prefix span."""
-    return statistics.median(profile.spread) / 2 if profile.spread else 0.0
+def trusted_to(profile: Profile) -> float:
+    """How far profiled savings may be off by the profile's rounds: half the width of a typical prefix's interval."""
+    return statistics.median(profile.width[1:]) / 2 if profile.width[1:] else 0.0
 
 
 def nearest(found: Sequence[tuple[Difference, ...]]) -> str:

@@ -80,9 +80,9 @@ def test_no_other_gpu_times_the_runs_of_one(tmp_path) -> None:
 def test_its_rounds_bound_what_verdicts_trust(tmp_path) -> None:
     sweep(tmp_path)
     path = beside(tmp_path)
-    path.write_text(path.read_text().replace('"seconds"', f'"spread": {[0.08] * len(SECONDS)}, "seconds"', 1))
+    path.write_text(path.read_text().replace('"seconds"', f'"width": {[0.08] * len(SECONDS)}, "seconds"', 1))
     (found,) = judged_panels(tmp_path)
-    assert found.panel.timed_to == pytest.approx(0.04)
+    assert found.cells.trust == pytest.approx(0.04)
     assert found.judgement.time_bound == pytest.approx(0.04)
 
 

@@ -214,13 +214,11 @@ def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root
     assert {"profiled_saving", "profiled_seconds", "measured_saving", "seconds_train"} <= set(written.columns)
 
 
-@pytest.mark.parametrize(
-    ("spread", "bound"), [([0.02, 0.06, 0.06, 0.08, 0.5], 0.03), ([0.001] * 5, 0.01), (None, 0.01)]
-)
-def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, spread, bound):
+@pytest.mark.parametrize(("width", "bound"), [([0.0, 0.04, 0.06, 0.06, 0.5], 0.03), ([0.001] * 5, 0.01), (None, 0.01)])
+def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, width, bound):
     write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5))])
-    if spread:
-        profile.write_text(json.dumps({**json.loads(profile.read_text()), "spread": spread}))
+    if width:
+        profile.write_text(json.dumps({**json.loads(profile.read_text()), "width": width}))
     (found,) = judged_panels(root, [profile])
     assert found.judgement.time_bound == pytest.approx(bound)
 

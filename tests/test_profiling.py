@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from made_records import find_records
 
@@ -107,12 +108,39 @@ def test_rounds_are_interleaved_and_medians_kept(plan, monkeypatch) -> None:
     monkeypatch.setattr(profiling, "time_prefixes", time_prefixes)
     profile = profiling.measure(plan, rounds=3, steps=4, say=lambda line: None)
     assert rounds == [4, 4, 4]
-    assert (profile.seconds, profile.switches) == (SECONDS, [0.0, 0.5, 0.5, 0.5, 0.5])
+    assert (profile.seconds, profile.switches) == (pytest.approx(SECONDS), [0.0, 0.5, 0.5, 0.5, 0.5])
     assert expected.stored_profile(plan) == profile == profiles.read(identity.profile_path(plan))
     assert (profile.conditions["batch_size"], profile.conditions["bn"]) == (50, "eval")
     written = json.loads(identity.profile_path(plan).read_text())
     assert (written["rounds"], written["steps"]) == (3, 4)
-    assert written["spread"] == pytest.approx([100 / second for second in SECONDS])
+    shares = [(second + 100) / (SECONDS[0] + 100) - second / SECONDS[0] for second in SECONDS]
+    assert written["width"] == pytest.approx(shares)
+
+
+def test_rounds_during_which_the_machine_was_slower_leave_the_shares_as_they_are(plan, monkeypatch) -> None:
+    slower = iter([1.0, 1.5, 2.0, 1.2, 1.1])
+
+    def time_prefixes(*_, **how) -> Profile:
+        factor = next(slower)
+        return Profile([factor * second for second in SECONDS], [0.0] * 5)
+
+    monkeypatch.setattr(profiling, "time_prefixes", time_prefixes)
+    profile = profiling.measure(plan, rounds=5, steps=4, say=lambda line: None)
+    assert [s / profile.seconds[0] for s in profile.seconds] == pytest.approx([s / SECONDS[0] for s in SECONDS])
+    assert profile.width == pytest.approx([0.0] * 5)
+
+
+@pytest.mark.parametrize("n", [3, 5, 8, 15, 20])
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says(n: int) -> None:
+    rng, held = np.random.default_rng(n), 0
+    for _ in range(2000):
+        values = rng.exponential(size=n)  # of median log 2
+        ordered = np.sort(values)
+        wide = profiling.width([*values])
+        cut = int(np.argmin([abs(ordered[n - 1 - c] - ordered[c] - wide) for c in range(n // 2)]))
+        held += ordered[cut] <= np.log(2) <= ordered[n - 1 - cut]
+    assert held / 2000 >= (0.73 if n == 3 else 0.89)
+    assert held / 2000 <= (0.78 if n == 3 else 0.975), "as narrow as it may be"
 
 
 def test_a_measured_profile_enters_the_record_and_sets_the_length_of_const_time(freezeout, plan, tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from freezeout.strategies import Strategy
 from freezeout.train.captured import WORTH
 from freezeout.train.loop import Training
 
-ROUNDS = 5
+ROUNDS = {"cpu": 15, "cuda": 5}  # a CPU is shared with others; on a GPU each round captures its graphs anew
 STEPS = 50  # timed steps of each prefix in each round, at most
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
 BUDGET = 90.0  # seconds that a profile may take, about
@@ -44,18 +45,20 @@ class EachPrefix(Strategy):
 
 
 def measure(
-    plan: Plan, *, rounds: int = ROUNDS, steps: int | None = None, say: Callable[[str], None] = print
+    plan: Plan, *, rounds: int | None = None, steps: int | None = None, say: Callable[[str], None] = print
 ) -> Profile:
     """Time training steps at every prefix, in each of several rounds, and keep the medians in the profile's file.
 
-    All prefixes are visited in every round, so that a drift of the machine's speed stays out of the ratios.
+    All prefixes are visited in every round, and set against the step with nothing frozen of their own round, so that a
+    drift of the machine's speed stays out of the ratios.
 
     Args:
         plan: Of any run of the network whose frozen stages normalise as those to be timed (its strategy's `bn`).
-        rounds: How often each prefix is timed.
+        rounds: How often each prefix is timed; by default ROUNDS.
         steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
         say: Told, in one line, where the profile lies.
     """
+    rounds = rounds or ROUNDS[plan.device.type]
     if steps is None:
         first = time_prefixes(plan, 3, prefixes=(0,)).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
@@ -64,12 +67,15 @@ def measure(
     with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
         for _ in range(rounds):
             found.append(time_prefixes(plan, steps, on_prefix=bar.update))
+    shares = [*zip(*([second / one.seconds[0] for second in one.seconds] for one in found), strict=True)]
+    profile = median(found)
     profile = dataclasses.replace(
-        median(found), device=device_model(plan.device), conditions=identity.profile_conditions(plan)
+        profile,
+        seconds=[statistics.median(share) * profile.seconds[0] for share in shares],
+        width=[width(share) for share in shares],
+        device=device_model(plan.device),
+        conditions=identity.profile_conditions(plan),
     )
-    times = zip(*(one.seconds for one in found), strict=True)
-    spread = [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)]
-    profile = dataclasses.replace(profile, spread=spread)
     path = identity.profile_path(plan)
     profiles.write(path, profile, rounds=rounds, steps=steps)
     prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
@@ -91,6 +97,19 @@ def median(found: Sequence[Profile]) -> Profile:
 def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
     """Of each place, the median over the rounds."""
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+def width(values: Sequence[float]) -> float:
+    """How wide an interval is that holds the median in at least 90 of 100 cases, whatever the values' distribution.
+
+    It lies between two of the ordered values, as many from either end; of under 5 values, between the least and the
+    largest (3 values: 75 of 100 cases).
+    """
+    n, ordered = len(values), sorted(values)
+    outside, cut = 2.0 ** (1 - n), 0  # probability that the median lies beyond the ordered values `cut` from the ends
+    while cut + 1 < n // 2 and (more := outside + 2.0 ** (1 - n) * math.comb(n, cut + 1)) <= 0.1:
+        outside, cut = more, cut + 1
+    return ordered[n - 1 - cut] - ordered[cut]
 
 
 def whole_windows(plan: Plan, steps: int) -> int:

@@ -30,7 +30,7 @@ class Profile:
         tier: Seconds of a byte read from and written to memory, where outputs of frozen stages are kept.
         device: Model of the device, as records name it.
         conditions: What else the seconds depend on: network, classes, image size, batch, augmentation, optimizer, ...
-        spread: spread[k] from the fastest to the slowest round, a fraction of seconds[k]; () where it is not known.
+        width: width[k] of an interval of 90 % or more for seconds[k], a fraction of seconds[0]; () where not known.
     """
 
     seconds: Sequence[float]
@@ -39,7 +39,7 @@ class Profile:
     tier: Tier = UNLIMITED
     device: str = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    spread: Sequence[float] = ()
+    width: Sequence[float] = ()
 
     def switched(self, prefix: int) -> float:
         """Seconds of all switches on the way to `prefix` frozen stages."""
@@ -54,7 +54,7 @@ def write(path: Path, profile: Profile, **how: Any) -> None:
         "stages": len(profile.seconds),
         "seconds": list(profile.seconds),
         "switches": list(profile.switches),
-        "spread": list(profile.spread),
+        "width": list(profile.width),
         "cache": _cache(profile),
         **how,
     }
@@ -89,10 +89,10 @@ def read(path: Path) -> Profile:
         said = getattr(error, "strerror", None) or "it is no JSON"
         raise ValueError(f"{path}: cannot be read ({said}); {MADE_BY}") from error
     try:
-        seconds, switches, spread = ([float(s) for s in found.get(k, ())] for k in ("seconds", "switches", "spread"))
+        seconds, switches, width = ([float(s) for s in found.get(k, ())] for k in ("seconds", "switches", "width"))
         frozen, tier = _frozen(found.get("cache"))
         device, conditions = found["device"]["model"], dict(found["conditions"])
-        profile = Profile(seconds, switches, frozen, tier, device, conditions, spread)
+        profile = Profile(seconds, switches, frozen, tier, device, conditions, width)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: is no profile (no {error}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):
