@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 import re
 
-import pandas as pd
-
 from .panel_verdicts import PanelVerdicts, document
 from .savings import CURVE
 from .text import number
@@ -38,27 +36,33 @@ def latex_table(one: PanelVerdicts) -> str:
     verdicts = {arm["label"]: arm for arm in said["arms"]}
     points = panel.points.assign(is_arm=~panel.points["strategy"].isin(CURVE)).sort_values("is_arm", kind="stable")
     rows, before = [], False
-    for point in points.to_dict("records"):
-        if point["is_arm"] and not before:
+    for series, own in points.groupby("series", sort=False):
+        is_arm = bool(own["is_arm"].iloc[0])
+        if is_arm and not before:
             rows.append(r"\midrule")
-        before = point["is_arm"]
-        rows.append(_row(point, verdicts.get(point["label"], {}), panel.saving))
+        before, name = is_arm, escaped(str(series))
+        if own["swept"].any():  # a line of its own: the name beside every value would make the table too wide
+            rows.append(rf"\multicolumn{{6}}{{l}}{{{name}}} \\")
+        for point in own.to_dict("records"):
+            words = rf"\quad {escaped(point['swept'])}" if point["swept"] else name
+            rows.append(_row(words, point, verdicts.get(point["label"], {}), panel.saving))
     kind = f"profiled on {panel.profiled_on}" if panel.profiled_on else f"measured on {panel.first('device')}"
     critical = said["family"]["critical"]
     over = f", simultaneous over {said['family']['arms']} arms" if critical else ""
     margin = f" Margin: {100 * one.margin:g} % of the error." if one.margin is not None else ""
     images = f"{panel.first('evaluation_images'):.0f} {panel.first('evaluation_split')} images"
     caption = (
-        f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}. Error: per cent of {images}, mean [95 % t "
-        f"interval]. Saved: training time, {kind}. Difference: error above (+) or below (-) that of the baseline "
+        f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}. Error: per cent of {images}, mean and 95 % "
+        f"t interval. Saved: training time, {kind}. Difference: error above (+) or below (-) that of the baseline "
         f"shortened to the same time, per cent of it [95 % interval{over}].{margin}"
     )
     return "\n".join(
         [
             r"\begin{table}",
-            r"\centering",
+            r"\centering\footnotesize",
             rf"\caption{{{escaped(caption)}}}",
             rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', panel.name)}}}",
+            r"\smallskip",
             r"\begin{tabular}{lrrrrl}",
             r"\toprule",
             r"Configuration & $n$ & Error (\%) & Saved (\%) & Difference (\%) & Verdict \\",
@@ -71,24 +75,23 @@ def latex_table(one: PanelVerdicts) -> str:
     )
 
 
-def _row(point: dict, arm: dict, saving: str) -> str:
-    name = " ".join(filter(None, [point["series"], point["swept"]]))
-    lost = point["diverged_seeds"]
+def _row(name: str, point: dict, arm: dict, saving: str) -> str:
+    lost, half = point["diverged_seeds"], point["error_high"] - point["error"]
     cells = [
-        escaped(name),
+        name,
         f"{point['n']} ({lost} diverged)" if lost else str(point["n"]),
-        _interval(point["error"], point["error_low"], point["error_high"], 2),
+        _number(point["error"], 2) + ("" if math.isnan(half) else rf" $\pm$ {half:.2f}"),
         _number(100 * point[saving], 1),
-        _interval(arm.get("difference"), arm.get("low"), arm.get("high"), 1, "+"),
+        _difference(arm.get("difference"), arm.get("low"), arm.get("high")),
         escaped("" if point["strategy"] in CURVE else str(arm.get("verdict", point["verdict"]))),
     ]
     return " & ".join(cells) + r" \\"
 
 
-def _interval(middle: float | None, low: float | None, high: float | None, digits: int, sign: str = "") -> str:
-    if low is None or pd.isna(low):
-        return _number(middle, digits, sign)
-    return f"{_number(middle, digits, sign)} [{_number(low, digits, sign)}, {_number(high, digits, sign)}]"
+def _difference(middle: float | None, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return _number(middle, 1, "+")
+    return f"{_number(middle, 1, '+')} [{_number(low, 1, '+')}, {_number(high, 1, '+')}]"
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:

@@ -37,11 +37,10 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     dataset = str(panel.first("dataset"))
     if isinstance(files, list):
         dataset += f" ({_listed(PurePath(str(file)).name for file in files)})"
-    images = f"{data['train']:,} training images" if data.get("train") else "its training images"
-    if data.get("image"):
-        images += f" of {' x '.join(map(str, data['image']))} pixels"
-    if data.get("classes"):
-        images += f" in {data['classes']} classes"
+    if data.get("train"):
+        dataset += f": {data['train']:,} training images"
+        dataset += f" of {' x '.join(map(str, data['image']))} pixels" if data.get("image") else ""
+        dataset += f" in {data['classes']} classes" if data.get("classes") else ""
     seeds = sorted({int(seed) for seed in panel.runs["seed"]})
     few, many = int(panel.drawn["n"].min()), int(panel.drawn["n"].max())
     each = counted(many, "seed") if few == many else f"{few} to {many} seeds"
@@ -51,7 +50,7 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     arms = panel.drawn.loc[~panel.drawn["strategy"].isin(CURVE), "label"].nunique()
     evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
     return (
-        f"We trained {network} on {dataset}: {images}. {counted(arms, 'configuration')} that freeze or control for "
+        f"We trained {network} on {dataset}. {counted(arms, 'configuration')} that freeze or control for "
         f"freezing, the baseline and shortened baselines were each trained with {each} (of seeds {_listed(seeds)}), "
         f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are per cent of {evaluated} misclassified after the "
         "last step."

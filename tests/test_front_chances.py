@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from made_families import ARMS, Family, draw
+from made_families import BUDGETS as CURVE_BUDGETS
 from made_records import freezeout, make_run, write_manifest
 from made_verdicts import BETTER, DATA, ON_CURVE, WORSE, made_panel
 from scipy import stats
 
-from analysis.front_chances import front_chances
+from analysis.cells import Cells
+from analysis.front_chances import LIKELY, front_chances
 from analysis.judging import judged_panels
 from analysis.pareto import Point, front
 
@@ -74,6 +81,31 @@ def test_the_callers_generator_decides(tmp_path):
     assert chances(tmp_path, 1, 500) == chances(tmp_path, 1, 500)
     assert chances(tmp_path, 1, 500) != chances(tmp_path, 2, 500)
     assert chances(tmp_path, 1) == pytest.approx(chances(tmp_path, 2), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("worse", "by_means", "by_chance"), [(0.0, (0.85, 1.0), (0.4, 0.6)), (0.015, (0.5, 0.8), (0.0, 0.06))]
+)
+def test_the_front_of_the_means_misleads_where_the_probability_does_not(worse, by_means, by_chance):
+    """Simulated, at 5 seeds: an arm that is worse than shortening seldom is likely on the front (docs/verdicts.md)."""
+    rng, found = np.random.default_rng(0), []
+    labels = [json.dumps({"strategy": {"name": "freezeout", "t_0": arm}}) for arm in range(len(ARMS))]
+    names = [f"budget {b:g}" for b in CURVE_BUDGETS]
+    points = pd.DataFrame({"label": [*names, *labels], "predicted_saving": 1 - np.append(CURVE_BUDGETS, ARMS)})
+    points["strategy"] = ["shortened"] * len(names) + ["freezeout"] * len(labels)
+    for _ in range(60):
+        z = draw(Family(slope=-0.25, bend=0.15), 5, rng) + math.log(20)
+        z[:, len(names) :] += worse
+        curve_z, arm_z = z[:, : len(names)], z[:, len(names) :]
+        cells = Cells([*range(5)], CURVE_BUDGETS, curve_z, labels, [*(1 - ARMS)], arm_z, [0] * len(ARMS))
+        one: Any = SimpleNamespace(cells=cells, judgement=cells.judged(), panel=SimpleNamespace(points=points))
+        likely = front_chances(one, rng, 500)
+        marks = zip(points["label"], points["predicted_saving"], np.exp(z).mean(axis=0), strict=True)
+        members = {point.name for point in front([Point(*mark) for mark in marks]).members}
+        found.append([np.mean([label in members for label in labels]), np.mean([likely[a] >= LIKELY for a in labels])])
+    means, chance = np.mean(found, axis=0)
+    assert by_means[0] < means <= by_means[1]
+    assert by_chance[0] <= chance < by_chance[1]
 
 
 def test_one_seed_has_no_probabilities_and_neither_has_a_panel_without_a_curve(tmp_path):

@@ -44,12 +44,15 @@ def test_a_panel_is_a_booktabs_table_with_a_row_for_each_configuration(tmp_path,
     text = printed(tmp_path, capsys)
     header, *found = rows(text)
     assert header[0] == "Configuration"
-    assert {len(row) for row in (header, *found)} == {6}
-    assert [row[0] for row in found[:2]] == ["baseline", r"shortened baseline budget=0.9"]
+    assert {len(row) for row in (header, *found)} == {6, 1}, "a series has a line of its own"
+    assert found[0][0] == "baseline"
+    assert found[1] == [r"\multicolumn{6}{l}{shortened baseline}"]
+    assert found[2][0] == r"\quad budget=0.9"
     words = {row[0]: row[-1] for row in found}
-    assert words[r"FreezeOut cubic scaled t\_0=0.5"] == "better"
+    assert words[r"\quad t\_0=0.5"] == "better"
     assert words["baseline"] == ""
     (better,) = [row for row in found if row[-1] == "better"]
+    assert re.fullmatch(r"\d+\.\d\d \$\\pm\$ \d+\.\d\d", better[2])
     assert re.fullmatch(r"\$-\d\.\d\$ \[\$-\d\.\d\$, \$-\d\.\d\$\]", better[4])
     assert text.count(r"\midrule") == 2
     assert text.count("{") == text.count("}")
@@ -70,6 +73,7 @@ def test_what_is_not_known_is_a_dash_and_what_diverged_is_counted(tmp_path, caps
     entries = made_panel(tmp_path, seeds=1)
     lost = make_run(tmp_path, BETTER, 1, status="failed", diverged=True, error=None, data=DATA)
     write_manifest(tmp_path, [*entries, lost], "made")
-    (row,) = [row for row in rows(printed(tmp_path, capsys)) if row[0].endswith("0.5") and "FreezeOut" in row[0]]
+    (row,) = [row for row in rows(printed(tmp_path, capsys)) if row[0].endswith(r"t\_0=0.5")]
     assert row[1] == "1 (1 diverged)"
-    assert "[" not in row[2]
+    assert "pm" not in row[2]
+    assert "[" not in row[4]
