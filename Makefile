@@ -12,7 +12,7 @@ STAMP := $(VENV)/installed
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-long test-gpu benchmark benchmark-gpu gpu lint data predict analysis reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-long test-gpu benchmark benchmark-gpu gpu lint data predict analysis report reproduce-figures dashboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ test: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m 'not slow and not gpu' --numprocesses auto --dist worksteal
 
 test-slow: install ## the longer tests
-	$(BIN)/python -m pytest -m 'slow and not gpu and not long'
+	$(BIN)/python -m pytest -m 'slow and not gpu and not long' -rs
 
 test-long: install ## the longest ones: two dozen kills of sweeps, simulated verdicts
 	$(BIN)/python -m pytest -m long
@@ -64,6 +64,9 @@ predict: install ## what strategies would save, without training (ARGS='model=wr
 
 analysis: install ## redraw the Pareto plots of every sweep in RUNS
 	$(BIN)/python -m analysis pareto --runs $(RUNS) --out $(FIGURES)
+
+report: install ## everything that RUNS show as one interactive page in FIGURES (the kept records where there are no runs)
+	$(BIN)/python -m analysis report $(addprefix --runs ,$(wildcard $(RUNS))) --out $(FIGURES) $(ARGS)
 
 reproduce-figures: install ## redraw the paper's figures, training what is missing (PRESET=cached, quick or paper)
 	@sweeps=$$($(REPRODUCE) --sweeps) || exit $$?; for sweep in $$sweeps; do \

@@ -28,6 +28,7 @@ from .presets import RECORDS, RUNS, choose, loaded, paper_cost, to_train
 from .profiles import read_profiles
 from .rates import draw_rates
 from .recommend import sentence
+from .report.page import write_report
 from .run_diff import diff_text
 from .run_list import runs_text
 from .status import show
@@ -51,6 +52,19 @@ def _verdicts(chosen: argparse.Namespace) -> None:
 def _recommend(chosen: argparse.Namespace) -> None:
     found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
     print("\n".join(sentence(one, chosen.tolerance) for one in found))
+
+
+def _report(chosen: argparse.Namespace) -> None:
+    kept = chosen.profile or not RUNS.is_dir()  # so that a fresh checkout has a page to show
+    path = write_report(
+        chosen.runs or (RECORDS if kept else RUNS),
+        chosen.out,
+        profile=chosen.profile,
+        sweeps=chosen.sweep,
+        margin=chosen.margin,
+        tolerance=chosen.tolerance,
+    )
+    print(f"wrote {path}")
 
 
 def _methods(chosen: argparse.Namespace) -> None:
@@ -154,6 +168,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "rates": _rates,
     "figures": _figures,
     "archive": _archive,
+    "report": _report,
 }
 
 

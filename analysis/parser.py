@@ -9,6 +9,7 @@ from pathlib import Path
 from . import PROGRAM
 from .axes import AXES
 from .presets import PRESETS, RECORDS
+from .report.page import TOLERANCE
 from .run_list import SORTS
 
 ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
@@ -54,7 +55,10 @@ def parser() -> argparse.ArgumentParser:
     text = "write the paragraph on methods of every panel: how its runs were made and judged, from their records"
     written = add("methods", text, runs=kept)
     written.add_argument("--latex", action="store_true", help="with LaTeX's special characters escaped")
-    for judged in (command, advice, written):
+    text = "write all of it as one interactive page, report.html, that needs no network"
+    page = add("report", text, out="figures", runs="runs; the kept records with --profile or where there are no runs")
+    page.add_argument("--tolerance", type=_share, default=TOLERANCE, metavar="P%", help="of the error (default: 3%%)")
+    for judged in (command, advice, written, page):
         if judged is not advice:
             words = "a difference of the error that does not matter"
             judged.add_argument("--margin", type=_share, metavar="P%", help=words)

@@ -71,13 +71,18 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
 
 
 def sentence(one: PanelVerdicts, tolerance: float) -> str:
-    """The answer for one panel: the largest saving whose interval stays inside the tolerance, or that there is none."""
+    """The answer for one panel, with its name: see `advice`."""
+    panel = one.panel
+    return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}): {advice(one, tolerance)}"
+
+
+def advice(one: PanelVerdicts, tolerance: float) -> str:
+    """The largest saving whose interval stays inside the tolerance, or that there is none; without the panel's name."""
     panel, limit = one.panel, math.log1p(tolerance)
-    where = f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')})"
     asked = f"{100 * tolerance:g} % more error than the full baseline's"
     known = candidates(one, tolerance)
     if not known:
-        return f"{where}: cannot tell what {asked} would save: no full baseline to set anything against."
+        return f"cannot tell what {asked} would save: no full baseline to set anything against."
     told = [way for way in known if way.n >= LEAST]
     inside = [way for way in told if way.high <= limit and not way.diverged]
     if inside:
@@ -85,14 +90,14 @@ def sentence(one: PanelVerdicts, tolerance: float) -> str:
         kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * one.judgement.time_bound:.1f} points"
         ends = ", ".join(f"{100 * math.expm1(end):+.1f}" for end in (best.low, best.high))
         return (
-            f"{where}: {best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "
+            f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "
             f"{asked} ({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, "
             f"simultaneous over {len(known)} ways)."
         )
     if told and all(way.low > limit for way in told) and len(told) == len(known):
-        return f"{where}: nothing that was tried saves time at {asked} (all {len(known)} ways cost more)."
+        return f"nothing that was tried saves time at {asked} (all {len(known)} ways cost more)."
     if not told:
-        return f"{where}: cannot tell what {asked} would save: fewer than {LEAST} seeds."
+        return f"cannot tell what {asked} would save: fewer than {LEAST} seeds."
     n, need = max(way.n for way in told), max(way.seeds_that_tell or 0 for way in told)
     more = f"; {need} seeds would show it of a way that costs nothing" if need > n else ""
-    return f"{where}: cannot tell what {asked} would save from n = {n}{more}."
+    return f"cannot tell what {asked} would save from n = {n}{more}."

@@ -8,6 +8,7 @@ from .panel_verdicts import PanelVerdicts, document
 from .summary import few_images
 from .text import number, text_table, wrapped
 
+HEADER = ("arm", "n", "saved %", "error %", "difference %", "points", "verdict", "n to tell", "free")
 KINDS = {"quadratic": "quadratic in logs", "straight lines": "straight lines between neighbours in logs"}
 
 
@@ -15,12 +16,11 @@ def verdict_text(one: PanelVerdicts) -> str:
     """One panel: its curve, one row per arm, its controls, and what the words rest on."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
-    lines = [*wrapped(heading), *few_images(panel), *wrapped(_curve(said)), *wrapped(_time(one))]
-    header = ("arm", "n", "saved %", "error %", "difference %", "points", "verdict", "n to tell", "free")
-    rows = [_row(arm, said["margin"] is not None) for arm in said["arms"]]
+    lines = [*wrapped(heading), *few_images(panel), *wrapped(curve_words(said)), *wrapped(time_words(one))]
+    rows = [row(arm, said["margin"] is not None) for arm in said["arms"]]
     if rows:
-        lines.append(text_table(header, rows, optional=("points", "error %", "free")))
-    lines += wrapped(_intervals(said))
+        lines.append(text_table(HEADER, rows, optional=("points", "error %", "free")))
+    lines += wrapped(interval_words(said))
     lines += [line for arm in said["arms"] for line in _over_images(arm)]
     for pair in said["controls"]:
         interval = _interval(pair, 2)
@@ -32,7 +32,8 @@ def verdict_text(one: PanelVerdicts) -> str:
     return "\n".join(lines)
 
 
-def _curve(said: dict) -> str:
+def curve_words(said: dict) -> str:
+    """What the curve of a document is made of, and how well it fits."""
     curve = said["curve"]
     if curve["kind"] is None:
         return "No shortened baseline has an error: there is no curve to beat."
@@ -49,13 +50,15 @@ def _curve(said: dict) -> str:
     return text
 
 
-def _time(one: PanelVerdicts) -> str:
+def time_words(one: PanelVerdicts) -> str:
+    """Where a panel's savings come from, and how far they may be off."""
     kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
     text = f"time: {kind}, taken to be within {100 * one.judgement.time_bound:.1f} points of the truth"
     return text + f"; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
 
 
-def _row(arm: dict, has_margin: bool) -> tuple[str, ...]:
+def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
+    """The cells of an arm of a document, under HEADER."""
     tells = arm["seeds_that_tell"]
     n, lost = arm["n"], arm["diverged_seeds"]
     return (
@@ -71,7 +74,8 @@ def _row(arm: dict, has_margin: bool) -> tuple[str, ...]:
     )
 
 
-def _intervals(said: dict) -> str:
+def interval_words(said: dict) -> str:
+    """What the differences and intervals of a document are."""
     family, margin = said["family"], said["margin"]
     text = "difference: error above (+) or below (-) the shortened baseline's at the same training time, per cent of it"
     if family["critical"] is not None:

@@ -128,7 +128,7 @@ def test_only_config_and_the_command_line_know_omegaconf() -> None:
     assert "config" in knowing
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "analysis").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=lambda p: p.name)
 def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     names = imports(path)
     assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
@@ -143,7 +143,7 @@ def test_the_analysis_has_one_name_in_a_checkout(folder: str) -> None:
     assert not [name for name in names if name.startswith("freezeout.analysis")]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "analysis").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis").rglob("*.py")), ids=lambda p: p.name)
 def test_the_analysis_imports_itself_relatively_so_that_it_runs_under_both_names(path: Path) -> None:
     nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
     absolute = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

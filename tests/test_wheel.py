@@ -68,6 +68,8 @@ def test_the_analysis_works_from_a_wheel_with_its_records_and_names_itself_right
     records = run(python, "-c", "import freezeout; print(freezeout.__path__[0])", cwd=tmp_path).strip()
     said = run(python, *words, "pareto", "--runs", f"{records}/analysis/records", "--x", "saving", cwd=tmp_path)
     assert "python -m freezeout.analysis status" in said
+    run(python, *words, "report", cwd=tmp_path)
+    assert "<h1>Does freezing pay?</h1>" in (tmp_path / "figures/report.html").read_text(encoding="utf-8")
     assert "python -m freezeout -m sweeps=" in said
     assert "usage: python -m freezeout.analysis" in run(python, *words, "--help", cwd=tmp_path)
 

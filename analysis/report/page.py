@@ -1,0 +1,203 @@
+"""Puts the page together: words and tables in its HTML, rows beside them, and what draws them, all in one file."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from freezeout.records import replacing
+
+from ..collect import collect
+from ..comparisons import named
+from ..judging import judged_panels
+from ..load import load
+from ..looks import COLOURS, MARKERS
+from ..methods import paragraph
+from ..panel_verdicts import PanelVerdicts, document
+from ..profiles import read_profiles
+from ..recommend import advice
+from ..savings import CURVE
+from ..summary import few_images
+from ..text import number
+from ..verdict_text import HEADER, curve_words, interval_words, row, time_words
+from .answers import EVEN, NO, OPEN, YES, answer
+from .provenance import left_out, provenance
+from .rows import SYMBOLS, forest, looks, pareto
+from .steps import step_times
+from .traces import traces
+
+HERE = Path(__file__).parent
+# What draws the page, an extra that only this command needs: the module and its package. Altair's Vega takes 0.9 MB of
+# the file (Plotly: 4.7), needs no `eval`, so that the page can forbid every request, and its SVG obeys the page's CSS.
+NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
+Records = Mapping[str, dict[str, Any]]  # by run id
+TOLERANCE = 0.03  # the increase of the error that the page's advice takes for tolerable, unless told otherwise
+
+
+def write_report(root: Path, out: Path, **options: Any) -> Path:
+    """Write report.html into `out`; gives its path. The same records give the same bytes.
+
+    Args:
+        root: The folder of records.
+        out: A folder.
+        **options: As `html` takes them.
+
+    Raises:
+        NothingToDrawError: There are no records, or no run may enter a verdict.
+        ValueError: In one line: a package is missing that draws the page, or an option is not what it should be.
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"report: {' and '.join(missing)} not installed; pip install {' '.join(NEEDED.values())}")
+    text = html(root, **options)
+    path = out / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def html(
+    root: Path,
+    *,
+    profile: Sequence[Path] = (),
+    sweeps: Sequence[str] = (),
+    margin: float | None = None,
+    tolerance: float = TOLERANCE,
+) -> str:
+    """The page.
+
+    Args:
+        root: The folder of records.
+        profile, sweeps, margin: As `judging.judged_panels` takes them.
+        tolerance: A relative increase of the error, at which the page says how much time can be saved.
+    """
+    import jinja2
+
+    records = collect(root)
+    table = load(root, read_profiles(profile), sweeps, records)
+    verdicts = judged_panels(root, profile, sweeps, margin, records)
+    pool: dict[str, int] = {}
+    rows = [_rows(one, records, pool) for one in verdicts]
+    panels = [_words(one, records, drawn, tolerance) for one, drawn in zip(verdicts, rows, strict=True)]
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,  # names come from records, and may hold anything
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("template.html")
+    return page.render(
+        headline=headline([panel["answer"].word for panel in panels]),
+        panels=panels,
+        models=sorted({panel["model"] for panel in panels}),
+        datasets=sorted({panel["dataset"] for panel in panels}),
+        strategies=sorted({look["strategy"] for panel in rows for look in panel["looks"]} - {*CURVE}),
+        left_out=left_out(table),
+        header=HEADER,
+        css=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=(HERE / "page.js").read_text(encoding="utf-8"),
+        library=library(),
+        charts=specifications(),
+        records=as_script({"panels": rows, "rates": [json.loads(text) for text in pool]}),
+    )
+
+
+@cache
+def library() -> str:
+    """Vega and all that it needs, in one piece."""
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+
+
+@cache
+def specifications() -> str:
+    """The charts, without data."""
+    from .charts import charts
+
+    return as_script(charts())
+
+
+def as_script(rows: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(rows, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def headline(words: list[str]) -> str:
+    """The page's first sentence: the answers of all panels, counted."""
+    found, n = Counter(words), len(words)
+    here, anywhere = ("here", "here") if n == 1 else (f"in all {n} panels", f"in any of {n} panels")
+    alike = {
+        YES: f"Freezing pays {here}.",
+        NO: f"Freezing does not pay {anywhere}.",
+        EVEN: f"Freezing is as good as training for less time {here}.",
+        OPEN: f"Whether freezing pays, the runs cannot tell {anywhere}.",
+    }
+    if len(found) == 1:
+        return alike[words[0]]
+    said = {
+        YES: "freezing pays in",
+        NO: "does not in",
+        EVEN: "is as good as less training in",
+        OPEN: "cannot be told in",
+    }
+    return f"Of {n} panels, {', '.join(f'{said[word]} {found[word]}' for word in said if found[word])}."
+
+
+def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], tolerance: float) -> dict[str, Any]:
+    """What the page says of a panel outside its charts; drawn: its rows."""
+    said, panel = document(one), one.panel
+    epochs = sorted(panel.runs["epochs"].dropna().unique())
+    ids = [*panel.with_diverged["run_id"]]
+    absent = [
+        f"Not in the plot of {of}: {'; '.join(drawn[chart]['without'])}."
+        for chart, of in (("pareto", "errors"), ("forest", "distances"))
+        if drawn[chart]["without"]
+    ]
+    return {
+        "model": str(said["model"]),
+        "dataset": str(said["dataset"]),
+        "about": [
+            f"sweep {panel.sweep}",
+            f"{' and '.join(f'{e:g}' for e in epochs)} epochs" if epochs else "",
+            panel.size,
+            f"{said['evaluation_split']} error",
+            named(panel.runs["device"]),
+        ],
+        "answer": answer(one),
+        "advice": advice(one, tolerance),
+        "warning": " ".join(few_images(panel)),
+        "absent": absent,
+        "notes": [curve_words(said), time_words(one), interval_words(said)],
+        "rows": [row(arm, said["margin"] is not None) for arm in said["arms"]],
+        "images": [arm for arm in said["arms"] if arm["low_images"] is not None],
+        "controls": said["controls"],
+        "methods": paragraph(one, {**records}),
+        "provenance": provenance([records[run] for run in ids]),
+        "profiled": panel.profiled_on,
+    }
+
+
+def _rows(one: PanelVerdicts, records: Records, pool: dict[str, int]) -> dict[str, Any]:
+    """What the page's charts of a panel draw."""
+    times = step_times([records[run] for run in one.panel.with_diverged["run_id"]])
+    kinds = {kind: i for i, kind in enumerate(dict.fromkeys(time["kind"] for time in times))}
+    marks = [SYMBOLS[marker] for marker in MARKERS]
+    for time in times:
+        i = kinds[time["kind"]]
+        words = f"{number(time['ms'], 3)} ms [{number(time['low'], 3)}, {number(time['high'], 3)}]"
+        time |= {"colour": COLOURS[i % len(COLOURS)], "symbol": marks[i % len(marks)], "words": words}
+    return {
+        "model": str(one.panel.first("model")),
+        "dataset": str(one.panel.first("dataset")),
+        "looks": looks(one),
+        "pareto": pareto(one, records),
+        "forest": forest(one),
+        "steps": times,
+        "traces": traces(one, records, pool),
+    }

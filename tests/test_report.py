@@ -1,0 +1,406 @@
+"""`python -m analysis report`: what the page says is what the records and the verdicts say."""
+
+from __future__ import annotations
+
+import html as markup
+import importlib.util
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
+from made_traces import BASE, MILLISECONDS, STAGES, STEPS, traced
+from made_verdicts import BETTER, DATA, ON_CURVE, WORSE, curve, made_panel
+
+from analysis.__main__ import main
+from analysis.collect import collect
+from analysis.judging import judged_panels
+from analysis.load import load
+from analysis.methods import paragraph
+from analysis.panel_verdicts import document
+from analysis.report.answers import answer
+from analysis.report.page import headline, html
+from analysis.report.provenance import left_out, provenance
+from analysis.report.rates import rates
+from analysis.report.steps import stage_savings, step_times
+from analysis.verdict_text import row
+
+HOUSE = Path(__file__).parents[1]
+HOSTILE = "</script><script>alert('\"&\u2028')</script>"
+charted = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("altair", "vl_convert", "jinja2"))), reason="the extra `report` is missing"
+)
+pytestmark = charted
+
+
+def page(root: Path, **options: Any) -> str:
+    return html(root, **options)
+
+
+def rows(text: str) -> dict[str, Any]:
+    (found,) = re.findall(r'<script type="application/json" id="records">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found)
+
+
+def visible(text: str) -> str:
+    """What of the page is neither script nor style, without its tags."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", markup.unescape(re.sub(r"<[^>]+>", " ", bare)))
+
+
+def panel(root: Path, **options: Any) -> dict[str, Any]:
+    (found,) = rows(page(root, **options))["panels"]
+    return found
+
+
+def test_every_number_of_the_verdicts_is_in_the_page(tmp_path):
+    made_panel(tmp_path)
+    (said,) = [document(one) for one in judged_panels(tmp_path, margin=0.03)]
+    text = page(tmp_path, margin=0.03)
+    arms = rows(text)["panels"][0]["forest"]["arms"]
+    assert [{key: arm[key] for key in said["arms"][0]} for arm in arms] == said["arms"]
+    assert [arm["verdict"] for arm in arms] == ["better", "worse", "as good"]
+    cells = [
+        re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", line) for line in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)
+    ]
+    for arm in said["arms"]:
+        assert [*row(arm, True)] in cells
+
+
+def test_the_thick_part_of_an_interval_is_without_the_bound_on_time(tmp_path):
+    made_panel(tmp_path)
+    for arm in panel(tmp_path)["forest"]["arms"]:
+        time = math.log1p(arm["time_part"] / 100)
+        assert math.log1p(arm["inner_low"] / 100) == pytest.approx(math.log1p(arm["low"] / 100) + time)
+        assert math.log1p(arm["inner_high"] / 100) == pytest.approx(math.log1p(arm["high"] / 100) - time)
+
+
+def test_points_are_the_panels_means_and_the_curve_is_the_true_one(tmp_path):
+    made_panel(tmp_path, noise=0.0)
+    (one,) = judged_panels(tmp_path)
+    drawn = panel(tmp_path)["pareto"]
+    means = one.panel.points
+    assert [point["y"] for point in drawn["points"]] == pytest.approx([*means["error"]])
+    assert [point["low"] for point in drawn["points"]] == pytest.approx([*means["error_low"]])
+    assert [point["x"] for point in drawn["points"]] == pytest.approx([*100 * means["profiled_saving"]])
+    assert len(drawn["runs"]) == len(one.panel.runs)
+    at = [curve(1 - mark["x"] / 100) for mark in drawn["curve"]]
+    shift = [math.log(mark["y"]) - z for mark, z in zip(drawn["curve"], at, strict=True)]
+    assert max(shift) - min(shift) < 1e-9  # the luck of the seeds moves the curve, and does not bend it
+    assert max(mark["x"] for mark in drawn["curve"]) == pytest.approx(50)
+
+
+def test_a_point_tells_seeds_seconds_error_and_logs(tmp_path):
+    made_panel(tmp_path, seeds=3, wandb={"id": "log-1", "dir": "d"})
+    (point, *_) = [p for p in panel(tmp_path)["pareto"]["points"] if p["strategy"] == "freezeout"]
+    assert point["seeds"] == "3 (0, 1, 2)"
+    assert point["seconds"] == "75.0 s by the runs' clocks"
+    assert re.fullmatch(r"\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\] %", point["error"])
+    assert point["wandb"] == "log-1, log-1, log-1"
+    assert point["against"].startswith("better -")
+    assert point["front"] == "with probability 100 %"
+
+
+def test_runs_without_a_log_are_counted_in_the_tooltip(tmp_path):
+    made_panel(tmp_path, seeds=2)
+    assert panel(tmp_path)["pareto"]["points"][0]["wandb"] == "2 not logged"
+
+
+@pytest.mark.parametrize(
+    ("arms", "options", "word"),
+    [
+        ([(BETTER, -0.06), (ON_CURVE, 0.0)], {}, "yes"),
+        ([(WORSE, 0.06), (BETTER, 0.05)], {}, "no"),
+        ([(ON_CURVE, 0.0)], {"margin": 0.03}, "no difference"),
+        ([(ON_CURVE, 0.0)], {}, "cannot tell"),
+        ([(ON_CURVE, 0.0), (WORSE, 0.06)], {}, "cannot tell"),
+    ],
+)
+def test_the_answer_to_whether_it_pays(tmp_path, arms, options, word):
+    made_panel(tmp_path, arms)
+    (one,) = judged_panels(tmp_path, **options)
+    said = answer(one)
+    assert said.word == word
+    assert f">{word}</p>" in page(tmp_path, **options)
+    assert markup.escape(said.sentence, quote=False).split("'")[0] in page(tmp_path, **options).replace("&#39;", "'")
+
+
+def test_the_answer_names_the_best_way_and_counts_the_others(tmp_path):
+    made_panel(tmp_path)
+    said = answer(*judged_panels(tmp_path)).sentence
+    assert "1 of 3 ways of freezing errs less" in said
+    assert re.search(r"cubic scaled t_0=0.5 by 5\.\d % \[\d\.\d, \d\.\d\] of its error, at 25 % less time", said)
+    assert "Of the others, 1 is worse, 1 is not to be told from n = 5 seeds." in said
+
+
+def test_the_paragraph_on_methods_stands_with_the_provenance(tmp_path):
+    made_panel(tmp_path)
+    (one,) = judged_panels(tmp_path)
+    assert paragraph(one, collect(tmp_path)) in visible(page(tmp_path))
+
+
+def test_the_first_sentence_counts_the_panels():
+    assert headline(["no"]) == "Freezing does not pay here."
+    assert headline(["cannot tell"] * 2) == "Whether freezing pays, the runs cannot tell in any of 2 panels."
+    assert headline(["no", "yes", "no"]) == "Of 3 panels, freezing pays in 1, does not in 2."
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_have_a_page_and_no_verdict(tmp_path, seeds):
+    made_panel(tmp_path, seeds=seeds)
+    said = answer(*judged_panels(tmp_path))
+    assert (said.word, "A verdict needs 3 seeds." in said.sentence) == ("cannot tell", True)
+    drawn = panel(tmp_path)
+    assert all(point["one_seed"] == (seeds == 1) for point in drawn["pareto"]["points"])
+    assert all((arm["low"] is None) == (seeds == 1) for arm in drawn["forest"]["arms"])
+
+
+def test_without_a_baseline_or_a_profile_nothing_has_a_saving_and_it_is_said(tmp_path):
+    made_panel(tmp_path, budgets=(0.9, 0.7, 0.5), profiled=False)
+    text = page(tmp_path)
+    drawn = rows(text)["panels"][0]
+    assert drawn["pareto"]["points"] == drawn["pareto"]["runs"] == []
+    assert "Not in the plot of errors: shortened baseline budget=0.9 (no saving known)" in visible(text)
+    assert "no finished baseline of its seed" in visible(text)
+
+
+def test_without_any_rival_there_is_no_curve_and_it_is_said(tmp_path):
+    made_panel(tmp_path, budgets=())
+    text = page(tmp_path)
+    assert rows(text)["panels"][0]["pareto"]["curve"] == []
+    assert "nothing to set freezing against" in visible(text)
+    assert "Not in the plot of distances: FreezeOut cubic scaled t_0=0.5 (no curve)" in visible(text)
+
+
+def test_savings_by_clocks_are_the_axis_where_there_is_no_profile(tmp_path):
+    made_panel(tmp_path, profiled=False)
+    text = page(tmp_path)
+    assert {round(p["x"]) for p in rows(text)["panels"][0]["pareto"]["points"]} >= {0, 25, 50}
+    assert "Saving measured by the runs' clocks" in visible(text)
+
+
+def test_diverged_seeds_are_in_the_page_and_their_runs_can_be_chosen(tmp_path):
+    entries = made_panel(tmp_path, without=[(BETTER, 4)])
+    lost = make_run(tmp_path, BETTER, 4, status="failed", reason="loss is NaN", diverged=True, error=None, data=DATA)
+    write_manifest(tmp_path, [*entries, lost], "made")
+    text = page(tmp_path)
+    drawn = rows(text)["panels"][0]
+    (point,) = [p for p in drawn["pareto"]["points"] if p["swept"] == "0.5" and p["strategy"] == "freezeout"]
+    assert point["seeds"] == "4 of 5, 1 diverged (0, 1, 2, 3)"
+    (trace,) = [t for t in drawn["traces"] if t["run"] == lost["run_id"]]
+    assert trace["words"].startswith("diverged")
+    assert "diverged (loss is NaN)" in visible(text)
+
+
+def test_one_run_is_enough_for_a_page(tmp_path):
+    make_run(tmp_path, BASELINE, **traced(BASELINE))
+    text = page(tmp_path)
+    assert "No way of freezing has been tried here." in visible(text)
+    assert len(rows(text)["panels"][0]["traces"]) == 1
+
+
+def test_records_that_tell_nothing_of_their_steps_leave_those_charts_empty(tmp_path):
+    made_panel(tmp_path)
+    drawn = panel(tmp_path)
+    assert drawn["steps"] == []
+    assert {(trace["rates"], len(trace["events"])) for trace in drawn["traces"]} == {(None, 0)}
+
+
+def test_hostile_names_end_no_script_and_make_no_tag(tmp_path):
+    data = {**DATA, "name": HOSTILE}
+    made_panel(
+        tmp_path, seeds=3, data=data, host=HOSTILE, wandb={"id": HOSTILE}, device={"type": "cpu", "model": HOSTILE}
+    )
+    text = page(tmp_path)
+    assert not re.findall(r"<script[^>]*>\s*alert", text)
+    assert rows(text)["panels"][0]["dataset"] == HOSTILE
+    assert HOSTILE not in text
+    assert f"wrn_10_1 on {HOSTILE.replace(chr(0x2028), ' ')}" in visible(text)
+
+
+@pytest.mark.slow
+def test_the_same_records_give_the_same_bytes_in_another_process(tmp_path):
+    made_panel(tmp_path / "runs", seeds=3)
+    texts = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "analysis", "report", "--runs", tmp_path / "runs", "--out", tmp_path / seed]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HOUSE)}
+        subprocess.run(list(map(str, command)), check=True, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        texts.append((tmp_path / seed / "report.html").read_bytes())
+    assert texts[0] == texts[1]
+
+
+def test_every_left_out_run_is_named_with_its_reason(tmp_path):
+    entries = made_panel(tmp_path, seeds=3)
+    missing = {"run_id": "gone-7", "seed": 7, "label": {"strategy": freezeout(0.3), "epochs": 20}}
+    failed = make_run(tmp_path, freezeout(0.4), 1, status="failed", reason="disk full", error=None, data=DATA)
+    write_manifest(tmp_path, [*entries, missing, failed], "made")
+    table = load(tmp_path)
+    found = left_out(table)
+    assert sum(one["runs"] for one in found if one["what"] == "every plot") == table["left_out"].notna().sum() == 2
+    text = visible(page(tmp_path))
+    assert "missing: not started, or still running" in text
+    assert "FreezeOut cubic scaled t_0=0.3: seed 7" in text
+    assert "failed (disk full)" in text
+    assert "FreezeOut cubic scaled t_0=0.4: seed 1" in text
+
+
+def test_nothing_left_out_is_said_too(tmp_path):
+    made_panel(tmp_path, seeds=3)
+    assert "Nothing: every run is in every plot." in visible(page(tmp_path))
+
+
+def test_what_freezes_saved_adds_up_to_what_the_run_saved():
+    strategy = freezeout(0.5)
+    record = {"steps": STEPS, "config": {"strategy": strategy}, **traced(strategy)}
+    events = stage_savings(record)
+    seconds = sum(block["seconds"] for block in record["prefixes"])
+    assert sum(event["share"] for event in events) == pytest.approx(1 - seconds / (STEPS * MILLISECONDS[0] / 1000))
+    assert [(event["first"], event["last"]) for event in events] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    first = events[0]
+    assert first["share"] == pytest.approx((1 - record["freeze_steps"][0] / STEPS) * 0.1)
+    assert (first["before"], first["after"]) == pytest.approx((10.0, 9.0))
+
+
+def test_stages_that_freeze_together_are_one_event():
+    blocks = [(0, 0, 40, 0.4), (3, 40, 100, 0.3)]
+    prefixes = [{"prefix": k, "step_from": a, "step_to": b, "seconds": s} for k, a, b, s in blocks]
+    (event,) = stage_savings({"steps": 100, "prefixes": prefixes, "config": {}})
+    assert (event["first"], event["last"], event["share"]) == (0, 2, pytest.approx(0.3))
+
+
+def test_step_times_are_medians_over_runs_with_their_range():
+    strategy = freezeout(0.5)
+    base = {"steps": STEPS, "config": {"strategy": strategy}}
+    runs = [{**base, **traced(strategy, slower=slower)} for slower in (1.0, 1.1, 1.5)]
+    found = step_times(runs)
+    assert [row["ms"] for row in found] == pytest.approx([1.1 * ms for ms in MILLISECONDS])
+    assert (found[0]["low"], found[0]["high"], found[0]["runs"]) == (pytest.approx(10), pytest.approx(15), 3)
+
+
+def test_remembered_prefixes_and_batch_statistics_are_steps_of_their_own_kind():
+    strategy = freezeout(0.5)
+    plain = {"steps": STEPS, "config": {"strategy": strategy}, **traced(strategy)}
+    cached = {**plain, "effective": {"cache": "what pays", "views": {"count": 2}}}
+    batch = {**plain, "config": {"strategy": {**strategy, "bn": "train"}}}
+    kinds = {row["kind"] for row in step_times([plain, cached, batch])}
+    assert kinds == {"prefix computed at every step", "its outputs remembered, 2 views", "bn=train"}
+    assert [row["runs"] for row in step_times([plain, cached, batch]) if row["prefix"] == 0] == [3]
+
+
+def test_rates_between_the_epochs_are_the_strategys_formula_where_it_gives_the_recorded_ones():
+    strategy = freezeout(0.5)
+    record = {"steps": STEPS, "config": {"strategy": strategy, "optimizer": {"lr": BASE}}, **traced(strategy)}
+    found = rates(record)
+    assert found["is_formula"]
+    assert found["rates"][0][0] == pytest.approx(BASE / record["freeze_times"][0], rel=1e-3)
+    frozen = [s / STEPS for s in record["freeze_steps"] if s is not None]
+    for i, t_i in enumerate(frozen):
+        assert all((rate is None) == (t >= t_i - 1e-5) for t, rate in zip(found["t"], found["rates"][i], strict=True))
+    assert len(found["rates"]) == len(STAGES)
+
+
+def test_rates_that_no_formula_gives_are_the_recorded_ones():
+    strategy = freezeout(0.5)
+    record = {"steps": STEPS, "config": {"strategy": strategy, "optimizer": {"lr": BASE}}, **traced(strategy)}
+    record["epochs"][0]["learning_rates"] = [0.001] * len(STAGES)  # a warm-up
+    found = rates(record)
+    assert not found["is_formula"]
+    assert (len(found["t"]), found["rates"][-1][0]) == (len(record["epochs"]), 0.001)
+
+
+def test_the_seeds_of_a_configuration_share_their_curves_in_the_file(tmp_path):
+    for seed in range(3):
+        changes = traced(BETTER)
+        make_run(tmp_path, BETTER, seed, data=DATA, **changes)
+    found = rows(page(tmp_path))
+    assert len(found["rates"]) == 1
+    assert [trace["rates"] for trace in found["panels"][0]["traces"]] == [0, 0, 0]
+
+
+def test_provenance_tells_each_value_with_its_runs():
+    strategy = freezeout(0.5)
+    one = {
+        "config": {},
+        "data": {"name": "digits", "fingerprint": "f", "train": 9},
+        "split": "test",
+        **traced(strategy),
+    }
+    other = {**one, "dirty": True, "started": "2026-02-03T00:00:00+00:00", "wandb": None}
+    found = dict(provenance([one, one, other]))
+    assert found["commit"] == "0123456789ab, clean (2 runs); 0123456789ab, with uncommitted changes (1 run)"
+    assert found["dates"] == "2026-01-01 to 2026-02-03"
+    assert (found["data fingerprint"], found["W&B"], found["images"]) == ("f", "2 of 3 runs logged", "9 train")
+    assert found["device"] == "not recorded"
+
+
+def test_the_command_writes_one_file_and_says_where(tmp_path, capsys):
+    made_panel(tmp_path / "runs", seeds=3)
+    assert main(["report", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]) == 0
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["report.html"]
+    assert f"wrote {tmp_path / 'figures' / 'report.html'}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_without_runs_it_takes_the_kept_records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report"]) == 0
+    assert "sweep cpu_screen" in visible((tmp_path / "figures/report.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_records_are_one_line(tmp_path, capsys, there):
+    root = tmp_path / "runs"
+    if there:
+        root.mkdir()
+    assert main(["report", "--runs", str(root), "--out", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_runs_that_may_all_not_be_drawn_are_one_line(tmp_path, capsys):
+    make_run(tmp_path, BASELINE, status="failed", reason="disk full", error=None)
+    assert main(["report", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "left out: 1 run, failed" in line
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
+    made_panel(tmp_path, seeds=3)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "altair" else find(name))
+    assert main(["report", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "analysis: report: altair not installed; pip install altair vl-convert-python jinja2"
+
+
+def test_other_commands_do_not_load_what_draws_the_page():
+    code = "import sys, analysis.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
+    assert not {*done.stdout.split()} & {"altair", "vl_convert", "torch"}
+
+
+@pytest.mark.slow
+def test_the_page_of_the_kept_records_is_small_enough_to_send(tmp_path):
+    root = HOUSE / "analysis/records"
+    text = page(root)
+    assert len(text.encode()) < 3e6
+    table = load(root)
+    drawn = sum(len(one["traces"]) for one in rows(text)["panels"])
+    assert drawn + int((table["left_out"].notna() & (table["left_out"] != "diverged")).sum()) == len(table)
+
+
+def test_a_sweep_of_smoke_data_warns(tmp_path):
+    make_sweep(tmp_path)
+    assert "360 test images settle nothing" in visible(page(tmp_path))
+
+
+def test_unequal_budgets_of_the_curve_are_named(tmp_path):
+    made_panel(tmp_path, without=[(shortened(0.5), seed) for seed in range(3)])
+    assert "left out for too few seeds: budgets 0.5" in visible(page(tmp_path))
