@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from freezeout.naming import configuration, label_of, network, series, swept
+from freezeout.naming import configuration, data_set, label_of, network, series, swept
 from freezeout.records import replacing, setting_anywhere
 
 from .collect import collect
@@ -131,6 +131,7 @@ def _row(
     strategy = label.get("strategy") or {}
     strategy = strategy if isinstance(strategy, dict) else {"name": strategy}
     label = {key: value for key, value in {**label, "strategy": strategy}.items() if key != "seed"}
+    named = {"name": name} if (name := get("data", "name")) else {}  # a source of the user's own names itself
     split, versions = get("split"), get("versions") or {}
     threads = get("device", "threads") if get("device", "type") == "cpu" else None
     steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
@@ -162,7 +163,7 @@ def _row(
         **columns(record, profiles, own_profile(record, own)),
         "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
-        "dataset": get("data", "name") or get("config", "dataset", "name"),
+        "dataset": data_set((get("config", "dataset") or {}) | named),
         "evaluation_split": split,
         "evaluation_images": get("data", split) if split else None,
         "synthetic": get("data", "synthetic"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from freezeout.naming import counted
@@ -33,10 +32,7 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     network = str(panel.first("model"))
     if parameters:
         network += f" ({parameters:,} parameters, {counted(len(stages), 'stage')})"
-    files = ((first.get("config") or {}).get("dataset") or {}).get("train")
     dataset = str(panel.first("dataset"))
-    if isinstance(files, list):
-        dataset += f" ({_listed(PurePath(str(file)).name for file in files)})"
     if data.get("train"):
         dataset += f": {data['train']:,} training images"
         dataset += f" of {' x '.join(map(str, data['image']))} pixels" if data.get("image") else ""

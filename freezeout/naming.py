@@ -56,6 +56,15 @@ def option_file(path: Path) -> tuple[str | None, dict[str, Any]]:
     return schema, values | found
 
 
+def data_set(dataset: Mapping[str, Any] | None) -> str | None:
+    """What a data set is called; one in arrays of the user's own by its first file: `cifar10 (npz)`."""
+    name, files = (dataset or {}).get("name"), (dataset or {}).get("train")
+    if name != "npz" or not isinstance(files, list | tuple) or not files:
+        return name
+    stem = re.sub(r"[_.-]?train\w*$", "", Path(str(files[0])).stem)
+    return f"{stem} ({name})" if stem else name
+
+
 def schema_of(group: str, option: str) -> str | None:
     """The name of the schema that an option fills in: `wide_resnet` for `wrn_10_1`."""
     return option_file(folder("conf") / group / f"{option}.yaml")[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.collect import todays
-from freezeout.naming import command, option_of, series
+from freezeout.naming import command, data_set, option_of, series
 from freezeout.run.config import to_dict
 from freezeout.run.overrides import compose_all
 
@@ -89,3 +89,18 @@ def test_an_exact_fit_has_a_name_of_its_own_and_others_are_sized_by_their_fields
     assert option_of("model", {"model": section}) == ("wrn_40_4", {})
     assert option_of("model", {"model": section | {"depth": 16}}) == ("wide_resnet", {"depth": 16})
     assert option_of("model", {"model": {"name": "mine", "depth": 3}}) == ("mine", {"depth": 3})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ({"name": "npz", "train": ["data/cifar10_train.npz"]}, "cifar10 (npz)"),
+        ({"name": "npz", "train": ["own.training.npz", "more.npz"]}, "own (npz)"),
+        ({"name": "npz", "train": ["train.npz"]}, "npz"),
+        ({"name": "npz"}, "npz"),
+        ({"name": "cifar10", "size": None}, "cifar10"),
+        (None, None),
+    ],
+)
+def test_a_data_set_in_files_is_called_by_the_first_of_them(dataset, name) -> None:
+    assert data_set(dataset) == name
