@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from freezeout.schedule import Schedule
+from freezeout.checks import check_choice
+from freezeout.parameter_groups import RATES
+from freezeout.schedule import Schedule, lr_factor, progress
 from freezeout.stages.chain import check_stages
 from freezeout.strategies import Strategy
 
@@ -21,17 +23,21 @@ class FreezeOut:
     builds no autograd graph, (2) normalises with its running statistics and moves them no more (unless the strategy's
     bn is "train"), (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
 
-    `state_dict()` is one number. To resume, build everything as for a new run, load the model's state, then this
-    one's (it freezes the stages again), and the optimizer's last.
+    `state_dict()` is one number. To resume, build everything as for a new run and load the model's state, this one's
+    (it freezes the stages again) and the optimizer's, in any order.
 
     Args:
         stages: A Chain, or any sequence of modules in running order (see `find_stages`).
-        optimizer: Any torch optimizer over the stages' parameters. Its groups are split by stage, and each group's
-            rate when it is handed over is the base rate. No other scheduler may change the rates.
+        optimizer: Any torch optimizer over the stages' parameters, but LBFGS.
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
         total_steps: Length of the whole run, in training steps.
         warmup: Fraction of the run, from its start, over which every rate is also multiplied by a ramp from 0 to 1.
             The paper has none.
+        rates: "set": FreezeOut sets the rates, from the base rate that each group of the optimizer has now; the groups
+            are split by stage, and nobody else may change the rates. "scale": a scheduler (or nobody) sets them, and
+            FreezeOut multiplies them while the optimizer steps, by its rate over that of the plain cosine. Under
+            torch's CosineAnnealingLR over total_steps the two are the same rates; where nothing freezes, and for the
+            head always, the factor is exactly 1.
 
     Attributes:
         stages: The stages, as a list.
@@ -42,7 +48,8 @@ class FreezeOut:
         steps_begun: Training steps that `step()` has prepared so far; the one under way, if any, included.
 
     Raises:
-        ValueError: The optimizer holds a parameter of no stage, two stages share one, or total_steps is below 1.
+        ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
+            share a parameter, or total_steps is below 1.
     """
 
     def __init__(
@@ -53,7 +60,9 @@ class FreezeOut:
         total_steps: int,
         *,
         warmup: float = 0.0,
+        rates: str = "set",
     ) -> None:
+        check_choice("rates", rates, tuple(RATES))
         if total_steps < 1:
             raise ValueError(f"total_steps={total_steps}: must be at least 1")
         self.stages = list(stages)
@@ -65,7 +74,7 @@ class FreezeOut:
         self.steps_begun = 0
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
-        self._split_groups()
+        self._groups = RATES[rates](optimizer, self.stages)
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -74,7 +83,10 @@ class FreezeOut:
 
     @property
     def factors(self) -> list[float]:
-        """Learning rate of each stage, in units of its base rate, during the step that `step()` last prepared."""
+        """Learning rate of each stage during the step that `step()` last prepared, in units of its base rate.
+
+        With rates="scale", in units of the rate that its group of the optimizer has.
+        """
         return self._factors(max(self.steps_begun - 1, 0))
 
     def step(self, *, set_rates: bool = True) -> None:
@@ -107,7 +119,7 @@ class FreezeOut:
     def rates(self, step: int) -> list[float]:
         """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
         factors = self._factors(step)
-        return [base * factors[i] for i, base in zip(self._group_stage, self._base_rates, strict=True)]
+        return [base * factors[i] for i, base in self._groups.columns()]
 
     def rates_between(self, start: int, stop: int) -> Tensor:
         """`rates` of the steps from `start` to before `stop`, as float32 (steps, groups)."""
@@ -115,7 +127,8 @@ class FreezeOut:
         if self._warmup_steps:
             ramp = torch.arange(start + 1, stop + 1, dtype=torch.float64) / self._warmup_steps
             factors *= ramp.clamp(max=1.0).numpy()[:, None]
-        return torch.from_numpy(self._base_rates * factors[:, self._group_stage]).float()
+        stage, base = zip(*self._groups.columns(), strict=True)
+        return torch.from_numpy(base * factors[:, stage]).float()
 
     def set_modes(self) -> None:
         """Put frozen stages back into evaluation mode: the usual model.train() of a training loop takes them out of it.
@@ -146,53 +159,27 @@ class FreezeOut:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
 
-    def _split_groups(self) -> None:
-        """One optimizer group for each pair of a stage and a group of the user's, each with its base rate."""
-        stage_of = {id(p): i for i, stage in enumerate(self.stages) for p in stage.parameters()}
-        groups: list[dict[str, Any]] = []
-        self._group_stage: list[int] = []
-        self._base_rates: list[float] = []
-        for group in self._optimizer.param_groups:
-            parts: dict[int, list] = {}
-            for p in group["params"]:
-                if id(p) not in stage_of:
-                    raise ValueError(f"the optimizer holds a parameter of shape {tuple(p.shape)} that no stage owns")
-                parts.setdefault(stage_of[id(p)], []).append(p)
-            for i in sorted(parts):
-                rate = group["lr"].clone() if hasattr(group["lr"], "fill_") else group["lr"]  # a tensor: one each
-                groups.append({**group, "params": parts[i], "lr": rate})
-                self._group_stage.append(i)
-                self._base_rates.append(float(group.get("initial_lr", group["lr"])))
-        # In place: optimizer wrappers and captured steps keep a reference to this list.
-        self._optimizer.param_groups[:] = groups
-
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
         for i in range(self.prefix, prefix):
             self._freeze(i)
         self.prefix = max(self.prefix, prefix)
         self.set_modes()
+        self._groups.check(self.prefix)
         if set_rates:
-            for group, rate in zip(self._optimizer.param_groups, self.rates(step), strict=True):
-                self._set_rate(group, rate)
+            self._groups.write(self._factors(step) if self._groups.relative else self.rates(step))
+        else:
+            self._groups.leave()
 
     def _factors(self, step: int) -> list[float]:
         ramp = min(1.0, (step + 1) / self._warmup_steps) if self._warmup_steps else 1.0
-        return [ramp * factor for factor in self.schedule.factors(step, self.total_steps)]
+        # The rate of the plain cosine divides itself away: never 0 before the end, and exactly 1 for the head.
+        plain = lr_factor(progress(step, self.total_steps), 1.0, scaled=False) if self._groups.relative else 1.0
+        return [ramp * (factor / plain) for factor in self.schedule.factors(step, self.total_steps)]
 
     def _freeze(self, i: int) -> None:
         for p in self.stages[i].parameters():
             p.requires_grad_(False)
             p.grad = None
             self._optimizer.state.pop(p, None)
-        # Emptied rather than removed: the optimizer's state_dict keeps its shape whatever the prefix.
-        for group, stage in zip(self._optimizer.param_groups, self._group_stage, strict=True):
-            if stage == i:
-                group["params"] = []
-
-    @staticmethod
-    def _set_rate(group: dict[str, Any], rate: float) -> None:
-        if hasattr(group["lr"], "fill_"):  # a tensor rate, as capturable optimizers use: keep its address
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        self._groups.drop(i)
