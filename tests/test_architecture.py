@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "savings": {"schedule", "stages", "records"},
     "parameter_groups": set(),
     "freeze": {"schedule", "strategies", "stages", "checks", "parameter_groups"},
+    "layers": {"schedule", "stages", "checks"},
     "models": {"stages", "checks", "imports"},
     "data": {"checks", "imports"},
     "compat": {"schedule", "strategies", "checks", "models.schema"},
