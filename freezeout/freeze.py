@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from freezeout.checks import check_choice
+from freezeout.checks import check_at_least, check_choice
 from freezeout.parameter_groups import RATES
+from freezeout.recompiling import compile_whole
 from freezeout.schedule import Schedule, lr_factor, progress
 from freezeout.stages.chain import check_stages
 from freezeout.strategies import Strategy
@@ -38,6 +39,8 @@ class FreezeOut:
             FreezeOut multiplies them while the optimizer steps, by its rate over that of the plain cosine. Under
             torch's CosineAnnealingLR over total_steps the two are the same rates; where nothing freezes, and for the
             head always, the factor is exactly 1.
+        max_events: Freeze at no more than so many steps: some stages then wait for later ones, at rates of their own
+            time. None freezes each stage as soon as its time has come.
 
     Attributes:
         stages: The stages, as a list.
@@ -61,6 +64,7 @@ class FreezeOut:
         *,
         warmup: float = 0.0,
         rates: str = "set",
+        max_events: int | None = None,
     ) -> None:
         check_choice("rates", rates, tuple(RATES))
         if total_steps < 1:
@@ -68,6 +72,9 @@ class FreezeOut:
         self.stages = list(stages)
         check_stages(self.stages)
         self.schedule: Schedule = strategy.schedule(len(self.stages))
+        if max_events is not None:
+            check_at_least("max_events", max_events, 1)
+            self.schedule = self.schedule.with_events(max_events, total_steps)
         self.total_steps = total_steps
         self.bn = strategy.bn
         self.prefix = 0
@@ -80,6 +87,11 @@ class FreezeOut:
     def times(self) -> tuple[float, ...]:
         """t_i of each stage: the fraction of training after which it is frozen."""
         return self.schedule.freeze
+
+    @property
+    def events(self) -> list[int]:
+        """The steps, counted from 0, at which something freezes."""
+        return self.schedule.events(self.total_steps)
 
     @property
     def factors(self) -> list[float]:
@@ -158,6 +170,20 @@ class FreezeOut:
         if step:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
+
+    def compile(self, network: nn.Module, **options: Any) -> Callable[..., Any]:
+        """The whole network through torch.compile: one graph for each freeze event and one before them.
+
+        Train through what is returned, and evaluate the network itself, whose passes are then no graphs of this one.
+
+        Args:
+            network: What the stages are of.
+            options: Of torch.compile.
+
+        Raises:
+            ValueError: These are more graphs than torch keeps; the message says how many `max_events` can be.
+        """
+        return compile_whole(network, len(self.events), **options)
 
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
