@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.checks import check_at_least, check_choice
+from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
 from freezeout.recompiling import compile_whole
 from freezeout.schedule import Schedule, lr_factor, progress
-from freezeout.stages.chain import check_stages
+from freezeout.stages.chain import Chain, check_stages
 from freezeout.strategies import Strategy
 
 
@@ -79,6 +80,8 @@ class FreezeOut:
         self.bn = strategy.bn
         self.prefix = 0
         self.steps_begun = 0
+        self._executable = not isinstance(stages, Chain) or stages.executable
+        self._forward = Forward(self.stages, lambda: self.prefix, pure=self.bn == "eval")
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
         self._groups = RATES[rates](optimizer, self.stages)
@@ -170,6 +173,21 @@ class FreezeOut:
         if step:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's output, its frozen stages run without autograd from weights prepared when they froze.
+
+        What `network(x)` gives but for rounding (1e-5 in float32; see `freezeout.stages.fold`), and sooner.
+
+        Args:
+            x: Images (batch, channels, height, width), or whatever stage 0 takes.
+
+        Raises:
+            RuntimeError: The network could not be cut into stages that run one by one.
+        """
+        if not self._executable:
+            raise RuntimeError("the network's stages cannot be run one by one (Chain.executable): call the network")
+        return self._forward(x)
 
     def compile(self, network: nn.Module, **options: Any) -> Callable[..., Any]:
         """The whole network through torch.compile: one graph for each freeze event and one before them.
