@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.checks import check_at_least, check_choice
+from freezeout.distributed import Distributed
 from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
 from freezeout.recompiling import compile_whole
@@ -202,6 +203,18 @@ class FreezeOut:
             ValueError: These are more graphs than torch keeps; the message says how many `max_events` can be.
         """
         return compile_whole(network, len(self.events), **options)
+
+    def distribute(self, network: nn.Module, **options: Any) -> Distributed:
+        """The network with gradients averaged over all ranks, and those of frozen stages no longer sent.
+
+        Use it in place of DistributedDataParallel, after init_process_group and with a sampler of your own. A network
+        under fully_shard (FSDP2) needs nothing of the kind: shard it, then make the optimizer and FreezeOut.
+
+        Args:
+            network: What the stages are of, on this rank's device.
+            options: Of torch's DistributedDataParallel.
+        """
+        return Distributed(self, network, **options)
 
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
