@@ -41,7 +41,7 @@ test-long: install ## the longest ones: two dozen kills of sweeps, simulated ver
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
 	$(BIN)/python -m pytest -m gpu -rs
 
-benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (9 minutes)
+benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (9 to 12 minutes)
 	$(BIN)/python -m benchmarks --out $(FIGURES)/benchmark $(ARGS)
 
 benchmark-gpu: install ## the same at the paper's sizes (needs a GPU)

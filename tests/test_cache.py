@@ -20,8 +20,9 @@ from freezeout.run.assemble import assemble
 from freezeout.savings.caching import Kept, Tier
 from freezeout.train import cache as caching
 from freezeout.train import room
+from freezeout.train.cache import PrefixCache
 from freezeout.train.loop import Training
-from freezeout.train.rows import Near
+from freezeout.train.rows import Near, travelling
 from freezeout.train.shelf import Layout
 
 DENSE = {"name": "densenet_bc", "depth": 16, "growth": 4}
@@ -305,6 +306,35 @@ def test_rows_are_read_as_they_were_written() -> None:
     rows = Near(torch.zeros(6, 2))
     rows.write(torch.tensor([4, 1]), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     assert rows.ask(torch.tensor([1, 4, 0]))().tolist() == [[3.0, 4.0], [1.0, 2.0], [0.0, 0.0]]
+
+
+def test_where_nothing_more_can_be_pinned_rows_travel_through_any_memory(monkeypatch) -> None:
+    real, asked = torch.empty, []
+
+    def empty(shape, *, pin_memory: bool = False, **how):
+        asked.append(pin_memory)
+        if pin_memory:
+            raise RuntimeError("CUDA error: out of memory")
+        return real(shape, **how)
+
+    monkeypatch.setattr(torch, "empty", empty)
+    here = travelling((2, 3), torch.bfloat16)
+    assert (here.shape, here.dtype, asked) == ((2, 3), torch.bfloat16, [True, False])
+
+
+def test_the_seconds_of_deciding_are_the_caches_and_not_the_steps(monkeypatch) -> None:
+    """Stages are timed in an epoch's first step: as `prefix_forward` they would hide from the bound on the cost."""
+    real = PrefixCache.frozen
+
+    def slow(cache, prefix):
+        time.sleep(0.2)
+        return real(cache, prefix)
+
+    monkeypatch.setattr(PrefixCache, "frozen", slow)
+    blocks = trained(config(2)).clock.blocks
+    decided = [block for block in blocks if block.get("cache", 0.0) >= 0.2]
+    assert decided
+    assert all(block["prefix_forward"] < 0.2 for block in decided)
 
 
 def test_kept_of_nothing_is_nothing() -> None:

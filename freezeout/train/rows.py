@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -62,7 +62,7 @@ class Far:
 
     def ask(self, index: Tensor) -> Callable[[], Tensor]:
         self._land(wait=False)
-        here = torch.empty(len(index), self.rows.shape[1], dtype=self.rows.dtype, pin_memory=True)
+        here = travelling((len(index), self.rows.shape[1]), self.rows.dtype)
         torch.index_select(self.rows, 0, index, out=here)
         with torch.cuda.stream(self.stream):
             there = here.to(self.device, non_blocking=True)
@@ -78,7 +78,7 @@ class Far:
 
     def write(self, index: Tensor, rows: Tensor) -> None:
         self._land(wait=False)
-        here = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
+        here = travelling(rows.shape, rows.dtype)
         here.copy_(rows, non_blocking=True)
         self._leaving.append((torch.cuda.current_stream(self.device).record_event(), here, index))
         if len(self._leaving) > LEAVING:
@@ -97,6 +97,19 @@ class Far:
         self.rows.index_copy_(0, index, here)
 
 
+def travelling(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Memory of the host to and from which a GPU copies: pinned, or, where no more can be pinned, any.
+
+    A copy through any other memory is as right; the host waits for it.
+    """
+    try:
+        return torch.empty(shape, dtype=dtype, pin_memory=True)
+    except RuntimeError:
+        return torch.empty(shape, dtype=dtype)
+
+
 def sent(index: Tensor, device: torch.device) -> Tensor:
     """An index on the device, without waiting for it."""
-    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index
+    if device.type != "cuda":
+        return index
+    return travelling(index.shape, index.dtype).copy_(index).to(device, non_blocking=True)
