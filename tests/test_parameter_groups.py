@@ -88,7 +88,7 @@ def test_the_optimizers_are_those_of_torch() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("strategy", [Baseline(), Strategy(t_0=1.0, scale_lr=False), FreezeOnly(t_0=1.0)], ids=repr)
+@pytest.mark.parametrize("strategy", [Baseline(), Strategy(t_0=1.0, scale_lr=False)], ids=["baseline", "freezeout"])
 def test_where_nothing_freezes_a_scheduled_run_is_the_plain_run_bitwise(name, strategy) -> None:
     plain, chain = small_chain(), small_chain()
     optimizer = OPTIMIZERS[name](two_groups(plain))
@@ -147,6 +147,18 @@ def test_a_scheduler_finds_its_own_rates_and_the_optimizer_ours(kind, scheduler_
         scheduler.step()
     assert scheduler.get_last_lr() == alone.get_last_lr()
     assert freezer.prefix == 4
+
+
+def test_a_rate_that_is_a_tensor_stays_the_users_and_trains_as_a_number_does() -> None:
+    plain, chain, rate = small_chain(), small_chain(), torch.tensor(0.01, dtype=torch.float64)
+    optimizer = optim.Adam(plain.parameters(), lr=0.01)
+    train(plain, optimizer, None, FreezeOut(plain, optimizer, PAPER, STEPS, rates="scale"))
+    optimizer = optim.Adam(chain.parameters(), lr=rate, fused=True)
+    train(chain, optimizer, None, FreezeOut(chain, optimizer, PAPER, STEPS, rates="scale"))
+    assert optimizer.param_groups[0]["lr"] is rate
+    assert rate.item() == 0.01
+    for p, q in zip(chain.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-9)
 
 
 def test_factors_beside_a_scheduler_fall_from_one_over_t_i_to_zero() -> None:
