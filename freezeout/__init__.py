@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from freezeout.freeze import FreezeOut as FreezeOut
+    from freezeout.layers import freeze_layers as freeze_layers
     from freezeout.run.trained import load_run as load_run
     from freezeout.stages.chain import Chain as Chain
     from freezeout.stages.chain import find_stages as find_stages
 
 __version__ = "0.1.0"
-__all__ = ["Chain", "FreezeOut", "find_stages", "load_run"]
+__all__ = ["Chain", "FreezeOut", "find_stages", "freeze_layers", "load_run"]
 
 
 def __getattr__(name: str):
@@ -20,6 +21,10 @@ def __getattr__(name: str):
         from freezeout.freeze import FreezeOut
 
         return FreezeOut
+    if name == "freeze_layers":
+        from freezeout.layers import freeze_layers
+
+        return freeze_layers
     if name in ("Chain", "find_stages"):
         from freezeout.stages import chain
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from freezeout.schedule import Schedule
-from freezeout.stages.chain import check_stages
+from freezeout.checks import check_at_least, check_choice
+from freezeout.distributed import Distributed
+from freezeout.forward import Forward
+from freezeout.parameter_groups import RATES
+from freezeout.recompiling import compile_whole
+from freezeout.schedule import Schedule, lr_factor, progress
+from freezeout.stages.chain import Chain, check_stages
 from freezeout.strategies import Strategy
 
 
@@ -21,17 +26,24 @@ class FreezeOut:
     builds no autograd graph, (2) normalises with its running statistics and moves them no more (unless the strategy's
     bn is "train"), (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
 
-    `state_dict()` is one number. To resume, build everything as for a new run, load the model's state, then this
-    one's (it freezes the stages again), and the optimizer's last.
+    `state_dict()` is one number. To resume, build everything as for a new run and load the model's state, this one's
+    (it freezes the stages again) and the optimizer's, in any order.
 
     Args:
         stages: A Chain, or any sequence of modules in running order (see `find_stages`).
-        optimizer: Any torch optimizer over the stages' parameters. Its groups are split by stage, and each group's
-            rate when it is handed over is the base rate. No other scheduler may change the rates.
+        optimizer: Any torch optimizer over the stages' parameters, but LBFGS. (Rprop reads its rate once: it freezes,
+            and knows no annealing.)
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
         total_steps: Length of the whole run, in training steps.
         warmup: Fraction of the run, from its start, over which every rate is also multiplied by a ramp from 0 to 1.
             The paper has none.
+        rates: "set": FreezeOut sets the rates, from the base rate that each group of the optimizer has now; the groups
+            are split by stage, and nobody else may change the rates. "scale": a scheduler (or nobody) sets them, and
+            FreezeOut multiplies them while the optimizer steps, by its rate over that of the plain cosine. Under
+            torch's CosineAnnealingLR over total_steps the two are the same rates; where nothing freezes, and for the
+            head always, the factor is exactly 1.
+        max_events: Freeze at no more than so many steps: some stages then wait for later ones, at rates of their own
+            time. None freezes each stage as soon as its time has come.
 
     Attributes:
         stages: The stages, as a list.
@@ -42,7 +54,8 @@ class FreezeOut:
         steps_begun: Training steps that `step()` has prepared so far; the one under way, if any, included.
 
     Raises:
-        ValueError: The optimizer holds a parameter of no stage, two stages share one, or total_steps is below 1.
+        ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
+            share a parameter, or total_steps is below 1.
     """
 
     def __init__(
@@ -53,19 +66,27 @@ class FreezeOut:
         total_steps: int,
         *,
         warmup: float = 0.0,
+        rates: str = "set",
+        max_events: int | None = None,
     ) -> None:
+        check_choice("rates", rates, tuple(RATES))
         if total_steps < 1:
             raise ValueError(f"total_steps={total_steps}: must be at least 1")
         self.stages = list(stages)
         check_stages(self.stages)
         self.schedule: Schedule = strategy.schedule(len(self.stages))
+        if max_events is not None:
+            check_at_least("max_events", max_events, 1)
+            self.schedule = self.schedule.with_events(max_events, total_steps)
         self.total_steps = total_steps
         self.bn = strategy.bn
         self.prefix = 0
         self.steps_begun = 0
+        self._executable = not isinstance(stages, Chain) or stages.executable
+        self._forward = Forward(self.stages, lambda: self.prefix, pure=self.bn == "eval")
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
-        self._split_groups()
+        self._groups = RATES[rates](optimizer, self.stages)
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -73,8 +94,16 @@ class FreezeOut:
         return self.schedule.freeze
 
     @property
+    def events(self) -> list[int]:
+        """The steps, counted from 0, at which something freezes."""
+        return self.schedule.events(self.total_steps)
+
+    @property
     def factors(self) -> list[float]:
-        """Learning rate of each stage, in units of its base rate, during the step that `step()` last prepared."""
+        """Learning rate of each stage during the step that `step()` last prepared, in units of its base rate.
+
+        With rates="scale", in units of the rate that its group of the optimizer has.
+        """
         return self._factors(max(self.steps_begun - 1, 0))
 
     def step(self, *, set_rates: bool = True) -> None:
@@ -107,7 +136,7 @@ class FreezeOut:
     def rates(self, step: int) -> list[float]:
         """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
         factors = self._factors(step)
-        return [base * factors[i] for i, base in zip(self._group_stage, self._base_rates, strict=True)]
+        return [base * factors[i] for i, base in self._groups.columns()]
 
     def rates_between(self, start: int, stop: int) -> Tensor:
         """`rates` of the steps from `start` to before `stop`, as float32 (steps, groups)."""
@@ -115,7 +144,8 @@ class FreezeOut:
         if self._warmup_steps:
             ramp = torch.arange(start + 1, stop + 1, dtype=torch.float64) / self._warmup_steps
             factors *= ramp.clamp(max=1.0).numpy()[:, None]
-        return torch.from_numpy(self._base_rates * factors[:, self._group_stage]).float()
+        stage, base = zip(*self._groups.columns(), strict=True)
+        return torch.from_numpy(base * factors[:, stage]).float()
 
     def set_modes(self) -> None:
         """Put frozen stages back into evaluation mode: the usual model.train() of a training loop takes them out of it.
@@ -146,25 +176,47 @@ class FreezeOut:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
 
-    def _split_groups(self) -> None:
-        """One optimizer group for each pair of a stage and a group of the user's, each with its base rate."""
-        stage_of = {id(p): i for i, stage in enumerate(self.stages) for p in stage.parameters()}
-        groups: list[dict[str, Any]] = []
-        self._group_stage: list[int] = []
-        self._base_rates: list[float] = []
-        for group in self._optimizer.param_groups:
-            parts: dict[int, list] = {}
-            for p in group["params"]:
-                if id(p) not in stage_of:
-                    raise ValueError(f"the optimizer holds a parameter of shape {tuple(p.shape)} that no stage owns")
-                parts.setdefault(stage_of[id(p)], []).append(p)
-            for i in sorted(parts):
-                rate = group["lr"].clone() if hasattr(group["lr"], "fill_") else group["lr"]  # a tensor: one each
-                groups.append({**group, "params": parts[i], "lr": rate})
-                self._group_stage.append(i)
-                self._base_rates.append(float(group.get("initial_lr", group["lr"])))
-        # In place: optimizer wrappers and captured steps keep a reference to this list.
-        self._optimizer.param_groups[:] = groups
+    def forward(self, x: Tensor) -> Tensor:
+        """The network's output, its frozen stages run without autograd from weights prepared when they froze.
+
+        What `network(x)` gives but for rounding (1e-5 in float32; see `freezeout.stages.fold`). There, too, frozen
+        stages build no graph, so that on a CPU little is left to gain: 0 to 6 % of a step with all but the head frozen.
+
+        Args:
+            x: Images (batch, channels, height, width), or whatever stage 0 takes.
+
+        Raises:
+            RuntimeError: The network could not be cut into stages that run one by one.
+        """
+        if not self._executable:
+            raise RuntimeError("the network's stages cannot be run one by one (Chain.executable): call the network")
+        return self._forward(x)
+
+    def compile(self, network: nn.Module, **options: Any) -> Callable[..., Any]:
+        """The whole network through torch.compile: one graph for each freeze event and one before them.
+
+        Train through what is returned, and evaluate the network itself, whose passes are then no graphs of this one.
+
+        Args:
+            network: What the stages are of.
+            options: Of torch.compile.
+
+        Raises:
+            ValueError: These are more graphs than torch keeps; the message says how many `max_events` can be.
+        """
+        return compile_whole(network, len(self.events), **options)
+
+    def distribute(self, network: nn.Module, **options: Any) -> Distributed:
+        """The network with gradients averaged over all ranks, and those of frozen stages no longer sent.
+
+        Use it in place of DistributedDataParallel, after init_process_group and with a sampler of your own. A network
+        under fully_shard (FSDP2) needs nothing of the kind: shard it, then make the optimizer and FreezeOut.
+
+        Args:
+            network: What the stages are of, on this rank's device.
+            options: Of torch's DistributedDataParallel.
+        """
+        return Distributed(self, network, **options)
 
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
@@ -172,27 +224,21 @@ class FreezeOut:
             self._freeze(i)
         self.prefix = max(self.prefix, prefix)
         self.set_modes()
+        self._groups.check(self.prefix)
         if set_rates:
-            for group, rate in zip(self._optimizer.param_groups, self.rates(step), strict=True):
-                self._set_rate(group, rate)
+            self._groups.write(self._factors(step) if self._groups.relative else self.rates(step))
+        else:
+            self._groups.leave()
 
     def _factors(self, step: int) -> list[float]:
         ramp = min(1.0, (step + 1) / self._warmup_steps) if self._warmup_steps else 1.0
-        return [ramp * factor for factor in self.schedule.factors(step, self.total_steps)]
+        # The rate of the plain cosine divides itself away: never 0 before the end, and exactly 1 for the head.
+        plain = lr_factor(progress(step, self.total_steps), 1.0, scaled=False) if self._groups.relative else 1.0
+        return [ramp * (factor / plain) for factor in self.schedule.factors(step, self.total_steps)]
 
     def _freeze(self, i: int) -> None:
         for p in self.stages[i].parameters():
             p.requires_grad_(False)
             p.grad = None
             self._optimizer.state.pop(p, None)
-        # Emptied rather than removed: the optimizer's state_dict keeps its shape whatever the prefix.
-        for group, stage in zip(self._optimizer.param_groups, self._group_stage, strict=True):
-            if stage == i:
-                group["params"] = []
-
-    @staticmethod
-    def _set_rate(group: dict[str, Any], rate: float) -> None:
-        if hasattr(group["lr"], "fill_"):  # a tensor rate, as capturable optimizers use: keep its address
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        self._groups.drop(i)

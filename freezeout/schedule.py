@@ -7,9 +7,9 @@ Source: Brock et al. 2017, section 2 (equation 1); the factor 1/2, which the equ
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,18 @@ def lr_factor(t: float, t_i: float, *, scaled: bool) -> float:
 def frozen_prefix(t: float, times: Sequence[float]) -> int:
     """How many leading stages are frozen at t: stage i is frozen once t >= t_i. `times` never decrease."""
     return bisect_right(times, t)
+
+
+def linear_depth(n: int, t: float, start: float, level: float) -> tuple[int, float]:
+    """How many of n layers are frozen at t, and the share: from 0 at `start` linearly to `level` at the end.
+
+    The last layer never freezes, so that the share is of n - 1; rounded down.
+
+    Source: Composer 0.32, composer/algorithms/layer_freezing.
+    """
+    # In Composer's order of operations: its floor then rounds as ours does.
+    share = max(0.0, level * ((t - start) / (1 - start)))
+    return math.floor(share * (n - 1)), share
 
 
 @dataclass(frozen=True)
@@ -123,9 +135,30 @@ class Schedule:
         """`freeze_step` of every stage."""
         return [self.freeze_step(i, total_steps) for i in range(len(self.freeze))]
 
+    def events(self, total_steps: int) -> list[int]:
+        """The steps at which something freezes, in order."""
+        return sorted({s for s in self.freeze_steps(total_steps) if s is not None})
+
+    def with_events(self, most: int, total_steps: int) -> Schedule:
+        """The schedule that freezes at no more than `most` steps: some stages wait for later ones, rates untouched.
+
+        The events are divided into `most` runs of neighbours, as equal as can be; all of a run happen at its last one.
+        """
+        steps = self.freeze_steps(total_steps)
+        at = self.events(total_steps)
+        if len(at) <= most:
+            return self
+        ends = [(j + 1) * len(at) // most - 1 for j in range(most)]
+        freeze = list(self.freeze)
+        for i, step in enumerate(steps):
+            if step is not None:
+                end = at[ends[bisect_left(ends, at.index(step))]]
+                freeze[i] = max(t for t, s in zip(self.freeze, steps, strict=True) if s == end)
+        return replace(self, freeze=tuple(freeze))
+
     def segments(self, total_steps: int) -> list[tuple[int, int, int]]:
         """The run as (prefix, first step, step after the last) pieces of constant prefix, in order."""
-        cuts = sorted({0, total_steps, *(s for s in self.freeze_steps(total_steps) if s is not None)})
+        cuts = sorted({0, total_steps, *self.events(total_steps)})
         return [(self.prefix(a, total_steps), a, b) for a, b in pairwise(cuts)]
 
 

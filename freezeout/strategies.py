@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from freezeout.checks import check_choice, check_share
-from freezeout.schedule import POWERS, Schedule, freeze_times
+from freezeout.schedule import POWERS, Schedule, freeze_times, linear_depth
 
 NORMS = ("eval", "train")
 LONGEST = 2  # times the plain recipe's steps: the largest budget
@@ -222,10 +222,9 @@ class LayerFreezing(Strategy):
         check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
-        start, level, epochs = self.freeze_start, self.freeze_level, self.epochs
-        # In Composer's order of operations: its floor then rounds as ours does.
-        share = [max(0.0, level * ((e / epochs - start) / (1 - start))) for e in range(epochs)]
-        return once_an_epoch(n, epochs, [math.floor(s * (n - 1)) for s in share])
+        passed = [e / self.epochs for e in range(self.epochs)]
+        depths = [linear_depth(n, t, self.freeze_start, self.freeze_level)[0] for t in passed]
+        return once_an_epoch(n, self.epochs, depths)
 
 
 @dataclass(kw_only=True)

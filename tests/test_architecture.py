@@ -24,13 +24,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strategies": {"schedule", "checks"},
     "stages": set(),
     "savings": {"schedule", "stages", "records"},
-    "freeze": {"schedule", "strategies", "stages"},
+    "parameter_groups": set(),
+    "distributed": set(),
+    "recompiling": set(),
+    "forward": {"stages"},
+    "freeze": {
+        "schedule",
+        "strategies",
+        "stages",
+        "checks",
+        "parameter_groups",
+        "distributed",
+        "recompiling",
+        "forward",
+    },
+    "layers": {"schedule", "stages", "checks"},
     "models": {"stages", "checks", "imports"},
     "data": {"checks", "imports"},
     "compat": {"schedule", "strategies", "checks", "models.schema"},
     "naming": {"strategies", "schedule", "models.schema"},
     "train": {"freeze", "stages", "data", "checks", "records", "savings", "schedule", "strategies"},
 }
+MAY_IMPORT["freeze"] |= {"parameter_groups", "distributed", "recompiling", "forward"}
 MAY_IMPORT["run"] = {*MAY_IMPORT}
 MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli", "run"}

@@ -10,7 +10,7 @@ from torch import nn
 
 from freezeout.stages.chain import Chain, check_coverage, find_stages
 from freezeout.stages.tracing import UntraceableError, trace
-from freezeout.stages.untraced import last_reads
+from freezeout.stages.untraced import reads
 
 
 @pytest.mark.parametrize("build", [*TRACED, *UNTRACED])
@@ -78,7 +78,7 @@ def trace_or_read(model):
     try:
         trace(model, X)
     except UntraceableError:
-        last_reads(model, X)
+        reads(model, X)
 
 
 def test_a_chain_is_its_own_stages():
@@ -108,7 +108,7 @@ def test_a_chain_refuses_what_cannot_freeze_from_the_front():
         Chain({})
     with pytest.raises(ValueError, match="stage 1 has no parameters"):
         Chain({"a": nn.Linear(2, 2), "b": nn.ReLU()})
-    with pytest.raises(ValueError, match="stages 0 and 1 share a parameter"):
+    with pytest.raises(ValueError, match=r"stages 0 and 1 share 0\.weight"):
         Chain({"a": shared, "b": nn.Sequential(shared)})
     with pytest.raises(ValueError, match=r"parameter 1\.weight belongs to no stage"):
         check_coverage([shared], nn.Sequential(shared, nn.Linear(2, 2)))

@@ -8,8 +8,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from freezeout.train.conv_relu import ConvReLU
-from freezeout.train.fold import prepare
+from freezeout.stages.conv_relu import ConvReLU
+from freezeout.stages.fold import prepare
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from freezeout import FreezeOut
 from freezeout.savings.cost import step_cost
 from freezeout.savings.flops import counter, stage_costs
 from freezeout.schedule import Schedule
+from freezeout.stages import prefix
+from freezeout.stages.prefix import Prefix
 from freezeout.strategies import Baseline
-from freezeout.train import captured, loop, prefix
+from freezeout.train import captured, loop
 from freezeout.train.captured import CapturedStep
 from freezeout.train.loop import Training, stream_seed
 from freezeout.train.optimizers import make_optimizer
-from freezeout.train.prefix import Prefix
 from freezeout.train.schema import Sgd
 
 BOUND = 1e-9

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from freezeout import find_stages, models
-from freezeout.train.fold import MultiplyAdd, prepare
-from freezeout.train.prefix import Prefix
+from freezeout.stages.fold import MultiplyAdd, prepare
+from freezeout.stages.prefix import Prefix
 
 NETWORKS = {
     "densenet_bc": {"depth": 16, "growth": 4},

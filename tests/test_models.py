@@ -17,7 +17,7 @@ from freezeout.models.densenet_bc import Transition
 from freezeout.stages.chain import Chain
 from freezeout.stages.traced import points
 from freezeout.stages.tracing import trace
-from freezeout.stages.untraced import last_reads
+from freezeout.stages.untraced import reads
 
 CONF = Path(__file__).parent.parent / "conf" / "model"
 
@@ -118,8 +118,8 @@ def test_the_original_draws_these_shapes_in_this_order():
 
 def test_stages_run_in_the_order_of_the_chain(network):
     chain, x = network
-    last = last_reads(chain, x)
-    when = [[last[id(p)] for p in stage.parameters()] for stage in chain]
+    read = reads(chain, x)
+    when = [[read[id(p)][1] for p in stage.parameters()] for stage in chain]
     for before, after in itertools.pairwise(when):
         assert max(before) < min(after)
 
@@ -128,8 +128,8 @@ def test_stages_run_in_the_order_of_the_chain(network):
 def test_parameters_come_in_the_order_in_which_they_are_used(name):
     fields, side = SMALL[name]
     chain = models.build(name, 10, **fields, image=(side, side))
-    last = last_reads(chain, torch.randn(2, 3, side, side))
-    when = [last[id(p)] for p in chain.parameters()]
+    read = reads(chain, torch.randn(2, 3, side, side))
+    when = [read[id(p)][1] for p in chain.parameters()]
     assert when == sorted(when)
 
 

@@ -184,6 +184,7 @@ class KeepsItsGroup(FreezeOut):
                 for p in before["params"]:
                     p.grad = torch.zeros_like(p)
                     self.keep(group, p, state[p])
+        self._groups.leave()  # or it would take offence at the rates
 
     def keep(self, group, p, state):
         raise NotImplementedError

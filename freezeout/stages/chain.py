@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, fx, nn
 
 from freezeout.stages.traced import cut
 from freezeout.stages.tracing import UntraceableError, trace
-from freezeout.stages.untraced import partition
+from freezeout.stages.untraced import partition, tied_to_the_end
+
+log = logging.getLogger(__name__)
 
 
 class Chain(nn.Module):
@@ -87,18 +91,21 @@ class Chain(nn.Module):
             self._whole[0].train(mode)
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Runs all stages.
 
         Args:
-            x: Images (batch, channels, height, width).
+            inputs: Images (batch, channels, height, width). Where the stages cannot be run one by one, all that the
+                network takes.
+            named: Likewise.
 
         Returns:
-            Logits (batch, classes).
+            Logits (batch, classes), or what the network returns.
         """
         whole = self._whole[0]
         if whole is not None:
-            return whole(x)
+            return whole(*inputs, **named)
+        (x,) = inputs
         for stage in self.stages.values():
             x = stage(x)
         return x
@@ -115,14 +122,12 @@ def check_stages(stages: Iterable[nn.Module]) -> None:
     """
     owner: dict[int, int] = {}
     for i, stage in enumerate(stages):
-        parameters = list(stage.parameters())
+        parameters = dict(stage.named_parameters())
         if not parameters:
             raise ValueError(f"stage {i} has no parameters: join it to its neighbour")
-        for p in parameters:
+        for name, p in parameters.items():
             if owner.setdefault(id(p), i) != i:
-                raise ValueError(
-                    f"stages {owner[id(p)]} and {i} share a parameter of shape {tuple(p.shape)}: join them"
-                )
+                raise ValueError(f"stages {owner[id(p)]} and {i} share {name} of shape {tuple(p.shape)}: join them")
 
 
 def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
@@ -141,35 +146,49 @@ def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
             raise ValueError(f"parameter {name} belongs to no stage")
 
 
-def find_stages(model: nn.Module, example: Tensor) -> Chain:
+def find_stages(model: nn.Module, example: Any) -> Chain:
     """Finds the stages of any network by tracing it with torch.fx.
 
     A stage ends where exactly one tensor is needed by what follows: after a residual block, not inside it. A piece
     without parameters, or with those of normalisation layers only, is joined to the stage before it.
 
     Where tracing fails (control flow that depends on data, other operations in training than in evaluation), the stages
-    are the parameters in the order in which they are read, and `chain.executable` is False.
+    are the parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
+    Each block of a transformer is then a stage, between that of its embeddings and that of its head.
 
     Args:
         model: The network. A Chain is returned as it is.
-        example: Images (batch, channels, height, width) that the network accepts, on its device.
+        example: What the network accepts, on its device: images (batch, channels, height, width); or, as Hugging Face's
+            do, a mapping of named inputs, which the chain then takes as the network does.
 
     Returns:
         A chain that computes what `model` computes, in the same mode, of the model's own modules and parameters. Train,
         move and save the chain from here on, not the model.
 
     Raises:
-        ValueError: The network has no parameters, or does not return a single tensor.
+        ValueError: The network has no parameters, or returns neither a single tensor nor an output with `logits`.
     """
     if isinstance(model, Chain):
         return model
     if next(model.parameters(), None) is None:
         raise ValueError("the network has no parameters: there is nothing to train or to freeze")
     try:
+        if not isinstance(example, Tensor):
+            raise UntraceableError("its input is not one tensor")
         traced = trace(model, example)
-    except UntraceableError:
+    except UntraceableError as error:
         chain = Chain(partition(model, example), forward=model)
+        log.warning(
+            "%s runs as a whole, its %d stages frozen by flags: %s", type(model).__name__, len(chain), first_line(error)
+        )
+        for name in tied_to_the_end(model, example):
+            log.warning("%s is read at both ends: it never freezes, and backward passes go all the way to it", name)
     else:
         chain = Chain(cut(traced, model))
     check_coverage(chain, model)
     return chain.train(model.training)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
@@ -13,56 +13,83 @@ from torch.overrides import TorchFunctionMode
 from freezeout.stages.tracing import is_library_module, is_norm, unused_name
 
 
-def partition(model: nn.Module, example: Tensor) -> dict[str, nn.Module]:
+def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
     """Divides all parameters and buffers of a network into stages, ordered by when they are last read.
 
     Modules that share a parameter share a stage. A normalisation layer is in the stage of the layer before it. What is
-    never read goes to the last stage, which never freezes.
+    never read goes to the last stage, which never freezes. Where the network has blocks (see `units`), as transformers
+    do, each is a stage; what is read before the first is one stage, too, and so is what is read after the last.
 
     Args:
         model: The network.
-        example: Images (batch, channels, height, width) that the network accepts.
+        example: What it accepts (see `reads`).
 
     Returns:
         The stages by name. They hold the network's own tensors and cannot be run.
     """
-    last = last_reads(model, example)
+    last = {key: at for key, (_, at) in reads(model, example).items()}
 
     def when(unit: nn.Module) -> float:
         tensors: list[Tensor] = [*unit.parameters()] or [*unit.buffers()]
         return max((last[id(t)] for t in tensors if id(t) in last), default=inf)
 
+    parts = sorted(units(model), key=lambda item: when(item[1]))
+    at = [i for i, (_, _, kind) in enumerate(parts) if kind == "block"] or [0, len(parts)]
     stages: dict[str, nn.ModuleDict] = {}
     home: dict[int, nn.ModuleDict] = {}
     complete = False  # whether the newest stage holds more than normalisation
-    for path, unit, norm in sorted(units(model), key=lambda item: when(item[1])):
-        weighty = any(True for _ in unit.parameters()) and not norm and when(unit) < inf
+    head = False  # whether the newest stage is the one after the last block
+    for i, (path, unit, kind) in enumerate(parts):
+        has_parameters = any(True for _ in unit.parameters())
+        weighty = has_parameters and kind != "norm" and when(unit) < inf
         shared = next((home[id(p)] for p in unit.parameters() if id(p) in home), None)
-        if shared is None and (not stages or (complete and weighty)):
+        after = i > at[-1]
+        opens = has_parameters and not head if after else complete and weighty and i >= at[0]
+        if shared is None and (not stages or opens):
             stages[unused_name(path, stages)] = nn.ModuleDict()
-            complete = False
+            complete, head = False, after
         stage = shared if shared is not None else list(stages.values())[-1]
         stage[unused_name(path, list(stage))] = unit
         complete = complete or weighty
         home |= {id(p): stage for p in unit.parameters()}
+    add_stateless(model, home)
     return dict(stages)
 
 
-def last_reads(model: nn.Module, example: Tensor) -> dict[int, int]:
-    """When each parameter and buffer of a network is last read in a forward pass in evaluation mode.
+def add_stateless(model: nn.Module, home: dict[int, nn.ModuleDict]) -> None:
+    """Put modules without state, such as Dropout, where all parameters around them are, so that they freeze with them.
+
+    Args:
+        model: The network.
+        home: The stage of each parameter, by its id.
+    """
+    taken = {id(inner) for stage in home.values() for inner in stage.modules()}
+    for path, module in list(model.named_modules())[1:]:
+        around = {id(home[id(p)]): home[id(p)] for p in module.parameters()}
+        if len(around) == 1:
+            (stage,) = around.values()
+            for inner_path, inner in module.named_modules(prefix=path):
+                if id(inner) not in taken and not [*inner.children(), *inner.parameters(), *inner.buffers()]:
+                    stage[unused_name(inner_path, list(stage))] = inner
+                    taken.add(id(inner))
+
+
+def reads(model: nn.Module, example: Any) -> dict[int, tuple[int, int]]:
+    """When each parameter and buffer of a network is first and last read in a forward pass in evaluation mode.
 
     Args:
         model: The network; its modes are left as they were.
-        example: Images (batch, channels, height, width) that the network accepts.
+        example: Images (batch, channels, height, width) that the network accepts; a mapping of named inputs; or a tuple
+            of inputs.
 
     Returns:
-        The number of the torch call that reads it, counted from 1, by the tensor's id; those never read are absent.
+        The numbers of the torch calls that read it, counted from 1, by the tensor's id; those never read are absent.
 
     Raises:
-        ValueError: The network returns anything but one tensor.
+        ValueError: The network returns neither one tensor nor an output with `logits`.
     """
     wanted = {id(t) for t in (*model.parameters(), *model.buffers())}
-    last: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
 
     class Watch(TorchFunctionMode):
         calls = 0
@@ -74,7 +101,7 @@ def last_reads(model: nn.Module, example: Tensor) -> dict[int, int]:
 
     def note(value: Any, call: int) -> None:
         if id(value) in wanted:
-            last[id(value)] = call
+            found[id(value)] = found.get(id(value), (call, 0))[0], call
         elif isinstance(value, tuple | list):
             for item in value:
                 note(item, call)
@@ -85,36 +112,63 @@ def last_reads(model: nn.Module, example: Tensor) -> dict[int, int]:
     model.eval()
     try:
         with torch.no_grad(), Watch():
-            logits = model(example)
+            output = call(model, example)
     finally:
         for module, flag in flags.items():
             module.training = flag
-    if not isinstance(logits, Tensor):
-        raise ValueError(f"the network returns {type(logits).__name__}: give one that returns logits (batch, classes)")
-    return last
+    if not isinstance(getattr(output, "logits", output), Tensor):
+        raise ValueError(f"the network returns {type(output).__name__}: give one that returns logits (batch, classes)")
+    return found
 
 
-def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:
+def call(model: nn.Module, example: Any) -> Any:
+    """The network's output for one tensor, a mapping of named inputs or a tuple of inputs."""
+    if isinstance(example, Mapping):
+        return model(**example)
+    return model(*example) if isinstance(example, tuple) else model(example)
+
+
+def tied_to_the_end(model: nn.Module, example: Any) -> list[str]:
+    """Parameters that are read before the first block and after the last one: such as an embedding that is the head.
+
+    They train to the end, and each backward pass goes through all that is frozen to their first use.
+    """
+    found = reads(model, example)
+    blocks = [unit for _, unit, kind in units(model) if kind == "block"]
+    within = [found[id(p)] for unit in blocks for p in unit.parameters() if id(p) in found]
+    if not within:
+        return []
+    start, end = min(first for first, _ in within), max(last for _, last in within)
+    spans = ((name, found.get(id(p), (end, end))) for name, p in model.named_parameters())
+    return [name for name, (first, last) in spans if first < start and last > end]
+
+
+def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
     """What of a network is put into stages as a whole.
 
     Args:
         model: The network.
 
     Yields:
-        The path, the module and whether it is a normalisation layer, of each module that has parameters or buffers:
-        library modules with all that is inside, of other modules only what they hold themselves.
+        The path, the module and its kind, of each module that has parameters or buffers: "block" for the members of an
+        nn.ModuleList that are all of one class of the network's own; library modules with all that is inside, "norm"
+        or "layer"; of other modules, "norm" or "layer" too, only what they hold themselves.
     """
     inside: set[nn.Module] = set()
+    blocks: set[nn.Module] = set()
     for path, module in model.named_modules():
         if module in inside:
             continue
-        if is_library_module(module):
+        kind = "block" if module in blocks else "norm" if is_norm(module) else "layer"
+        if isinstance(module, nn.ModuleList) and len({type(child) for child in module}) == 1:
+            blocks.update(child for child in module if not is_library_module(child))
+        if kind == "block" or is_library_module(module):
             inside.update(module.modules())
             if any(True for _ in (*module.parameters(), *module.buffers())):
-                yield path, module, is_norm(module)
+                yield path, module, kind
         elif any(t is not None for t in (*module._parameters.values(), *module._buffers.values())):
             own = nn.Module()
             # The same dictionaries, no copies: a tensor moved or replaced here is moved or replaced in the network.
             own._parameters, own._buffers = module._parameters, module._buffers
             own._non_persistent_buffers_set = module._non_persistent_buffers_set
-            yield path, own, is_norm(module)
+            yield path, own, kind

@@ -15,11 +15,11 @@ from freezeout.data.augment import Table, Views, epoch_table
 from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
+from freezeout.stages.prefix import Prefix
 from freezeout.train.cache import PrefixCache
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
 from freezeout.train.inputs import Inputs
-from freezeout.train.prefix import Prefix
 from freezeout.train.run_ahead import window_of
 from freezeout.train.step import Step
 
@@ -46,7 +46,7 @@ class Training:
         label_smoothing: Of the training loss, in [0, 1).
         bf16: Whether forward passes run under autocast to bfloat16.
         channels_last: Whether images are handed over in that memory format.
-        fold: Whether frozen stages run from prepared weights (see `freezeout.train.fold`).
+        fold: Whether frozen stages run from prepared weights (see `freezeout.stages.fold`).
         run_ahead: Steps whose frozen prefix may run as one batch; 1 where the prefix is no pure function.
         graphs: What captures the step, one graph a prefix; None trains eagerly.
         compile_seconds: What compiling took before the first step.

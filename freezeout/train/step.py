@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from freezeout.stages.prefix import Prefix
 from freezeout.train.counters import BatchCounters
 from freezeout.train.optimizers import FewestCalls
-from freezeout.train.prefix import Prefix
 
 
 @dataclass(kw_only=True)

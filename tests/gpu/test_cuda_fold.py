@@ -9,8 +9,8 @@ import torch
 from test_fold import BOUNDS, NETWORKS, assert_close_in_bfloat16, trained
 from torch import nn
 
-from freezeout.train.conv_relu import ConvReLU
-from freezeout.train.fold import prepare
+from freezeout.stages.conv_relu import ConvReLU
+from freezeout.stages.fold import prepare
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from freezeout.train.fold import prepare
+from freezeout.stages.fold import prepare
 
 
 class Prefix:
@@ -18,7 +18,7 @@ class Prefix:
         frozen: How many of them are frozen now; never fewer than before.
         pure: Whether frozen stages are functions of their input alone (the strategy's bn is "eval"). If not, they run
             as they are, in training mode, and only build no graph.
-        fold: Prepare weights once (see `freezeout.train.fold`).
+        fold: Prepare weights once (see `freezeout.stages.fold`).
         dtype: What autocast computes in, or None.
 
     Attributes:

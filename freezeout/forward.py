@@ -1,0 +1,51 @@
+"""The network in two parts: what is frozen, prepared once and without autograd, then what trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from freezeout.stages.prefix import Prefix
+
+
+class Forward:
+    """Runs stages one after another, the frozen ones from prepared weights (see `freezeout.stages.fold`).
+
+    Prepared weights are made anew when those that they were made of are written to, as by load_state_dict, or when
+    autocast is switched.
+
+    Args:
+        stages: In running order.
+        frozen: How many of them are frozen now; never fewer than before.
+        pure: Whether frozen stages are functions of their input alone (see `Prefix`).
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], frozen: Callable[[], int], *, pure: bool) -> None:
+        self._stages = stages
+        self._frozen = frozen
+        self._pure = pure
+        self._prefix: Prefix | None = None
+        self._made_for: tuple[torch.dtype | None, list[int]] | None = None
+        self._sources: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) to logits (batch, classes)."""
+        first = self._frozen()
+        if first:
+            x = self._prepared(x.device.type, first)(x)
+        for stage in self._stages[first:]:
+            x = stage(x)
+        return x
+
+    def _prepared(self, device: str, first: int) -> Prefix:
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        if self._prefix is None or self._made_for != (dtype, [t._version for t in self._sources]):
+            self._prefix = Prefix(self._stages, self._frozen, pure=self._pure, fold=True, dtype=dtype)
+            self._made_for = None
+        if self._prefix.grow() or self._made_for is None:
+            frozen = self._stages[:first] if self._pure else []  # others run as they are
+            self._sources = [t for stage in frozen for t in (*stage.parameters(), *stage.buffers())]
+            self._made_for = dtype, [t._version for t in self._sources]
+        return self._prefix
