@@ -13,6 +13,7 @@ from tqdm import tqdm
 from freezeout.data.augment import Views
 from freezeout.run import identity
 from freezeout.run.assemble import assemble, make_cache
+from freezeout.run.neighbours import Neighbours, place_of
 from freezeout.run.plan import Plan, with_machine
 from freezeout.run.provenance import device_model
 from freezeout.savings import profile as profiles
@@ -54,16 +55,20 @@ def measure(
         plan: Of any run of the network whose frozen stages normalise as those to be timed (its strategy's `bn`).
         rounds: How often each prefix is timed.
         steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
-        say: Told, in one line, where the profile lies.
+        say: Told, in one line, where the profile lies, and before it if the device was not alone.
     """
     if steps is None:
         first = time_prefixes(plan, 3, prefixes=(0,)).seconds[0]
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
     steps = whole_windows(plan, steps)
     found: list[Profile] = []
-    with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
+    with (
+        Neighbours(place_of(plan.device)) as neighbours,
+        tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar,
+    ):
         for _ in range(rounds):
             found.append(time_prefixes(plan, steps, on_prefix=bar.update))
+        shared = neighbours.shared
     profile = dataclasses.replace(
         median(found), device=device_model(plan.device), conditions=identity.profile_conditions(plan)
     )
@@ -71,8 +76,10 @@ def measure(
     spread = [(max(t) - min(t)) / s for t, s in zip(times, profile.seconds, strict=True)]
     profile = dataclasses.replace(profile, spread=spread)
     path = identity.profile_path(plan)
-    profiles.write(path, profile, rounds=rounds, steps=steps)
+    profiles.write(path, profile, rounds=rounds, steps=steps, shared_device=shared)
     prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
+    if shared:
+        say("note: something else used this device meanwhile; measure again when the machine is quiet")
     say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} {prefixes})")
     return profile
 
