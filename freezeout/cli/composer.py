@@ -113,7 +113,8 @@ class Composer:
 
     def _of_options(self, overrides: list[str]) -> Template:
         """What Hydra makes of the chosen options alone."""
-        chosen = tuple(sorted(o for o in overrides if self._chooses(o)))
+        last = {self.parse(o).key_or_group: o for o in overrides if self._chooses(o)}
+        chosen = tuple(sorted(last.values()))
         if chosen not in self._composed:
             composed = self._loader.load_sweep_config(self._master, list(chosen))
             options = {group: str(composed.hydra.runtime.choices[group]) for group in TABLES}
