@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,26 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
     Returns:
         Records as `todays` gives them. A run whose record cannot be read has the status "unreadable" and the reason.
     """
-    records: dict[str, dict[str, Any]] = {}
+    return dict(each(root))
+
+
+def each(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run id and record of every run below a folder, one after another: all of them may be more than fit into memory.
+
+    A run whose record is kept and lies in its own folder too comes twice; the last one counts.
+    """
     for path in sorted(root.glob("*.jsonl")):
-        records |= {record["run_id"]: todays(record) for record in packed.read(path)}
+        for record in packed.read(path):
+            yield record["run_id"], todays(record)
     for folder in record_paths(root):
         run_id = f"{folder.parent.name}-{folder.name}"
         try:
             record = read_record(folder) or {}
             if record.get("status") not in STATES or not isinstance(record.get("config"), dict):
                 raise ValueError(f"{folder}: a record has a status and a config")
-            records[run_id] = todays(record)
+            yield run_id, todays(record)
         except ValueError as error:
-            records[run_id] = {"status": "unreadable", "reason": str(error)}
-    return records
+            yield run_id, {"status": "unreadable", "reason": str(error)}
 
 
 def find_record(run: Path, root: Path | None = None) -> dict[str, Any]:

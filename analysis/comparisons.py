@@ -77,6 +77,8 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             profile gives its saving.
     """
     made = []
+    # Seconds of a run that shared its device are no seconds of its configuration; its error is.
+    table = table.assign(seconds_train=table["seconds_train"].mask(table["shared_device"].eq(True)))
     for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
         absent = int(((table["comparison"] == comparison) & table["status"].isin(["missing", "interrupted"])).sum())

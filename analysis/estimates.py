@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,14 @@ def estimate(values: Sequence[float] | np.ndarray | pd.Series) -> Estimate:
     mean = float(kept.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * kept.std(ddof=1) / math.sqrt(n)
+    half = _reach(n) * kept.std(ddof=1) / math.sqrt(n)
     return Estimate(mean, float(mean - half), float(mean + half), n)
+
+
+@cache
+def _reach(n: int) -> float:
+    """How many standard errors the interval of a mean over n seeds reaches to each side."""
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
 
 
 def points(runs: pd.DataFrame, saving: str = "measured_saving") -> pd.DataFrame:

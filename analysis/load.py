@@ -18,7 +18,7 @@ import pandas as pd
 from freezeout.naming import configuration, data_set, label_of, network, series, swept
 from freezeout.records import replacing, setting_anywhere
 
-from .collect import collect
+from .collect import each
 from .own_profiles import beside, own_profile
 from .profiles import Profile, columns, without_unfit
 from .savings import CURVE, pooled, with_savings, without_other_machines
@@ -62,8 +62,9 @@ def load(
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
         raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
-    records = collect(root) if records is None else records
-    rows = _rows(root, records, profiles, [] if profiles else [*beside(root).values()])
+    found = each(root) if records is None else records.items()
+    own = [] if profiles else [*beside(root).values()]
+    rows = _rows(root, {run_id: _facts(record, profiles, own) for run_id, record in found})
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
     table = pd.DataFrame(rows, columns=_columns(rows))
@@ -83,12 +84,11 @@ def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
     return path
 
 
-def _rows(
-    root: Path, records: Mapping[str, dict[str, Any]], profiles: Sequence[Profile], own: Sequence[Profile]
-) -> list[dict[str, Any]]:
+def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """One row per run of every manifest, then those that no manifest lists."""
     rows: list[dict[str, Any]] = []
     listed: set[str] = set()
+    missing = _facts({"status": "missing"}, (), ())
     for path in sorted((root / "sweeps").glob("*.json")):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -98,47 +98,27 @@ def _rows(
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         for run_id, seed, label in entries:
-            row = _row(records.get(run_id), run_id, seed, label, profiles, own)
+            row = _row(facts.get(run_id, missing), run_id, seed, label)
             rows.append({"sweep": manifest.get("sweep", path.stem), **row})
             listed.add(run_id)
-    for run_id, record in records.items():
+    for run_id, own in facts.items():
         if run_id not in listed:
-            label = label_of(record.get("config") or {})
-            rows.append({"sweep": LOOSE, **_row(record, run_id, record.get("seed"), label, profiles, own)})
+            rows.append({"sweep": LOOSE, **_row(own, run_id, own["seed"], own["own_label"])})
     return rows
 
 
-def _row(
-    record: dict[str, Any] | None,
-    run_id: str,
-    seed: int | None,
-    label: dict[str, Any],
-    profiles: Sequence[Profile],
-    own: Sequence[Profile],
-) -> dict[str, Any]:
-    """One run as the sweep calls it: the label says what the run stands for, the record what came of it.
+def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, Any]) -> dict[str, Any]:
+    """One run as the sweep calls it: the label says what the run stands for, the record's facts what came of it.
 
     Savings are against a baseline of as many steps as the run's (`trained_epochs`) until `with_savings` has them.
     """
-    record = record or {"status": "missing"}
-
-    def get(*keys: str) -> Any:
-        value: Any = record
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
     strategy = label.get("strategy") or {}
     strategy = strategy if isinstance(strategy, dict) else {"name": strategy}
     label = {key: value for key, value in {**label, "strategy": strategy}.items() if key != "seed"}
-    named = {"name": name} if (name := get("data", "name")) else {}  # a source of the user's own names itself
-    split, versions = get("split"), get("versions") or {}
-    threads = get("device", "threads") if get("device", "type") == "cpu" else None
-    steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
-    predicted = 1 - get("flops", "run") / (step_flops * steps) if step_flops and steps else get("saving", "predicted")
-    return {
+    facts = {key: value for key, value in facts.items() if key not in ("seed", "own_label")}
+    own = {
         "run_id": run_id,
-        "setting_id": get("setting_id"),
+        "setting_id": facts.pop("setting_id"),
         "seed": seed,
         "strategy": strategy.get("name"),
         **{key: value for key, value in strategy.items() if key != "name"},
@@ -147,8 +127,31 @@ def _row(
         "swept": swept(strategy),
         "label": json.dumps(label, sort_keys=True),
         "epochs": label.get("epochs"),
+        **facts,
+    }
+    return own if own["trained_epochs"] is not None else own | {"trained_epochs": label.get("epochs")}
+
+
+def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Profile]) -> dict[str, Any]:
+    """What a row has from the record, whatever a sweep calls the run; `own_label` is what the run calls itself."""
+
+    def get(*keys: str) -> Any:
+        value: Any = record
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    named = {"name": name} if (name := get("data", "name")) else {}  # a source of the user's own names itself
+    split, versions = get("split"), get("versions") or {}
+    threads = get("device", "threads") if get("device", "type") == "cpu" else None
+    steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
+    predicted = 1 - get("flops", "run") / (step_flops * steps) if step_flops and steps else get("saving", "predicted")
+    return {
+        "seed": get("seed"),
+        "own_label": label_of(get("config") or {}),
+        "setting_id": get("setting_id"),
         "steps": steps,
-        "trained_epochs": steps / per_epoch if steps and per_epoch else label.get("epochs"),
+        "trained_epochs": steps / per_epoch if steps and per_epoch else None,
         "status": get("status"),
         "diverged": bool(get("diverged")),
         "reason": get("reason"),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 REPEATED_AT_MOST = 0.01  # share of its training seconds that a run may have done again after a kill
+CLOCKED = ["seconds_train", "repeated_seconds", "shared_device"]  # what tells whether a run's clock gives a saving
 PANEL = ["comparison", "setting_id"]  # runs that agree in these may be compared
 CURVE = ("baseline", "shortened")  # the strategies whose points make the curve to beat
 
@@ -97,7 +98,7 @@ def _paired(table: pd.DataFrame) -> pd.DataFrame:
     done = table[table["status"] == "done"]
     whole = done[(done["strategy"] == "baseline") & (done["epochs"] == done["reference_epochs"])]
     pair = [*PANEL, "seed"]
-    whole = whole.drop_duplicates(pair)[[*pair, "machine", "error", "seconds_train", "repeated_seconds"]]
+    whole = whole.drop_duplicates(pair)[[*pair, "machine", "error", *CLOCKED]]
     done = done.assign(machines=done.groupby(pair, dropna=False)["machine"].transform("nunique"))
     found = done.merge(whole, on=pair, how="left", suffixes=("", "_baseline"))
     return found.set_axis(done.index).reindex(table.index)
@@ -117,6 +118,7 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
             f"{owner}no training seconds in the record": ~(seconds > 0),
             f"{owner}resumed, and how much work was repeated is not known": repeated.isna(),
             f"{owner}1 % or more of its training seconds were repeated": repeated >= REPEATED_AT_MOST * seconds,
+            f"{owner}shared its device, so that its seconds are not its own": paired[f"shared_device{of}"].eq(True),
         }
     found = np.select([*reasons.values()], [*reasons], default="")
     return pd.Series(found, index=paired.index, dtype=object).replace({"": None})

@@ -50,12 +50,17 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
         z: (seeds, arms) log errors; NaN for a run that is not there.
     """
     read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
+    names = [label["strategy"]["name"] for label in read]
+    controls = [c for c, n in enumerate(names) if n in CONTROLS or (n == FREEZING and norm(read[c]) == "train")]
+    twins = [t for t, name in enumerate(names) if name == FREEZING]
     return [
-        _pair(c, t, what, z[:, c] - z[:, t])
-        for c, control in enumerate(read)
-        for t, twin in enumerate(read)
-        if (what := difference(control, twin))
+        _pair(c, t, what, z[:, c] - z[:, t]) for c in controls for t in twins if (what := difference(read[c], read[t]))
     ]
+
+
+def norm(label: dict[str, Any]) -> str:
+    """How the frozen stages of an arm normalise."""
+    return str(label["strategy"].get("bn", "eval"))
 
 
 def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
@@ -66,7 +71,7 @@ def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     shared = (own.keys() & other.keys()) - {"name", "bn"}
     if any(own[key] != other[key] for key in shared):
         return None
-    own_bn, other_bn = own.get("bn", "eval"), other.get("bn", "eval")
+    own_bn, other_bn = norm(control), norm(twin)
     if own["name"] in CONTROLS and own_bn == other_bn:
         return "rates only" if own["name"] == "lr_only" else "freezing only"
     if own["name"] == FREEZING and own.keys() == other.keys() and (own_bn, other_bn) == ("train", "eval"):

@@ -90,10 +90,15 @@ def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any
         known = {key: value for key, value in given.items() if key in values or value not in (None, {}, [])}
         return {k: v for k, v in known.items() if k not in values or not _same(v, values[k], config)}
 
-    files = {option: option_file(folder("conf") / group / f"{option}.yaml") for option in options(group)}
-    found = [(option, differing(values)) for option, (schema, values) in files.items() if schema == name]
+    found = [(option, differing(values)) for option, (schema, values) in _files(group).items() if schema == name]
     rank = [(len(other), (option == name) != bool(other)) for option, other in found]
     return found[rank.index(min(rank))] if found else (name, given)
+
+
+@cache
+def _files(group: str) -> dict[str, tuple[str | None, dict[str, Any]]]:
+    """What the file of each option of a group says; looked for once, as thousands of records ask."""
+    return {option: option_file(folder("conf") / group / f"{option}.yaml") for option in options(group)}
 
 
 def _same(value: Any, written: Any, config: Mapping[str, Any]) -> bool:

@@ -62,7 +62,7 @@ KEYS: dict[str, str] = {
     "and `freeze_step`, the first step in which it is frozen (null: never)",
     "started": "when the first attempt began, ISO 8601",
     "segments": "for each attempt when it `started`, its first and last step (`step_from`, `step_to`), wall-clock "
-    "`seconds` and `host`",
+    "`seconds`, `host`, and whether it had `shared_device`",
     "repeated_seconds": "training seconds that were lost by a kill and done again, an upper bound",
     "seconds": "seconds of `train` (every training step, freezing and graph captures included), `compile`, "
     "`evaluation`, `checkpoint` and `total` (wall clock of all attempts)",
@@ -87,7 +87,8 @@ KEYS: dict[str, str] = {
     "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`",
     "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
     "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
-    "shared_device": "whether other runs used the device at the same time; null where that is not known",
+    "shared_device": "whether others used the device at the same time, runs or other programs; such a run's own "
+    "seconds enter no saving; null where that is not known",
     "wandb": "`id` and `dir` of the Weights & Biases run; null without one",
 }
 

@@ -27,8 +27,9 @@ WORDS = [
     "machine.threads=1",
     "tracker=none",
 ]
-# What differs by nature between two attempts at the same run: times, host, commit and W&B.
-BY_NATURE = {"started", "segments", "seconds", "repeated_seconds", "host", "cores", "commit", "dirty", "wandb", "sweep"}
+# What differs by nature between two attempts at the same run: times, host and who else was there, commit and W&B.
+BY_NATURE = {"started", "segments", "seconds", "repeated_seconds", "host", "cores", "shared_device"}
+BY_NATURE |= {"commit", "dirty", "wandb", "sweep"}
 
 
 def command(out: Path, *words: str, own: Sequence[str] = WORDS) -> list[str]:

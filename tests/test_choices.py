@@ -10,6 +10,7 @@ import pytest
 from configurations import plan_of, start
 from made_records import find_records
 
+from freezeout.cli.planning import Plans
 from freezeout.run import choices, identity
 from freezeout.run.config import ConfigError
 from freezeout.run.plan import Plan
@@ -114,7 +115,7 @@ def test_a_sweep_keeps_the_choices_that_it_began_with(freezeout, tmp_path, monke
     real = sweeper.launch
 
     def launch(jobs, *how, **more) -> None:
-        choices.write(identity.choices_path(sweeper.plan_job(jobs[0])), CHOSEN)
+        choices.write(identity.choices_path(Plans().of(jobs[0])), CHOSEN)
         real(jobs, *how, **more)
 
     monkeypatch.setattr(sweeper, "launch", launch)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.expansion import expand, hold_back, typed
-from freezeout.cli.sweep_file import SweepFile
+from freezeout.cli.sweep_file import SweepFile, checked
 from freezeout.naming import folder
 from freezeout.run import config as configuration
 from freezeout.run.messages import one_line
@@ -194,3 +199,50 @@ def test_the_comparison_that_everyone_tries_first_runs(freezeout, tmp_path) -> N
     # The default strategy has no budget: what Hydra composes before the sweep must not stumble over it.
     said = freezeout("-m", "strategy=baseline,shortened", "strategy.budget=0.5", "epochs=2")
     assert said.code == 0, said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in sorted(folder("sweeps").glob("*.yaml"))])
+def test_the_jobs_of_a_sweep_file_are_composed_as_hydra_composes_them(composer, by_hydra, name: str) -> None:
+    content = yaml.safe_load((folder("sweeps") / f"{name}.yaml").read_text())
+    jobs, _ = expand(["data_dir=elsewhere"], checked(name, content, composer.options), composer)
+    chosen = random.Random(0).sample(jobs, min(len(jobs), 8))
+    for job in chosen:
+        assert job.config == by_hydra(job.overrides), job.overrides
+
+
+# Values of every kind for keys that others are made from, or that have none, or that only some options have.
+POOL = {
+    "model": ["wrn_10_1", "vgg_small", "densenet_bc_16_4"],
+    "dataset": ["digits", "cifar10", "synthetic"],
+    "strategy": ["baseline", "freezeout", "shortened", "layer_freezing", "geometric"],
+    "optimizer": ["sgd", "adamw"],
+    "augment": ["none", "crop_flip"],
+    "t_0": ["0.3", "1", "${label_smoothing}", "2", "many"],
+    "label_smoothing": ["0.1", "0.25"],
+    "seed": ["0", "7", "-1", "1.5"],
+    "epochs": ["3", "${seed}", "null"],
+    "batch_size": ["20", "${epochs}"],
+    "strategy.how_scale": ["linear", "cubic", "quartic"],
+    "strategy.epochs": ["5", "${epochs}"],
+    "strategy.t_0": ["0.9"],
+    "dataset.size": ["4", "null"],
+    "optimizer.lr": ["1e-3", "${t_0}"],
+    "augment.views": ["2", "null"],
+    "machine.threads": ["1", "null"],
+    "out": ["some folder", "'1'", "null"],
+    "compat": ["original", "null"],
+}
+
+
+@pytest.mark.slow
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([f"{key}={value}" for key in POOL for value in POOL[key]]), max_size=7, unique=True))
+def test_whatever_is_given_is_composed_or_refused_as_by_hydra(composer, by_hydra, overrides: list[str]) -> None:
+    def outcome(compose) -> object:
+        try:
+            return compose(overrides)
+        except MISTAKES as error:
+            return one_line(error)
+
+    assert outcome(composer.config) == outcome(by_hydra)

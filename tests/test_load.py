@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from made_records import BASELINE, EPOCHS, freezeout, make_run, make_sweep, shortened, write_manifest
 
+from analysis.comparisons import panels
 from analysis.load import NothingToDrawError, load, write_runs
+from analysis.summary import left_out_text
 from freezeout.records import write_text_atomic
 
 ARM = freezeout(0.5)
@@ -61,6 +63,9 @@ def test_an_error_difference_is_paired_with_the_baseline_of_its_seed(root):
         ({}, {"repeated_seconds": None}, None),
         ({}, {"seconds": {"train": None}}, "no training seconds in the record"),
         ({"seconds": {"train": 0.0}}, {}, "its baseline: no training seconds in the record"),
+        ({}, {"shared_device": True}, "shared its device, so that its seconds are not its own"),
+        ({"shared_device": True}, {}, "its baseline: shared its device, so that its seconds are not its own"),
+        ({"shared_device": False}, {"shared_device": None}, None),
     ],
 )
 def test_a_saving_that_cannot_be_had_is_missing_with_its_reason_and_never_zero(root, baseline, rival, reason):
@@ -75,6 +80,20 @@ def test_a_saving_that_cannot_be_had_is_missing_with_its_reason_and_never_zero(r
 
 def test_a_run_with_repeated_work_still_enters_error_plots(root):
     assert pd.isna(pair(root, {}, {"repeated_seconds": 5.0})["left_out"])
+
+
+def test_of_a_run_on_a_shared_device_the_error_counts_and_no_second(root):
+    entries = [make_run(root, BASELINE, seed, seconds=SLOW) for seed in (0, 1)]
+    entries += [make_run(root, ARM, seed, seconds=FAST, error=2.0 + seed, shared_device=seed == 1) for seed in (0, 1)]
+    write_manifest(root, entries)
+    table = load(root)
+    (panel,) = panels(table)
+    point = panel.points.set_index("strategy").loc["freezeout"]
+    assert (point["n"], point["error"]) == (2, 2.5)
+    assert (point["measured_saving_n"], point["measured_saving"]) == (1, pytest.approx(0.3))
+    assert (point["seconds_train_n"], point["seconds_train"]) == (1, 7.0)
+    said = "left out of savings only: 1 run, shared its device, so that its seconds are not its own"
+    assert left_out_text(table) == said
 
 
 def test_a_failed_long_baseline_is_not_replaced_by_a_shorter_one(root):

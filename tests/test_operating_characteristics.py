@@ -73,7 +73,7 @@ def test_of_eight_arms_without_effect_any_is_called_in_5_of_100_families():
 
 
 def test_without_simultaneous_intervals_it_would_be_far_more(monkeypatch):
-    monkeypatch.setattr(pooled, "quantile", lambda correlation, nu: float(stats.t.ppf(0.975, nu)))
+    monkeypatch.setattr(pooled, "quantile", lambda own, loadings, nu: float(stats.t.ppf(0.975, nu)))
     assert 100 * rates(Family(), 3, 300).any_called > 15
 
 

@@ -1,4 +1,4 @@
-"""Composes the jobs of a sweep quickly: Hydra once for each choice of options, values on copies of what it gives.
+"""Composes the jobs of a sweep quickly: Hydra once for each choice of options, values put into what it gives.
 
 Hydra takes a tenth of a second for a job, most of it for finding and merging files. Those depend on the options that
 are chosen (`model=`, `strategy=`, ...) and on nothing else, so a sweep of thousands of runs needs it a few times only.
@@ -23,6 +23,7 @@ from freezeout.run.messages import one_line
 
 # What composing a job raises where its overrides are wrong. ValueError is Hydra's for an option that is no word.
 MISTAKES = (ConfigError, HydraException, OmegaConfBaseException, ValueError)
+SCALARS = (str, int, float, type(None))
 
 
 class Composer:
@@ -37,7 +38,8 @@ class Composer:
         self._loader, self._master = loader, master
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, Override] = {}
-        self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, str], bool]] = {}
+        self._choosing: dict[str, bool] = {}
+        self._composed: dict[tuple[str, ...], Template] = {}
         self._replicated: dict[tuple[str, ...], Config] = {}
 
     def parse(self, override: str) -> Override:
@@ -58,17 +60,15 @@ class Composer:
 
     def option(self, group: str, overrides: list[str]) -> str:
         """The option of `group` that a job with these overrides has chosen."""
-        return self._of_options(overrides)[1][group]
+        return self._of_options(overrides).options[group]
 
     def has_field(self, key: str, overrides: list[str]) -> bool:
         """Whether the chosen option has the field of a key such as `strategy.how_scale`; True for all other keys."""
         group, _, path = key.partition(".")
         if not path or group not in TABLES:
             return True
-        node = OmegaConf.select(self._of_options(overrides)[0], group)
-        if not isinstance(node, DictConfig):
-            return True
-        return path.partition(".")[0] in node.keys()  # noqa: SIM118 (`in node` is false for a field without a value)
+        known = self._of_options(overrides).fields[group]
+        return known is None or path.partition(".")[0] in known
 
     def config(self, overrides: list[str]) -> Config:
         """The checked configuration. Raises ConfigError, or Hydra's or omegaconf's own errors."""
@@ -83,34 +83,77 @@ class Composer:
 
     def _reads_seed(self, overrides: list[str]) -> bool:
         """Whether a value is made from the seed, so that replicates differ in more than that."""
-        return self._of_options(overrides)[2] or any("seed}" in override for override in overrides)
+        return self._of_options(overrides).reads_seed or any("seed}" in override for override in overrides)
 
     def _of_job(self, overrides: list[str]) -> Config:
         parsed = [self.parse(override) for override in overrides]
         if not all(_is_plain(override) for override in parsed):
             return self._by_hydra(overrides)
-        composed = copy.deepcopy(self._of_options(overrides)[0])
+        values = [(o.key_or_group, o.value()) for o in parsed if o.key_or_group not in TABLES]
+        template = self._of_options(overrides)
+        before = {key: template.written(key) for key, _ in values}
+        if all(isinstance(one, SCALARS) for one in [*before.values(), *(value for _, value in values)]):
+            composed = template.composed  # put back below: copying it takes longer than all else
+        else:
+            composed, before = copy.deepcopy(template.composed), {}
         try:
-            for override in parsed:
-                if override.key_or_group not in TABLES:
-                    OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+            for key, value in values:
+                OmegaConf.update(composed, key, value, merge=True)
         except OmegaConfBaseException:
             return self._by_hydra(overrides)  # which says what is wrong with them
-        return configuration.parse(composed)
+        else:
+            return configuration.parse(composed)
+        finally:
+            for key, value in before.items():
+                OmegaConf.update(composed, key, value)
 
     def _by_hydra(self, overrides: list[str]) -> Config:
         composed = self._loader.load_sweep_config(self._master, overrides)
         return configuration.parse(configuration.without_hydra(composed))
 
-    def _of_options(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str], bool]:
-        """What Hydra makes of the chosen options alone, each group's option, and whether a value reads the seed."""
-        chosen = tuple(sorted(o for o in overrides if _is_plain(p := self.parse(o)) and p.key_or_group in TABLES))
+    def _of_options(self, overrides: list[str]) -> Template:
+        """What Hydra makes of the chosen options alone."""
+        last = {self.parse(o).key_or_group: o for o in overrides if self._chooses(o)}
+        chosen = tuple(sorted(last.values()))
         if chosen not in self._composed:
             composed = self._loader.load_sweep_config(self._master, list(chosen))
             options = {group: str(composed.hydra.runtime.choices[group]) for group in TABLES}
-            task = configuration.without_hydra(composed)
-            self._composed[chosen] = task, options, "seed}" in OmegaConf.to_yaml(task)
+            self._composed[chosen] = Template(configuration.without_hydra(composed), options)
         return self._composed[chosen]
+
+    def _chooses(self, override: str) -> bool:
+        """Whether an override chooses an option."""
+        if override not in self._choosing:
+            parsed = self.parse(override)
+            self._choosing[override] = _is_plain(parsed) and parsed.key_or_group in TABLES
+        return self._choosing[override]
+
+
+class Template:
+    """What Hydra makes of some options.
+
+    Args:
+        composed: The configuration, every other value at its default.
+        options: Of each group.
+    """
+
+    def __init__(self, composed: DictConfig, options: dict[str, str]) -> None:
+        self.composed, self.options = composed, options
+        self._written = OmegaConf.to_container(composed, resolve=False)
+        self.reads_seed = "seed}" in OmegaConf.to_yaml(composed)
+        self.fields = {group: self._fields(group) for group in TABLES}
+
+    def _fields(self, group: str) -> set[str] | None:
+        """Those of the option that is chosen; None where it has no file of fields."""
+        node = OmegaConf.select(self.composed, group)
+        return {str(key) for key in node} if isinstance(node, DictConfig) else None
+
+    def written(self, key: str) -> object:
+        """The value of a key such as `strategy.how_scale` before anything is resolved; a list where there is none."""
+        found: object = self._written
+        for name in key.split("."):
+            found = found.get(name, []) if isinstance(found, dict) else []
+        return found
 
 
 def _is_plain(override: Override) -> bool:

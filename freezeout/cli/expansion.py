@@ -26,6 +26,9 @@ from freezeout.run.config import Config, ConfigError
 from freezeout.run.groups import TABLES
 from freezeout.run.messages import one_line
 
+# Of a record, of which a sweep has thousands: all that it goes by. The rest is large.
+GOES_BY = ("status", "reason", "diverged", "started", "segments", "seconds")
+
 
 @dataclass
 class Job:
@@ -47,14 +50,27 @@ class Job:
     outcome: str = "left no record"
     elsewhere: bool = False
     left: bool = False
+    _finished: tuple[Path, dict[str, Any]] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The run's record; None also where it cannot be read: the run itself will say so, and the others go on."""
+        """What a sweep goes by of the run's record (GOES_BY); None where there is none.
+
+        None also where it cannot be read: the run itself will say so, and the others go on. That of a finished run is
+        read once: it changes no more.
+        """
+        if self._finished is not None and self._finished[0] == self.folder:
+            return self._finished[1]
         try:
-            return records.read_record(self.folder)
+            whole = records.read_record(self.folder)
         except ValueError:
             return None
+        if whole is None:
+            return None
+        found = {key: whole[key] for key in GOES_BY if key in whole}
+        if records.is_finished(found):
+            self._finished = self.folder, found
+        return found
 
 
 @dataclass

@@ -24,10 +24,11 @@ from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.deadline import Deadline, one_for_all, one_limit
 from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
+from freezeout.cli.planning import Plans
 from freezeout.cli.sharing import clear_finished
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
-from freezeout.cli.unpacking import KEPT, anywhere, unpack
+from freezeout.cli.unpacking import KEPT, unpack
 from freezeout.naming import counted, label_of
 from freezeout.run import config as configuration
 from freezeout.run import limit
@@ -46,7 +47,7 @@ class Arms(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.composed = config
-        self.composer = Composer(hydra_context.config_loader, config)
+        self.composer, self.plans = Composer(hydra_context.config_loader, config), Plans()
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -66,16 +67,16 @@ class Arms(Sweeper):
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
         most, retry = one_limit(jobs), one_for_all("retry_failed", [job.config.retry_failed for job in jobs])
         from freezeout.cli.forecast import Rates, forecast, steps_of
-        from freezeout.run import identity, tracking  # torch: only once every job has been checked
+        from freezeout.run import tracking  # torch: only once every job has been checked
 
         plans: dict[str, Plan] = {}
         distinct: list[Job] = []
         for job in jobs:
-            planned = plan_job(job)
+            planned = self.plans.of(job)
             if job.run_id not in plans:
                 plans[job.run_id] = planned
                 distinct.append(job)
-        name, root = self.name(given, jobs), distinct[0].folder.parent.parent
+        name, root, own = self.name(given, jobs), distinct[0].folder.parent.parent, set(plans)
         unpacked = self.unpack(name, distinct, plans, root)
         rates = Rates()
         deadline = Deadline(most, began, plans, rates)
@@ -87,7 +88,9 @@ class Arms(Sweeper):
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         margin = self.file.margin if self.file else None
-        entries = sweep_list.grow(root, name, [entry(job, planned) for job, planned in listed], margin)
+        entries = sweep_list.grow(
+            root, name, [entry(job, planned, self.plans.anywhere(planned)) for job, planned in listed], margin
+        )
         clear_finished(distinct)
         found = {job.run_id: job.record for job in distinct}
         todo = [job for job in in_launch_order(distinct) if is_open(found[job.run_id], retry)]
@@ -97,9 +100,8 @@ class Arms(Sweeper):
         print(f"sweep {name}: {runs}, {done}, {ahead(todo)}, records in {root}", file=sys.stderr)
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
-            for run_id, record in found.items():
-                here = run_id == identity.run_id(plans[run_id])  # a packed run may be of another machine
-                if here and record is not None and record["status"] == "done":
+            for run_id, record in found.items():  # but a packed run, which may be of another machine
+                if run_id in own and record is not None and record["status"] == "done":
                     rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
             if expected := forecast([plans[job.run_id] for job in todo], rates):
                 print(expected, file=sys.stderr, flush=True)
@@ -158,7 +160,7 @@ class Arms(Sweeper):
         known = {trained(job) for job in jobs}
         alike = [job for job in others if trained(job) in known]
         for job in alike:
-            plan_job(job)
+            self.plans.of(job)
         unlike = {trained(job) for job in others} - known
         return configurations(alike) | unlike
 
@@ -172,16 +174,6 @@ class Arms(Sweeper):
         name = str(self.composed.hydra.runtime.choices["sweeps"])
         content = OmegaConf.to_container(chosen, resolve=False) if OmegaConf.is_config(chosen) else chosen
         return sweep_file.checked(name.replace("/", "-"), content, self.composer.options)
-
-
-def plan_job(job: Job) -> Plan:
-    """The plan of a job, which gives the job its run id and its folder."""
-    from freezeout.run import identity
-    from freezeout.run.resolve import make_plan
-
-    planned = make_plan(job.config)
-    job.run_id, job.folder = identity.run_id(planned), identity.folder(planned)
-    return planned
 
 
 def pin(job: Job, planned: Plan) -> None:
@@ -205,10 +197,10 @@ def configurations(jobs: Sequence[Job]) -> set[str]:
     return {job.folder.parent.name for job in jobs}
 
 
-def entry(job: Job, planned: Plan) -> sweep_list.Entry:
-    """How the sweep's list calls a run."""
+def entry(job: Job, planned: Plan, anywhere: str) -> sweep_list.Entry:
+    """How the sweep's list calls a run; anywhere: what it is called whatever machine trains it."""
     label = label_of(planned.config_dict | {"augment": planned.augment})
-    return {"run_id": job.run_id, "seed": job.config.seed, "label": label, "anywhere": anywhere(planned)}
+    return {"run_id": job.run_id, "seed": job.config.seed, "label": label, "anywhere": anywhere}
 
 
 def is_open(record: dict[str, Any] | None, retry: bool) -> bool:

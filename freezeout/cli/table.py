@@ -25,19 +25,40 @@ UNSAID = ("strategy", "t_0", "epochs", "seed", "out", "data_dir", "tracker", "sw
 
 @dataclass
 class Row:
-    """A configuration with the records of its runs, None for one that has left none."""
+    """A configuration and what its runs have come to.
+
+    Attributes:
+        label: What the sweep calls it.
+        states: How many of its runs are in each state.
+        errors: In per cent, of the runs that are done.
+        seconds: Of their training.
+        flops: Of the first of them that knows.
+        config: Of one of its runs, for what all have in common; {} where none has left a record.
+        setting: What runs have in common that may be compared, on whatever machine.
+    """
 
     label: dict[str, Any]
-    found: list[dict[str, Any] | None] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    errors: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    flops: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    setting: str | None = None
 
-    @property
-    def done(self) -> list[dict[str, Any]]:
-        return [record for record in self.found if record and record["status"] == "done"]
-
-    @property
-    def any(self) -> dict[str, Any]:
-        """One of the records, for what all runs of a configuration have in common; {} where there is none."""
-        return next((record for record in self.found if record), {})
+    def add(self, record: dict[str, Any] | None) -> None:
+        """Count a run in, by its record; None for one that has left none."""
+        if record is None:
+            self.states["not done yet"] += 1
+            return
+        self.states["diverged" if record.get("diverged") else record["status"]] += 1
+        if not self.config:
+            self.config, self.setting = record.get("config") or {}, records.setting_anywhere(record)
+        if record["status"] == "done":
+            self.errors += [float(record["error"])] if record.get("error") is not None else []
+            seconds = (record.get("seconds") or {}).get("train")
+            self.seconds += [float(seconds)] if seconds is not None else []
+            if self.flops is None and record.get("flops"):
+                self.flops = record["flops"]["run"]
 
 
 def table(root: Path, entries: Sequence[Entry]) -> str:
@@ -55,11 +76,11 @@ def table(root: Path, entries: Sequence[Entry]) -> str:
     for entry, key in zip(entries, _rows(entries), strict=True):
         name = entry["run_id"].rpartition("-")[0]
         row = rows.setdefault(key, Row(entry["label"]))
-        row.found.append(_read(records.run_folder(root, name, entry["seed"])))
+        row.add(_read(records.run_folder(root, name, entry["seed"])))
     found = list(rows.values())
+    full = _references(found)
     cells = [
-        [_runs(row), _mean(row, "error", digits=2), _mean(row, "seconds", "train", digits=1), _saving(row, found)]
-        for row in found
+        [_runs(row), _mean(row.errors, 2), _mean(row.seconds, 1), _saving(row, full.get(row.setting))] for row in found
     ]
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return "\n".join([*_laid_out(titles(found), cells, width), *textwrap.wrap(FOOTNOTE, width or len(FOOTNOTE))])
@@ -76,7 +97,7 @@ def _rows(entries: Sequence[Entry]) -> list[str]:
 def titles(rows: Sequence[Row]) -> list[str]:
     """What tells the rows apart: the strategy, the length where there are several, and whatever else differs."""
     lengths = len({row.label.get("epochs") for row in rows}) > 1
-    facts = [_facts(row.any.get("config") or {}) for row in rows]
+    facts = [_facts(row.config) for row in rows]
     known = [own for own in facts if own]  # of a row without a record nothing is known, so it differs in nothing
     keys = list(dict.fromkeys(key for own in known for key in own))
     differing = [k for k in keys if _differs([(own.get(f"{k.partition('.')[0]}"), own.get(k)) for own in known])]
@@ -122,41 +143,35 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _runs(row: Row) -> str:
     """`3`, or `1 of 3, 1 diverged, 1 not done yet`."""
-    states = Counter(
-        "not done yet" if r is None else "diverged" if r.get("diverged") else r["status"] for r in row.found
-    )
-    done = states.pop("done", 0)
-    others = [f"{n} {state}" for state, n in sorted(states.items())]
-    return ", ".join([f"{done} of {len(row.found)}", *others]) if others else str(done)
+    done, whole = row.states["done"], row.states.total()
+    others = [f"{n} {state}" for state, n in sorted(row.states.items()) if state != "done"]
+    return ", ".join([f"{done} of {whole}", *others]) if others else str(done)
 
 
-def _mean(row: Row, *keys: str, digits: int) -> str:
+def _mean(values: Sequence[float], digits: int) -> str:
     """`2.87 ± 0.58`; no deviation of one run."""
-    values = []
-    for record in row.done:
-        value: Any = record
-        for key in keys:
-            value = (value or {}).get(key)
-        if value is not None:
-            values.append(float(value))
     if not values:
         return "-"
     mean = f"{statistics.fmean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def _saving(row: Row, rows: Sequence[Row]) -> str:
+def _references(rows: Sequence[Row]) -> dict[str | None, float]:
+    """For each setting the FLOPs of the longest baseline, where its length is the longest of all."""
+    longest: dict[str | None, float] = {}
+    for row in rows:
+        longest[row.setting] = max(longest.get(row.setting, 0), row.label["epochs"])
+    found: dict[str | None, float] = {}
+    for row in rows:
+        is_whole = row.label["strategy"]["name"] == "baseline" and row.label["epochs"] == longest[row.setting]
+        if is_whole and row.flops is not None:
+            found.setdefault(row.setting, row.flops)
+    return found
+
+
+def _saving(row: Row, full: float | None) -> str:
     """Counted FLOPs against those of the longest baseline of the same setting, on whatever machine."""
-    alike = [other for other in rows if records.setting_anywhere(other.any) == records.setting_anywhere(row.any)]
-    longest = max(other.label["epochs"] for other in alike)
-    references = [r for r in alike if r.label["strategy"]["name"] == "baseline" and r.label["epochs"] == longest]
-    own = _flops(row)
-    full = next((flops for reference in references if (flops := _flops(reference))), None)
-    return "-" if own is None or full is None else f"{100 * (1 - own / full):.1f} %"
-
-
-def _flops(row: Row) -> float | None:
-    return next((r["flops"]["run"] for r in row.done if r.get("flops")), None)
+    return "-" if row.flops is None or full is None else f"{100 * (1 - row.flops / full):.1f} %"
 
 
 def _laid_out(names: Sequence[str], cells: Sequence[Sequence[str]], width: int | None) -> list[str]:

@@ -162,6 +162,12 @@ def with_machine(plan: Plan, **fields: Any) -> Plan:
     return dataclasses.replace(plan, config=config, config_dict=to_dict(config))
 
 
+def with_seed(plan: Plan, seed: int) -> Plan:
+    """The plan of a replicate: nothing but the seed is another."""
+    config = dataclasses.replace(plan.config, seed=seed)
+    return dataclasses.replace(plan, config=config, config_dict=plan.config_dict | {"seed": seed})
+
+
 def has_tf32(device: torch.device) -> bool:
     """Whether the device multiplies in tf32: NVIDIA's from Ampere on. Older ones ignore the switch and stay in fp32."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from freezeout.data.augment import Views
 from freezeout.run import identity
 from freezeout.run.assemble import assemble, make_cache
+from freezeout.run.neighbours import Neighbours, place_of
 from freezeout.run.plan import Plan, with_machine
 from freezeout.run.provenance import device_model
 from freezeout.savings import profile as profiles
@@ -56,7 +57,7 @@ def measure(
         plan: Of any run of the network whose frozen stages normalise as those to be timed (its strategy's `bn`).
         rounds: How often each prefix is timed; by default ROUNDS.
         steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
-        say: Told, in one line, where the profile lies.
+        say: Told, in one line, where the profile lies, and before it if the device was not alone.
     """
     rounds = rounds or ROUNDS[plan.device.type]
     if steps is None:
@@ -64,9 +65,13 @@ def measure(
         steps = max(3, min(STEPS, round(BUDGET / (first * rounds * plan.stages) - WARM_UP)))
     steps = whole_windows(plan, steps)
     found: list[Profile] = []
-    with tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar:
+    with (
+        Neighbours(place_of(plan.device)) as neighbours,
+        tqdm(total=rounds * plan.stages, desc="profile", unit="prefix", disable=None, leave=False) as bar,
+    ):
         for _ in range(rounds):
             found.append(time_prefixes(plan, steps, on_prefix=bar.update))
+        shared = neighbours.shared
     shares = [*zip(*([second / one.seconds[0] for second in one.seconds] for one in found), strict=True)]
     profile = median(found)
     profile = dataclasses.replace(
@@ -77,8 +82,10 @@ def measure(
         conditions=identity.profile_conditions(plan),
     )
     path = identity.profile_path(plan)
-    profiles.write(path, profile, rounds=rounds, steps=steps)
+    profiles.write(path, profile, rounds=rounds, steps=steps, shared_device=shared)
     prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
+    if shared:
+        say("note: something else used this device meanwhile; measure again when the machine is quiet")
     say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} {prefixes})")
     return profile
 

@@ -127,7 +127,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         "cache": training.cache.summary if training.cache else None,
         "flops": flops,
         "saving": expected.saving(plan, plan.steps),
-        "shared_device": None,
+        "shared_device": run.shared_device,
         "wandb": None,
     }
 

@@ -21,6 +21,7 @@ from freezeout.packed import pack_bits
 from freezeout.run import identity, lease, tracking
 from freezeout.run.assemble import assemble
 from freezeout.run.config import ConfigError, TakenOverError, plain_yaml
+from freezeout.run.neighbours import Neighbours, place_of
 from freezeout.run.notes import notes, say_once, warnings_in_one_line
 from freezeout.run.plan import Plan
 from freezeout.run.progress_bar import EpochBar
@@ -71,7 +72,8 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
                 found = found_record(plan)  # again: whoever held the folder until now may have finished it
                 if found is not None and records.is_finished(found):
                     return Outcome(found, before=True)
-                return Outcome(_run(current, sweep, found, stop), before=False)
+                with Neighbours(place_of(plan.device)) as current.neighbours:
+                    return Outcome(_run(current, sweep, found, stop), before=False)
         except OSError as error:
             if is_full(error):
                 raise disk_full(current.folder, error, "the next checkpoint", checkpoint_bytes(current)) from error

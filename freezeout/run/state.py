@@ -15,6 +15,7 @@ import torch._dynamo.callback
 from freezeout import records
 from freezeout.run import identity
 from freezeout.run.lease import Lease
+from freezeout.run.neighbours import Neighbours
 from freezeout.run.plan import Plan
 from freezeout.train import checkpoint
 from freezeout.train.cache import Counts
@@ -33,6 +34,7 @@ class Run:
         seconds: Of everything but training: compile, evaluation, checkpoint.
         repeated: Training seconds that were lost by kills and trained again; an upper bound.
         lease: By which the run's folder is held, once it is.
+        neighbours: What uses the device beside the run, once it trains.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=lambda: {"compile": 0.0, "evaluation": 0.0, "checkpoint": 0.0})
     repeated: float = 0.0
     lease: Lease | None = None
+    neighbours: Neighbours | None = None
 
     def __post_init__(self) -> None:
         self.seconds["compile"] += self.training.compile_seconds
@@ -66,6 +69,12 @@ class Run:
             yield
         finally:
             self.seconds[part] += time.perf_counter() - start - (self.seconds["compile"] - compiled)
+
+    @property
+    def shared_device(self) -> bool | None:
+        """Whether something else used the device in any attempt; None where that is not known of all."""
+        found = [segment.get("shared_device") for segment in self.segments]
+        return True if True in found else None if None in found else False
 
     @property
     def pause(self) -> float:
@@ -95,6 +104,7 @@ class Run:
 
     def update_segment(self) -> None:
         self.segments[-1] |= {"step_to": self.training.step, "seconds": time.perf_counter() - self._opened}
+        self.segments[-1]["shared_device"] = self.neighbours.shared if self.neighbours else None
 
 
 def save(run: Run, *, clean: bool) -> None:
