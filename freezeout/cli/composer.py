@@ -91,7 +91,7 @@ class Composer:
             return self._by_hydra(overrides)
         values = [(o.key_or_group, o.value()) for o in parsed if o.key_or_group not in TABLES]
         template = self._of_options(overrides)
-        before = {key: template.written(key) for key, _ in values}
+        before: dict[str, Any] = {key: template.written(key) for key, _ in values}
         if all(isinstance(one, SCALARS) for one in [*before.values(), *(value for _, value in values)]):
             composed = template.composed  # put back below: copying it takes longer than all else
         else:
