@@ -76,7 +76,10 @@ def test_the_quantile_lies_between_a_single_ts_and_bonferronis():
     assert quantile(np.ones(1), nothing[:1], 12) == pytest.approx(stats.t.ppf(0.975, 12))
 
 
-@pytest.mark.parametrize("lost", [[], [(0, 6)], [(0, 6), (1, 6), (4, 9), (2, 13)], [(0, 2), (3, 7)]])
+APART = [*((s, c) for s in (2, 3, 4) for c in range(6, 10)), *((s, c) for s in (0, 1) for c in range(10, 14))]
+
+
+@pytest.mark.parametrize("lost", [[], [(0, 6), (1, 6), (4, 9)], [(0, 2), (3, 7)], APART])
 def test_the_quantile_is_scipys_with_seeds_missing_too(lost):
     """By scipy's integral over as many dimensions as there are arms, from the correlation of the estimates."""
     weights, z = forms(), normal(5, 14)

@@ -105,8 +105,8 @@ class Composer:
         else:
             return configuration.parse(composed)
         finally:
-            for key, value in before.items():
-                OmegaConf.update(composed, key, value)
+            for key, written in before.items():
+                OmegaConf.update(composed, key, written)
 
     def _by_hydra(self, overrides: list[str]) -> Config:
         composed = self._loader.load_sweep_config(self._master, overrides)
