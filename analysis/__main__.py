@@ -127,9 +127,6 @@ def _table(chosen: argparse.Namespace) -> None:
         stem = "_".join(filter(None, ["runs", on(profiles[0].device if profiles else None)]))
         paths.append(write_runs(table, chosen.out, stem))
     print("\n\n".join(panel_text(panel) for panel in drawn))
-    shared = int((table["shared_device"] == True).sum())  # noqa: E712 (null is not False)
-    if shared:
-        print(f"{counted(shared, 'run')} shared a device with others: seconds, and savings from them, are not clean")
     for text in (left_out_text(table), "\n".join(f"wrote {path}" for path in paths)):
         if text:
             print(text)
