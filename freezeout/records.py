@@ -105,6 +105,10 @@ def digest(effective: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+# Of an effective configuration what tells the runs of one setting apart: a panel compares runs that differ in these.
+ARM = ("strategy", "steps", "views", "cache")
+
+
 def anywhere(effective: dict[str, Any]) -> dict[str, Any]:
     """An effective configuration without the device's model and the threads: what a run is, wherever it is trained."""
     machine = {key: value for key, value in effective["machine"].items() if key not in ("device", "threads")}
@@ -116,7 +120,7 @@ def setting_anywhere(record: dict[str, Any]) -> str | None:
     if not record.get("effective"):
         return record.get("setting_id") or record.get("group")  # its name in records of before
     own = anywhere(record["effective"])
-    return digest({key: value for key, value in own.items() if key not in ("strategy", "steps")})
+    return digest({key: value for key, value in own.items() if key not in ARM})
 
 
 def _without_neutral(section: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -61,6 +61,20 @@ def test_seeds_of_two_cpus_are_one_panel_and_no_mean_of_seconds_is_over_both(tmp
     assert table["threads"].tolist() == [1] * 6
 
 
+def test_runs_with_views_and_a_cache_share_the_panel_of_those_without(tmp_path) -> None:
+    runs = []
+    for seed, cpu in enumerate("AB"):
+        runs += [run(tmp_path, arm, seed, cpu) for arm in ARMS]
+        machine = {"device": cpu, "threads": 1, "precision": "fp32"}
+        viewed = {"model": "wrn", "machine": machine, "strategy": freezeout(0.8), "steps": 560}
+        runs.append(
+            run(tmp_path, freezeout(0.8), seed, cpu, effective=viewed | {"views": {"count": 2}, "cache": "all"})
+        )
+    write_manifest(tmp_path, runs)
+    (panel,) = panels(load(tmp_path))
+    assert len(panel.runs) == 8
+
+
 def test_a_seed_whose_arms_ran_on_two_cpus_keeps_its_errors_and_loses_its_clocks(tmp_path) -> None:
     entries = [run(tmp_path, arm, seed, "A") for seed in (0, 1) for arm in ARMS[:2]]
     entries += [run(tmp_path, ARMS[2], 0, "A"), run(tmp_path, ARMS[2], 1, "B")]
