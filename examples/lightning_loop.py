@@ -27,8 +27,7 @@ class Classifier(LightningModule):
         torch.manual_seed(0)
         widths = (3, 8, 8, 8)
         layers = [
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b in pairwise(widths)
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(widths)
         ]
         network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
         self.network = find_stages(network, images[:1])  # line 1: the network as a chain of stages

@@ -7,6 +7,7 @@ import doctest
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -229,6 +230,9 @@ def test_mistakes_are_one_line(tmp_path) -> None:
         fit(Classifier(nn.Sequential(*small_chain())), FreezeOutCallback(EARLY))
     with pytest.raises(ValueError, match=r"made 2 optimizers: FreezeOut needs one$"):
         fit(TwoOptimizers(small_chain()), FreezeOutCallback(EARLY))
+    sharded = SimpleNamespace(optimizers=[None], strategy=object())
+    with pytest.raises(ValueError, match=r"^strategy=object: FreezeOutCallback works on a single device and with DDP$"):
+        FreezeOutCallback(EARLY).on_fit_start(sharded, None)
     with pytest.raises(ValueError, match=r"^the length of the run is not known \(inf steps\): Trainer\(max_steps="):
         fit(Classifier(small_chain()), FreezeOutCallback(EARLY), epochs=-1)
     callback, module = FreezeOutCallback(EARLY), Classifier(small_chain())
