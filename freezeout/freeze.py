@@ -154,7 +154,8 @@ class FreezeOut:
         """
         if self.bn == "eval":
             for stage in self.stages[: self.prefix]:
-                if stage.training:
+                # Of what is inside, since model.train() of the network that stages were found in does not pass them.
+                if any(module.training for module in stage.modules()):
                     stage.eval()
 
     def state_dict(self) -> dict[str, Any]:

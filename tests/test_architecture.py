@@ -49,6 +49,7 @@ MAY_IMPORT["freeze"] |= {"parameter_groups", "distributed", "recompiling", "forw
 MAY_IMPORT["run"] = {*MAY_IMPORT}
 MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli", "run"}
+MAY_IMPORT["plugins"] = {"freeze", "stages", "strategies"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
 STANDARD_LIBRARY_ONLY = ["schedule", "strategies", "compat", "records", "packed", "holder", "checks", "imports"]
 STANDARD_LIBRARY_ONLY += ["savings/cost", "savings/caching"]
@@ -188,6 +189,26 @@ def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
     loaded = loaded_after("import freezeout.cli.command")
     assert "hydra" in loaded
     assert not loaded & {"torch", "wandb", "pandas", "matplotlib"}
+
+
+def test_a_plug_in_imports_one_framework_and_nobody_else_does() -> None:
+    """Nobody imports upwards, so that no room imports plugins (`test_imports_run_one_way`)."""
+    hosts = {"lightning": {"lightning"}, "huggingface": {"transformers", "accelerate"}}
+    every = set.union(*hosts.values()) | {"pytorch_lightning", "composer"}
+    for path in SOURCES:
+        allowed = hosts.get(path.stem, set()) if room(path) == "plugins" else set()
+        assert {name.split(".")[0] for name in imports(path)} & every == allowed, path
+
+
+@pytest.mark.parametrize("host", ["lightning", "transformers", "accelerate"])
+def test_a_framework_that_is_not_there_is_asked_for_in_one_line(host: str) -> None:
+    extra = "lightning" if host == "lightning" else "huggingface"
+    code = f"import sys; sys.modules[{host!r}] = None; import freezeout.plugins.{extra}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ImportError: freezeout.plugins.{extra}: ")
+    assert last.endswith(f": pip install 'freezeout[{extra}]'")
+    assert done.stderr.count("Traceback") == 1
 
 
 def test_no_drawer_for_everything() -> None:

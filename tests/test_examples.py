@@ -45,3 +45,14 @@ def test_two_processes_send_less_and_less() -> None:
     assert len(sent) == 5
     assert sent == sorted(sent, reverse=True)
     assert sent[-1] < sent[0] / 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("example", "module"), [("lightning_loop.py", "lightning"), ("huggingface_loop.py", "accelerate")]
+)
+def test_the_loops_of_frameworks_freeze_and_resume_exactly(example: str, module: str) -> None:
+    pytest.importorskip(module)
+    out = run(str(EXAMPLES / example))
+    assert len(re.findall(r"(\d) of \d stages are frozen after 24 steps", out)) == 2
+    assert "resumed: bitwise the run that was never stopped" in out

@@ -98,6 +98,18 @@ def test_a_frozen_stage_stands_still_and_builds_no_graph(build) -> None:
     assert freezer.prefix == 4
 
 
+def test_a_frozen_stage_sleeps_also_when_the_network_it_was_found_in_is_put_into_training_mode() -> None:
+    """As a Trainer does before each batch; the stages' own flags it does not know."""
+    model, _, chain = made(bert)
+    freezer = FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), Strategy(t_0=0.25), STEPS)
+    freezer.load_state_dict({"step": STEPS})
+    model.train()
+    freezer.set_modes()
+    awake = [any(m.training for m in stage.modules() if isinstance(m, torch.nn.Dropout)) for stage in chain]
+    assert freezer.prefix >= 2
+    assert awake[1:4] == [i >= freezer.prefix for i in range(1, 4)]
+
+
 def test_a_frozen_prefix_computes_the_same_for_the_same_words() -> None:
     model, inputs, chain = made(bert)
     for stage in list(chain)[:3]:

@@ -1,0 +1,156 @@
+"""FreezeOut in Hugging Face's Trainer: a callback."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from freezeout.freeze import FreezeOut
+from freezeout.plugins.logged import logged
+from freezeout.stages.chain import find_stages
+from freezeout.strategies import Strategy
+
+try:
+    import accelerate  # noqa: F401  transformers' Trainer needs it, and says so in many lines
+    from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+except ImportError as error:
+    raise ImportError(f"freezeout.plugins.huggingface: {error}: pip install 'freezeout[huggingface]'") from None
+
+
+class FreezeOutCallback(TrainerCallback):
+    """Freezes a model's stages from the front, as a strategy says: embeddings, then each block.
+
+    >>> trainer = Trainer(model=model, args=arguments, train_dataset=data)
+    >>> freezing = FreezeOutCallback(Schedule(t_0=0.5)).add_to(trainer)
+    >>> output = trainer.train()
+
+    The Trainer's own scheduler goes on, and FreezeOut scales its rates (`rates="scale"`). Frozen blocks stay in
+    evaluation mode, their dropout asleep, although the Trainer calls model.train() before each batch. The step that
+    FreezeOut resumes from is the Trainer's own global_step, which its checkpoints hold: `resume_from_checkpoint`
+    continues to bitwise the run that was never stopped.
+
+    Passed as `callbacks=[...]` it does the same, but for W&B, TensorBoard and the like: they are called before it.
+
+    On several processes DDP needs find_unused_parameters, which is the Trainer's default; frozen parameters are then
+    still synchronised.
+
+    Args:
+        strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
+        stages: What makes the stages of the model. None finds them (`find_stages`) with the first item of the data.
+        options: Of FreezeOut: `warmup`, `max_events`.
+
+    Attributes:
+        freezer: The FreezeOut at work; None before `train`.
+    """
+
+    def __init__(
+        self, strategy: Strategy, *, stages: Callable[[nn.Module], Iterable[nn.Module]] | None = None, **options: Any
+    ) -> None:
+        self.freezer: FreezeOut | None = None
+        self._strategy = strategy
+        self._stages = stages
+        self._options = options
+
+    def add_to(self, trainer: Trainer) -> FreezeOutCallback:
+        """Become a callback of a Trainer, before those that report to W&B, TensorBoard and the like."""
+        trainer.callback_handler.callbacks.insert(0, self)
+        return self
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """The optimizer exists by now, and its state is loaded.
+
+        Raises:
+            ValueError: Stages cannot be found, or would have to thaw; or DDP is told that no parameter goes unused.
+        """
+        model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
+        refuse_ddp_without_unused(args, model)
+        if self.freezer is None:
+            stages = self._stages(model) if self._stages else self._find(model, kwargs["train_dataloader"], args.device)
+            self._optimizer = optimizer
+            self.freezer = FreezeOut(stages, optimizer, self._strategy, state.max_steps, rates="scale", **self._options)
+            freezer = self.freezer
+            model.register_forward_pre_hook(lambda *_: freezer.set_modes())  # after the Trainer's model.train()
+        elif optimizer is not self._optimizer or state.max_steps != self.freezer.total_steps:
+            raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
+        self.freezer.load_state_dict({"step": state.global_step})
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Prepares a step of the optimizer, before the first of the batches that it accumulates."""
+        assert self.freezer is not None
+        if self.freezer.steps_begun == state.global_step:  # else it was begun, and its epoch stopped
+            self.freezer.step()
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keeps the rates of this step: by the time of a log the scheduler has gone on to those of the next."""
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Adds the number of frozen and of active stages and the rate of each to what is logged of a step."""
+        if self.freezer is None or logs is None or "loss" not in logs:  # of an evaluation, or of the whole run
+            return
+        groups = zip(self._optimizer.param_groups, self._rates, strict=True)
+        figures = logged(self.freezer, [{**group, "lr": rate} for group, rate in groups], scaled=True)
+        logs.update(figures)
+        state.log_history[-1].update(figures)  # a copy of the logs, made before
+
+    @staticmethod
+    def _find(model: nn.Module, batches: Any, device: torch.device) -> Iterable[nn.Module]:
+        try:
+            item = drawing_nothing(lambda: batches.collate_fn([batches.dataset[0]]))
+        except (TypeError, KeyError, NotImplementedError, AttributeError):
+            raise ValueError(
+                "train_dataset has no first item to find the stages with: "
+                "FreezeOutCallback(..., stages=lambda model: freezeout.find_stages(model, inputs))"
+            ) from None
+        return find_stages(model, {k: v.to(device) if isinstance(v, Tensor) else v for k, v in item.items()})
+
+
+def torch_optimizer(optimizer: Any) -> Optimizer:
+    """The optimizer itself, within accelerate's wrapper."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None:
+    """Refuse DDP that waits for the gradients of frozen parameters, before it does.
+
+    Raises:
+        ValueError: It would, as the arguments have it or as the Trainer has it by default for this model.
+    """
+    unused = args.ddp_find_unused_parameters
+    if unused is None:  # the Trainer's own rule
+        unused = not getattr(model, "is_gradient_checkpointing", False)
+    if args.world_size > 1 and not unused:
+        raise ValueError(
+            "DistributedDataParallel waits for the gradients of frozen parameters: "
+            "TrainingArguments(ddp_find_unused_parameters=True)"
+        )
+
+
+def drawing_nothing(make: Callable[[], Any]) -> Any:
+    """What a function makes, the random numbers of torch, NumPy and Python left where they were."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return make()
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

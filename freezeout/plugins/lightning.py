@@ -1,0 +1,157 @@
+"""FreezeOut in Lightning: a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from freezeout.freeze import FreezeOut
+from freezeout.plugins.logged import logged
+from freezeout.stages.chain import Chain
+from freezeout.strategies import Strategy
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+except ImportError as error:
+    raise ImportError(f"freezeout.plugins.lightning: {error}: pip install 'freezeout[lightning]'") from None
+
+
+class FreezeOutCallback(Callback):
+    """Freezes the stages of a LightningModule's network from the front, as a strategy says.
+
+    >>> network = find_stages(network, images[:1])
+    >>> freezing = FreezeOutCallback(Schedule(t_0=0.5))
+    >>> Trainer(max_epochs=2, callbacks=[freezing], **options).fit(Classifier(network), batches)
+
+    Checkpoints hold its state, and `fit(..., ckpt_path=...)` continues to bitwise the run that was never stopped. Under
+    DDP frozen parameters are no longer synchronised (`FreezeOut.distribute`), and find_unused_parameters is not needed.
+    Steps are those of the optimizer, whatever accumulate_grad_batches is. Loggers get the number of frozen and of
+    active stages and the rate of each, every log_every_n_steps and whenever something freezes.
+
+    Args:
+        strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
+        stages: What makes the stages of the LightningModule. None takes the one Chain among its attributes, as
+            `find_stages` makes it of any network.
+        rates: "set" or "scale", see FreezeOut. None scales the rates where configure_optimizers returns a scheduler.
+        options: Of FreezeOut: `warmup`, `max_events`.
+
+    Attributes:
+        freezer: The FreezeOut at work; None before `fit`.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        stages: Callable[[LightningModule], Iterable[nn.Module]] | None = None,
+        rates: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.freezer: FreezeOut | None = None
+        self._strategy = strategy
+        self._stages = stages or only_chain
+        self._rates = rates
+        self._options = options
+        self._loaded: dict[str, Any] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Optimizers exist by now, and their state is loaded later.
+
+        Raises:
+            ValueError: The length of the run is not known, or the trainer or its optimizers are of another kind than
+                can freeze; or stages that this callback froze in an earlier `fit` would have to thaw.
+        """
+        if len(trainer.optimizers) != 1:
+            raise ValueError(f"configure_optimizers made {len(trainer.optimizers)} optimizers: FreezeOut needs one")
+        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            name = type(trainer.strategy).__name__
+            raise ValueError(f"strategy={name}: FreezeOutCallback works on a single device and with DDP")
+        steps = trainer.estimated_stepping_batches
+        if not 0 < steps < float("inf"):
+            raise ValueError(f"the length of the run is not known ({steps} steps): Trainer(max_steps=...)")
+        was_frozen = self.freezer.prefix if self.freezer else 0
+        rates = self._rates or ("scale" if trainer.lr_scheduler_configs else "set")
+        self._scaled = rates == "scale"
+        self.freezer = FreezeOut(
+            self._stages(pl_module), trainer.optimizers[0], self._strategy, int(steps), rates=rates, **self._options
+        )
+        self._load()
+        if self.freezer.prefix < was_frozen:
+            raise ValueError(f"{was_frozen} stages are frozen from an earlier fit: make module and callback anew")
+        if isinstance(trainer.strategy.model, DistributedDataParallel):
+            distribute(self.freezer, trainer.strategy, pl_module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Prepares a step with the first batch of it.
+
+        Raises:
+            RuntimeError: The checkpoint was written without this callback.
+        """
+        assert self.freezer is not None
+        if self.freezer.steps_begun < trainer.global_step:
+            raise RuntimeError(
+                f"the checkpoint is of step {trainer.global_step} and holds no state of FreezeOutCallback: "
+                "it was written without one"
+            )
+        if self.freezer.steps_begun == trainer.global_step:
+            before = self.freezer.prefix
+            self.freezer.step()
+            every = trainer.log_every_n_steps
+            if self.freezer.prefix != before or (every and self.freezer.steps_begun % every == 0):
+                for logger in trainer.loggers:
+                    figures = logged(self.freezer, trainer.optimizers[0].param_groups, scaled=self._scaled)
+                    logger.log_metrics(figures, step=trainer.global_step)
+
+    @property
+    def state_key(self) -> str:
+        """The same for subclasses, which resume each other's checkpoints."""
+        return "freezeout"
+
+    def state_dict(self) -> dict[str, Any]:
+        """FreezeOut's state, and the length of the run that it counts in."""
+        if self.freezer is None:
+            return {}
+        return {**self.freezer.state_dict(), "total_steps": self.freezer.total_steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning calls it before there are optimizers: what needs them waits for `on_fit_start`."""
+        self._loaded = dict(state_dict)
+
+    def _load(self) -> None:
+        assert self.freezer is not None
+        state, self._loaded = self._loaded, None
+        if state:
+            if state["total_steps"] != self.freezer.total_steps:
+                raise ValueError(
+                    f"the checkpoint is of a run of {state['total_steps']} steps, and this one has "
+                    f"{self.freezer.total_steps}: stages would freeze at other times"
+                )
+            self.freezer.load_state_dict(state)
+
+
+def only_chain(module: LightningModule) -> Chain:
+    """The one Chain among a module's attributes.
+
+    Raises:
+        ValueError: There is none, or more than one.
+    """
+    chains = [child for child in module.children() if isinstance(child, Chain)]
+    if len(chains) != 1:
+        raise ValueError(
+            f"{type(module).__name__} has {len(chains)} Chains: make its network one (freezeout.find_stages), or say "
+            "which with FreezeOutCallback(..., stages=lambda module: ...)"
+        )
+    return chains[0]
+
+
+def distribute(freezer: FreezeOut, strategy: DDPStrategy, module: LightningModule) -> None:
+    """Put a handle that rebuilds DistributedDataParallel at each freeze where Lightning has its wrapper."""
+    strategy.model = module  # the old wrapper goes first, and its hooks on the gradients with it
+    network = freezer.distribute(module, device_ids=strategy.determine_ddp_device_ids(), **strategy._ddp_kwargs)
+    strategy.model = network
+    # Lightning asks the class of its wrapper before it holds back synchronisation while gradients are accumulated.
+    strategy.block_backward_sync = network.no_sync

@@ -1,0 +1,51 @@
+"""One of the processes that torchrun starts: trains with the Trainer under DDP and leaves what it saw in a file.
+
+torchrun --standalone --nproc-per-node 2 huggingface_ranks.py FOLDER; test_plugin_huggingface.py runs it.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from torch import distributed
+from transformers import Trainer, TrainingArguments
+
+from freezeout.plugins.huggingface import FreezeOutCallback
+from freezeout.strategies import FreezeOut as Schedule
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    seen: dict = {}
+
+    def train(resume: Path | None = None, **options) -> int:
+        torch.manual_seed(0)
+        config = transformers.BertConfig(vocab_size=50, max_position_embeddings=16, **SMALL)
+        model = transformers.BertForSequenceClassification(config)
+        data = [{"input_ids": torch.randint(50, (7,)), "labels": i % 3} for i in range(32)]
+        usual = {"max_steps": 12, "per_device_train_batch_size": 4, "learning_rate": 0.01, "warmup_steps": 3}
+        usual |= {"save_steps": 6, "report_to": [], "use_cpu": True, "ddp_backend": "gloo", "disable_tqdm": True}
+        arguments = TrainingArguments(str(folder), **{**usual, **options})
+        trainer = Trainer(model=model, args=arguments, train_dataset=data)
+        freezing = FreezeOutCallback(Schedule(t_0=0.25, how_scale="linear")).add_to(trainer)
+        trainer.train(resume_from_checkpoint=resume and str(resume))
+        seen["weights"] = [t.clone() for t in model.state_dict().values()]
+        return freezing.freezer.prefix
+
+    seen["prefix"] = train()
+    seen["through"] = seen.pop("weights")
+    train(folder / "checkpoint-6")
+    seen["resumed"] = seen.pop("weights")
+    try:
+        train(ddp_find_unused_parameters=False)
+    except ValueError as error:
+        seen["refused"] = str(error)
+    torch.save(seen, folder / f"{distributed.get_rank()}.pt")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
