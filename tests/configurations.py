@@ -53,8 +53,8 @@ OTHER = {
     "epochs": 4,
     "seed": 7,
     "model.depth": {"densenet_bc": 22, "wide_resnet": 16, "resnet_cifar": 14},
-    "model.network": "resnet34",
-    "model.options": {"torchvision": {"zero_init_residual": True}, "python": {"width": 5}},
+    "model.network": {"torchvision": "resnet34", "timm": "lcnet_050"},
+    "model.options": {"torchvision": {"zero_init_residual": True}, "timm": {"drop_rate": 0.5}, "python": {"width": 5}},
     "model.target": "other_network:build",
 }
 
@@ -77,6 +77,7 @@ def start(group: str, name: str) -> dict[str, Any]:
         ("model", "wide_resnet"): {"depth": 10, "widen": 1},
         ("model", "vgg"): {"width": 0.125},
         ("model", "torchvision"): {"network": "resnet18"},
+        ("model", "timm"): {"network": "lcnet_035"},
         ("model", "python"): {"target": "first_network:build"},
         ("strategy", "freezeout"): {"t_0": 0.5},
         ("strategy", "lr_only"): {"t_0": 0.5},

@@ -104,6 +104,70 @@ class NoiseInTraining(Plain):
         return super().forward(x + 0.1 * torch.randn_like(x) if self.training else x)
 
 
+class NormAct(nn.BatchNorm2d):
+    """A norm as other packages have them: it counts its batches in a forward of its own, and ends in an activation."""
+
+    def forward(self, x):
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        buffers = (self.running_mean, self.running_var, self.weight, self.bias)
+        return functional.relu(functional.batch_norm(x, *buffers, self.training, self.momentum, self.eps))
+
+
+class DropPath(nn.Module):
+    """In training it drops whole images' branches, in evaluation it does nothing."""
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        return x * x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(0.5)
+
+
+class KeptBias(nn.Module):
+    """In evaluation it reads values that it computed once, which train() makes it forget."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias, self.kept = nn.Parameter(torch.randn(2, 6)), {}
+
+    def train(self, mode=True):
+        if mode:
+            self.kept = {}
+        return super().train(mode)
+
+    def forward(self, x):
+        if self.training:
+            return x + self.bias[0].view(6, 1, 1)
+        if "bias" not in self.kept:
+            self.kept["bias"] = self.bias[0].view(6, 1, 1)
+        return x + self.kept["bias"]
+
+
+class ModesInside(Plain):
+    """Its parts, not it, do different things in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn1, self.bn2 = NormAct(6), nn.Sequential(nn.BatchNorm2d(6), NormAct(6))
+        self.drop_path, self.biases = DropPath(), KeptBias()
+
+    def forward(self, x):
+        x = self.biases(self.bn1(self.conv1(x)))
+        x = x + self.drop_path(self.bn2(self.conv2(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+class Wrapper(nn.Module):
+    """The whole body is one module that does different things."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = NoiseInTraining(), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 class WithoutGradient(Plain):
     def forward(self, x):
         with torch.no_grad():
@@ -139,9 +203,9 @@ def swin():
 
 TRACED = [
     *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
-    *(convnext, vision_transformer, swin),
+    *(ModesInside, convnext, vision_transformer, swin),
 ]
-UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, WithoutGradient]
+UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from made_networks import ModesInside, made
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -50,11 +51,11 @@ class Adds(TorchDispatchMode):
 
 def forward(stages: list[nn.Module], first: int, counted: bool) -> Adds:
     x = torch.ones(2, 3, 8, 8)
-    counters = BatchCounters(stages)
+    counters = BatchCounters(stages) if counted else None
     for stage in stages[:first]:
         x = stage(x)
     with Adds() as adds:
-        if counted:
+        if counters:
             with counters.counting(first):
                 for stage in stages[first:]:
                     x = stage(x)
@@ -69,6 +70,7 @@ NETWORKS = {
     "twice": lambda: [nn.BatchNorm2d(3), Twice()],
     "branching": lambda: [nn.BatchNorm2d(3), Branching()],
     "cumulative": lambda: [nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None)],
+    "of another package": lambda: list(made(ModesInside)[1]),
     "no counter": lambda: [nn.BatchNorm2d(3, track_running_stats=False), nn.Conv2d(3, 3, 1)],
 }
 

@@ -102,6 +102,7 @@ SMALL = {
     "vgg": {"width": 0.125},
     "resnet_cifar": {"depth": 8, "width": 4},
     "torchvision": {"network": "mobilenet_v3_small"},
+    "timm": {"network": "mobilenetv3_small_050"},
     "python": {"target": f"{__name__}:user_network"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from made_networks import ModesInside, made
 from torch import nn
 from torch.nn import functional
 
@@ -158,6 +159,18 @@ def test_stages_that_were_cut_from_a_torchvision_network() -> None:
         made, right = prepare(stage), stage(x)
         assert (made(x) - right).abs().max() <= 1e-5 * right.abs().max()
         assert not {nn.BatchNorm2d, MultiplyAdd} & set(kinds(made))
+        x = right
+
+
+@torch.no_grad()
+def test_a_norm_of_another_package_keeps_its_activation() -> None:
+    chain = made(ModesInside)[1]
+    x = torch.randn(8, 3, 8, 8)
+    for _ in range(3):
+        chain.train()(x)
+    for stage in chain.eval():
+        out, right = prepare(stage)(x), stage(x)
+        assert torch.allclose(out, right, rtol=0, atol=1e-5 * right.abs().max().item())
         x = right
 
 

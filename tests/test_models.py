@@ -28,6 +28,7 @@ SMALL = {
     "vgg": ({"width": 0.125}, 32),
     "resnet_cifar": ({"depth": 8}, 8),
     "torchvision": ({"network": "resnet18"}, 32),
+    "timm": ({"network": "mobilenetv3_small_050"}, 32),
     "python": ({"target": "own_network:build", "options": {"width": 4}}, 8),
 }
 
@@ -252,6 +253,14 @@ def test_options_reach_torchvision():
         ("torchvision", {"network": "vit_b_16", "image": (30, 30)}, "vit_b_16 .* 30 x 30 .*patch size.*dataset.size"),
         ("torchvision", {"network": "vit_b_16", "image": (32, 48)}, "vit_b_16 needs square images and got 32 x 48"),
         ("torchvision", {"network": "inception_v3", "image": (8, 8)}, "inception_v3 .* 8 x 8 .*dataset.size"),
+        ("timm", {"network": "resnet51"}, "model.network=resnet51: timm has no such .* did you mean resnet5"),
+        (
+            "timm",
+            {"network": "hf_hub:timm/resnet18"},
+            r"timm has no such classification network; see timm\.list_models",
+        ),
+        ("timm", {"network": "resnet18", "options": {"colour": 1}}, "resnet18 with options .*colour"),
+        ("timm", {"network": "resnet18", "options": {"pretrained": True}}, "with options pretrained=True .*pretrained"),
         ("python", {"target": "own_network"}, "model.target=own_network: must be"),
         ("python", {"target": "no_such_file:build"}, "cannot import no_such_file"),
         ("python", {"target": "own_network:bild"}, r"no function bild; did you mean build\? There are: .*build"),
@@ -276,7 +285,7 @@ def test_options_are_given_as_their_option_says(own_network):
     from freezeout.run import config
 
     config.register()
-    for words in (CONF / "torchvision.yaml", CONF / "python.yaml"):
+    for words in (CONF / "torchvision.yaml", CONF / "timm.yaml", CONF / "python.yaml"):
         given = re.search(r"\+model\.options\.(\w+)=(\S+)", words.read_text())
         needed = ["model.target=own_network:build"] if words.stem == "python" else []
         with initialize_config_dir(str(CONF.parent), version_base="1.3"):

@@ -6,8 +6,10 @@ from made_networks import (
     DataDependent,
     DirectParameters,
     FunctionalDropout,
+    ModesInside,
     NoiseInTraining,
     WithoutGradient,
+    Wrapper,
     X,
     made,
     run,
@@ -37,9 +39,30 @@ def test_a_buffer_is_read_when_the_chain_runs_not_when_it_is_traced():
     [
         (DataDependent, "control flow"),
         (NoiseInTraining, "does different things in training and in evaluation"),
+        (Wrapper, "does different things in training and in evaluation"),
         (WithoutGradient, "switches gradients or autocast"),
     ],
 )
 def test_a_forward_that_is_not_one_graph_is_refused_with_the_reason(build, reason):
     with pytest.raises(UntraceableError, match=reason):
         trace(build(), X)
+
+
+def test_a_part_that_does_different_things_in_the_two_modes_is_run_as_it_is():
+    model, chain = made(ModesInside)
+    assert chain.names == ["conv1", "biases_bias", "conv2", "fc"]
+    called = {node.target for stage in chain for node in stage.graph.nodes if node.op == "call_module"}
+    assert called == {"conv1", "bn1", "conv2", "bn2.0", "bn2.1", "drop_path", "fc"}
+    assert model.bn1.num_batches_tracked == 0, "tracing counts no batch"
+    assert not model.biases.kept, "tracing leaves nothing behind"
+
+
+def test_what_differs_between_the_modes_is_the_stages_own():
+    chain = made(ModesInside)[1].train()
+    y, stage = torch.randn(64, 6, 8, 8), chain[2]
+    without = y.mean((2, 3))
+    assert 10 < (stage(y) == without).all(1).sum() < 54
+    before = stage.get_submodule("bn2.1").running_mean.clone()
+    stage.eval()  # as a frozen stage is
+    assert not (stage(y) == without).all(1).any()
+    assert torch.equal(stage.get_submodule("bn2.1").running_mean, before)

@@ -101,6 +101,19 @@ class Torchvision:
 
 
 @dataclass(kw_only=True)
+class Timm:
+    """Any classification network of timm, untrained; its stages are found by tracing.
+
+    Attributes:
+        network: Its name in timm.
+        options: Keyword arguments of timm.create_model, beside the name and the number of classes.
+    """
+
+    network: str = "resnet18"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
 class Python:
     """A network of the user's own.
 
@@ -126,5 +139,6 @@ MODELS: dict[str, type] = {
     "vgg": VGG,
     "resnet_cifar": ResNetCifar,
     "torchvision": Torchvision,
+    "timm": Timm,
     "python": Python,
 }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-import torch
 from torchvision import models
 
+from freezeout.models.named import check_known, cut
 from freezeout.models.schema import Torchvision
-from freezeout.stages.chain import Chain, find_stages
+from freezeout.stages.chain import Chain
 
 # These return several tensors in training, unless they are built without their auxiliary heads.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
@@ -30,23 +29,12 @@ def build(config: Torchvision, classes: int, image: tuple[int, int]) -> Chain:
         ValueError: torchvision has no network of this name, or the network does not take these options or images of
             this size. One line.
     """
-    name, known = config.network, models.list_models(module=models)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "see torchvision.models.list_models(module=torchvision.models)"
-        raise ValueError(f"model.network={name}: torchvision has no such classification network; {hint}")
-    options = {**_defaults(name, image), **config.options}
+    listed = "torchvision.models.list_models(module=torchvision.models)"
+    check_known(config, models.list_models(module=models), "torchvision", listed)
+    options = {**_defaults(config.network, image), **config.options}
     if options.get("aux_logits"):
         raise ValueError("model.options.aux_logits=true: training needs one tensor of logits, leave it out")
-    try:
-        network = models.get_model(name, weights=None, num_classes=classes, **options)
-        return find_stages(network, torch.zeros(1, 3, *image))
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        size = f"{image[0]} x {image[1]}"
-        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
-        given = "".join(f" {key}={value}" for key, value in config.options.items())
-        what = f"{name}{given and f' with options{given}'} cannot be built for images of {size} ({reason})"
-        raise ValueError(f"{what}: set model.options or dataset.size") from error
+    return cut(config, lambda: models.get_model(config.network, weights=None, num_classes=classes, **options), image)
 
 
 def _defaults(name: str, image: tuple[int, int]) -> dict[str, Any]:

@@ -22,6 +22,10 @@ class UntraceableError(Exception):
     """The network's forward is not one fixed graph."""
 
 
+class _DifferentError(Exception):
+    """Arguments of a node in training and in evaluation differ in more than the training flag."""
+
+
 def is_library_module(module: nn.Module) -> bool:
     """Whether a module comes from torch.nn or torchvision.ops and is no container of other modules."""
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -30,8 +34,8 @@ def is_library_module(module: nn.Module) -> bool:
 
 def is_norm(module: nn.Module) -> bool:
     """Whether a module is a normalisation layer, by the name of its class."""
-    # Normalisation layers of other packages (LayerNorm2d, FrozenBatchNorm2d) have no base class in common.
-    return re.fullmatch(r"\w*Norm(\dd)?", type(module).__name__) is not None
+    # Those of other packages (LayerNorm2d, FrozenBatchNorm2d, BatchNormAct2d, GroupNorm1) have no base class in common.
+    return re.fullmatch(r"\w*Norm(Act)?(\dd?)?", type(module).__name__) is not None
 
 
 def unused_name(path: str, taken: Container[str]) -> str:
@@ -53,8 +57,9 @@ def unused_name(path: str, taken: Container[str]) -> str:
 class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True  # the graph reads a buffer when it runs, instead of keeping its present value
 
-    def __init__(self) -> None:
+    def __init__(self, leaves: Container[type]) -> None:
         super().__init__()
+        self._leaves = leaves
         self._modes = self._read_modes()
 
     @staticmethod
@@ -62,7 +67,7 @@ class _Tracer(fx.Tracer):
         return torch.is_grad_enabled(), *(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_library_module(m)
+        return is_library_module(m) or type(m) in self._leaves
 
     def create_node(self, *args, **kwargs) -> fx.Node:
         if self._read_modes() != self._modes:
@@ -95,7 +100,9 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
 
     The network is traced once in training and once in evaluation mode. Where the two graphs differ only in an argument
     that is True in training and False in evaluation, as in F.dropout(x, training=self.training), the graph reads the
-    flag when it runs. Where they differ in anything else, no single graph holds for both.
+    flag when it runs. Where they differ in anything else, as in DropPath, all modules of the class in which they do
+    become one node each, and are run as they are. No single graph holds for both where that is the network's own
+    forward, or that of a module with more than half of its parameters, in which its stages would be lost.
 
     Args:
         model: The network; left as it was, also its modes.
@@ -109,9 +116,14 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         UntraceableError: The network does not run one fixed graph.
     """
     flags = {module: module.training for module in model.modules()}
+    leaves: set[type] = set()
     try:
-        (train, constants), (evaluation, other) = _trace_as(model, True), _trace_as(model, False)
-        _read_training_flag(train, evaluation)
+        while True:
+            (train, constants), (evaluation, other) = (_trace_as(model, mode, leaves) for mode in (True, False))
+            where = _read_training_flag(train, evaluation)
+            if where is None:
+                break
+            leaves.add(_class_that_differs(*where, leaves, model))
         if constants.keys() != other.keys() or any(not _same_tensor(constants[k], other[k]) for k in constants):
             raise UntraceableError("its constants differ between training and evaluation")
         values = _values(model, train, constants)
@@ -119,17 +131,18 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise UntraceableError(f"its graph does not run: {error}") from error
     finally:
+        model.train()  # modules that keep something for evaluation (LeViT its biases) drop what tracing left there
         for module, flag in flags.items():
             module.training = flag
 
 
-def _trace_as(model: nn.Module, training: bool) -> tuple[fx.Graph, dict[str, Any]]:
+def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tuple[fx.Graph, dict[str, Any]]:
     model.train(training)
     # Inside a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph,
     # and fx stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
     try:
-        graph = _Tracer().trace(root)
+        graph = _Tracer(leaves).trace(root)
     except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
         raise UntraceableError(str(error)) from error
     graph.owning_module = None
@@ -143,15 +156,43 @@ def _same_tensor(a: Any, b: Any) -> bool:
     return isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
 
 
-def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> None:
-    """Replaces in `train` each argument that is True there and False in `evaluation` by the graph's training flag."""
-    pairs = list(zip(train.nodes, evaluation.nodes, strict=False))
-    twin = dict(pairs)
-    if len(train.nodes) != len(evaluation.nodes) or any(a.op != b.op or a.target != b.target for a, b in pairs):
-        raise UntraceableError(DIFFERENT)
-    for a, b in pairs:
+def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> tuple[fx.Node, fx.Node] | None:
+    """Replaces in `train` each argument that is True there and False in `evaluation` by the graph's training flag.
+
+    Returns:
+        The first pair of nodes that differ in anything else; None if there is none.
+    """
+    twin: dict[fx.Node, fx.Node] = {}
+    for a, b in zip([*train.nodes], evaluation.nodes, strict=False):  # a list: nodes are inserted on the way
+        if a.op != b.op or a.target != b.target:
+            return a, b
+        twin[a] = b
         with train.inserting_before(a):
-            a.args, a.kwargs = _merged(a.args, b.args, twin, train), _merged(a.kwargs, b.kwargs, twin, train)
+            try:
+                a.args, a.kwargs = _merged(a.args, b.args, twin, train), _merged(a.kwargs, b.kwargs, twin, train)
+            except _DifferentError:
+                return a, b
+    return None  # both end with their one output
+
+
+def _class_that_differs(train: fx.Node, evaluation: fx.Node, leaves: Container[type], model: nn.Module) -> type:
+    """The class of a module in whose forward the graphs of two modes part at these nodes: the innermost there is.
+
+    Where only one mode does something in a module, as DropPath in training, the other's node is already one of what
+    follows. So what training alone is in comes first, then what evaluation alone is in, then what both are in.
+    """
+    inner, other = (list((node.meta.get("nn_module_stack") or {}).values()) for node in (train, evaluation))
+    both = [entry for entry in inner if entry in other]
+    order = [[e for e in inner if e not in both], [e for e in other if e not in both], both]
+    half = sum(p.numel() for p in model.parameters()) / 2
+    for path, kind in (entry for stack in order for entry in reversed(stack)):
+        if kind in leaves or kind.__module__.startswith(LIBRARIES):
+            continue
+        # Paths begin with the Sequential around the network.
+        module = model.get_submodule(path.partition(".")[2])
+        if module is not model and sum(p.numel() for p in module.parameters()) <= half:
+            return kind
+    raise UntraceableError(DIFFERENT)
 
 
 def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> Any:
@@ -169,7 +210,7 @@ def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> An
             return slice(*(_merged(getattr(x, k), getattr(y, k), twin, graph) for k in ("start", "stop", "step")))
         if x == y or (x != x and y != y):  # NaN is the one value that differs from itself
             return x
-    raise UntraceableError(DIFFERENT)
+    raise _DifferentError
 
 
 def _values(model: nn.Module, graph: fx.Graph, constants: dict[str, Any]) -> dict[str, Any]:

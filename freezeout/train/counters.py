@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from freezeout.stages.tracing import is_library_module
+
 COUNTER = "num_batches_tracked"
 
 
@@ -21,8 +23,8 @@ class BatchCounters:
     """Counts the batches of a network's stages in place of its BatchNorms, to the same numbers.
 
     It counts for those that run exactly once in a forward pass, as torch.fx finds; all others go on counting by
-    themselves: those with `momentum=None`, which read their counter, those of stages that torch.fx cannot trace, and
-    those that run twice.
+    themselves: those with `momentum=None`, which read their counter, those of stages that torch.fx cannot trace, those
+    that run twice, and those of other packages, whose forward may not do without a counter.
 
     Args:
         stages: In running order.
@@ -51,14 +53,26 @@ def run_once(stage: nn.Module) -> list[nn.Module]:
     """The BatchNorms of a stage that count, read no counter and run exactly once in its forward pass."""
     norms = {
         name: m
-        for name, m in stage.named_modules(prefix="0", remove_duplicate=False)
-        if isinstance(m, _BatchNorm) and m.momentum is not None and m._buffers.get(COUNTER) is not None
+        for name, m in stage.named_modules(remove_duplicate=False)
+        if isinstance(m, _BatchNorm) and is_library_module(m) and m.momentum is not None
+        if m._buffers.get(COUNTER) is not None
     }
     if not norms:
         return []
     try:
-        graph = fx.Tracer().trace(nn.Sequential(stage))
+        called = calls_of(stage)
     except Exception:  # whatever it was: the stage counts by itself
         return []
-    calls = Counter(id(norms[str(n.target)]) for n in graph.nodes if n.op == "call_module" and str(n.target) in norms)
+    calls = Counter(id(norms[name]) for name in called if name in norms)
     return [m for m in {id(m): m for m in norms.values()}.values() if calls[id(m)] == 1]
+
+
+def calls_of(stage: nn.Module) -> list[str]:
+    """The paths of the modules that a stage calls, once for each call."""
+    # The graph of a traced stage is used as it is: tracing what it calls would run it (a norm of another package counts
+    # its batches by an operation on a buffer).
+    if isinstance(stage, fx.GraphModule):
+        return [str(node.target) for node in stage.graph.nodes if node.op == "call_module"]
+    graph = fx.Tracer().trace(nn.Sequential(stage))  # so that a stage that is itself a norm is called, not looked into
+    targets = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    return [target.partition(".")[2] for target in targets]
