@@ -18,7 +18,7 @@ from freezeout.cli.expansion import Job
 from freezeout.cli.forecast import Rates
 from freezeout.naming import counted
 from freezeout.run import lease
-from freezeout.run.config import ConfigError, InUseError, TakenOverError
+from freezeout.run.config import InUseError, TakenOverError
 from freezeout.run.phrases import time_left
 
 
@@ -160,32 +160,6 @@ def test_what_a_job_returns_is_its_outcome_also_through_a_launcher_elsewhere(tmp
         "failed: gone with details",
     ]
     assert [job.elsewhere for job in todo] == [False, True, False]
-
-
-@pytest.mark.parametrize(
-    ("option", "package"),
-    [
-        ("joblib", "hydra-joblib-launcher"),
-        ("submitit_slurm", "hydra-submitit-launcher"),
-        ("ray", "hydra-ray-launcher"),
-    ],
-)
-def test_a_launcher_that_is_not_installed_says_what_to_install(freezeout, monkeypatch, option, package) -> None:
-    monkeypatch.setattr(launching, "find_spec", lambda name: None)
-    said = freezeout("-m", f"hydra/launcher={option}", "epochs=1")
-    assert (said.code, said.err) == (
-        2,
-        f"freezeout: hydra/launcher={option}: is not installed; pip install {package}\n",
-    )
-
-
-def test_a_launcher_that_is_there_is_not_refused(monkeypatch) -> None:
-    launching.check_launcher(["hydra/launcher=basic", "epochs=1"])
-    monkeypatch.setattr(launching, "find_spec", lambda name: object())
-    launching.check_launcher(["hydra/launcher=joblib"])
-    monkeypatch.setattr(launching, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError):
-        launching.check_launcher(["hydra/launcher=joblib"])
 
 
 @pytest.mark.parametrize(
