@@ -20,7 +20,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 SlurmdPort={worker}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
@@ -44,8 +44,8 @@ ReturnToService=2
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 Gres=gpu:{gpus} CPUs={cpus} CoresPerSocket={cpus} Sockets=1 ThreadsPerCore=1
-PartitionName=usual Nodes={host} Default=YES MaxTime=60 State=UP PriorityTier=1 GraceTime=60
-PartitionName=urgent Nodes={host} MaxTime=60 State=UP PriorityTier=2 PreemptMode=OFF
+PartitionName=usual Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 """
 
 
@@ -121,10 +121,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def ray(folder: Path) -> Iterator[dict[str, str]]:
-    """A Ray of this machine, with pretended GPUs; gives the environment in which it is found."""
+def ray(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """A Ray of this machine, with pretended GPUs; gives the environment, made from the one given, that finds it."""
     port = free_port()
-    environment = os.environ | {"RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = environment | {"RAY_ADDRESS": f"127.0.0.1:{port}", "RAY_USAGE_STATS_ENABLED": "0"}
     words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
     words += ["--num-cpus=2", f"--num-gpus={GPUS}", "--include-dashboard=false", f"--temp-dir={folder}"]
     words += ["--object-store-memory=100000000"]

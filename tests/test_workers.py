@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import NETWORK, RUNS, WORDS, found, left_over
+from kills import BROKEN, NETWORK, RUNS, WORDS, found, left_over
 from launched import command, environment
 
 from freezeout import holder, records
@@ -20,41 +21,25 @@ pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 pytestmark = pytest.mark.slow
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-# A network that trains slowly enough to be met in training, and says on which GPU.
-SLOW = """
-import os, time
+LONG, FEW = ["epochs=300"], ["seed=0"]  # long enough to be met in training
+WHERE = (
+    NETWORK.replace("def build(classes):", "def build(classes):\n    write()\n")
+    + """
+import os
 from pathlib import Path
-from torch import nn
 
-class Slow(nn.Linear):
-    def forward(self, x):
-        if self.training:
-            time.sleep(0.02)
-        return super().forward(x)
-
-def build(classes):
+def write():
     Path(f"{os.getpid()}.gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
-    return nn.Sequential(nn.Flatten(), Slow(48, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))
 """
-BROKEN = NETWORK.replace("def build(classes):", "def build(classes):\n    import torch\n    ").replace(
-    "nn.Linear(8, classes)", "Broken(8, classes)"
 )
-BROKEN += """
-class Broken(nn.Linear):
-    def forward(self, x):
-        if self.training and torch.initial_seed() == 1:
-            raise ArithmeticError("no luck")
-        return super().forward(x)
-import torch
-"""
 
 
-def begin(out: Path, launcher=JOBLIB, network: str = NETWORK, **variables: str) -> subprocess.Popen:
+def begin(out: Path, *words: str, launcher=JOBLIB, network: str = NETWORK, **variables: str) -> subprocess.Popen:
     out.mkdir(parents=True, exist_ok=True)
     (out.parent / "tiny.py").write_text(network)
     streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     return subprocess.Popen(
-        command(out, *launcher, own=WORDS), cwd=out.parent, env=environment() | variables, **streams
+        command(out, *launcher, *words, own=WORDS), cwd=out.parent, env=environment() | variables, **streams
     )
 
 
@@ -63,6 +48,10 @@ def ended(process: subprocess.Popen, code: int = 0) -> str:
     assert process.returncode == code, err
     assert "Traceback" not in err, err
     return err
+
+
+def read(path: Path) -> dict[str, Any]:
+    return records.read_record(path.parent)
 
 
 def holders(out: Path, n: int, process: subprocess.Popen) -> list[int]:
@@ -77,13 +66,11 @@ def holders(out: Path, n: int, process: subprocess.Popen) -> list[int]:
     raise AssertionError(process.communicate())
 
 
-def gone(pids: list[int], seconds: float = 30) -> bool:
+def gone(living: Callable[[], list[int]], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
-            return True
+    while living() and time.monotonic() < until:
         time.sleep(0.05)
-    return False
+    return not living()
 
 
 def in_session(session: int) -> list[int]:
@@ -121,56 +108,58 @@ def test_runs_side_by_side_are_those_one_by_one_and_each_end_is_a_line(tmp_path,
 def test_a_signal_lets_all_runs_checkpoint_and_leaves_no_process(tmp_path, number: signal.Signals) -> None:
     """As a terminal sends Ctrl-C, to the whole group; SIGTERM to the command alone."""
     out = tmp_path / "runs"
-    process = begin(out, network=SLOW)
-    pids = holders(out, 2, process)
+    process = begin(out, *LONG, *FEW)
+    holders(out, 2, process)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     err = ended(process, 128 + number)
     assert "the same command goes on" in err
-    assert gone(pids)
-    assert in_session(process.pid) == []
+    assert gone(lambda: in_session(process.pid))
     assert left_over(out) == []
-    stopped = [records.read_record(path.parent) for path in out.glob("*/*/record.json")]
-    stopped = [record for record in stopped if record["status"] == "interrupted"]
+    stopped = [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] == "interrupted"]
     assert len(stopped) >= 2, "each wrote its checkpoint"
     assert all(record["repeated_seconds"] == 0 for record in stopped)
-    ended(begin(out))
-    assert len(found(out)) == RUNS
-    assert all(record["repeated_seconds"] == 0 for record in map(records.read_record, out.glob("*/*")) if record)
+    ended(begin(out, *LONG, *FEW))
+    found_now = [read(path) for path in out.glob("*/*/record.json")]
+    assert [(record["status"], record["repeated_seconds"]) for record in found_now] == [("done", 0)] * 3
 
 
-def test_when_the_command_is_killed_its_processes_stop_and_the_same_command_takes_over(tmp_path, one_by_one) -> None:
+def test_when_the_command_is_killed_its_processes_stop_and_the_same_command_takes_over(tmp_path) -> None:
     out = tmp_path / "runs"
-    process = begin(out)
-    pids = holders(out, 1, process)
+    process = begin(out, *LONG, *FEW)
+    pids = holders(out, 2, process)
     process.kill()
-    process.communicate(timeout=60)
-    assert gone(pids), "nobody takes what they would train"
-    assert "failed" not in ended(begin(out))
-    assert found(out) == one_by_one
+    process.communicate(timeout=120)
+    assert gone(lambda: [pid for pid in pids if Path(f"/proc/{pid}").exists()]), "nobody takes what they would train"
+    assert [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] != "interrupted"] == []
+    assert "failed" not in ended(begin(out, *LONG, *FEW))
+    assert [(read(path)["status"], read(path)["repeated_seconds"]) for path in out.glob("*/*/record.json")] == [
+        ("done", 0)
+    ] * 3
     assert left_over(out) == []
 
 
-def test_a_process_that_is_killed_ends_the_sweep_in_words_and_the_same_command_goes_on(tmp_path, one_by_one) -> None:
+def test_a_process_that_is_killed_ends_the_sweep_in_words_and_the_same_command_goes_on(tmp_path) -> None:
     out = tmp_path / "runs"
-    process = begin(out)
+    process = begin(out, *LONG, *FEW)
     os.kill(holders(out, 1, process)[0], signal.SIGKILL)
     err = ended(process, 1)
     assert "the same command tries them again" in err
-    ended(begin(out))
-    assert found(out) == one_by_one
+    ended(begin(out, *LONG, *FEW))
+    assert [read(path)["status"] for path in out.glob("*/*/record.json")] == ["done"] * 3
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path) -> None:
     out = tmp_path / "runs"
-    err = ended(begin(out, network=BROKEN), 1)
-    assert "3 of 12 runs failed" in err
-    assert err.count("ArithmeticError: no luck") >= 3
-    assert len([1 for path in out.glob("*/*/record.json") if records.read_record(path.parent)["status"] == "done"]) == 9
+    err = ended(begin(out, "strategy=freezeout", network=BROKEN), 1)
+    assert "1 of 4 runs failed" in err
+    assert "ArithmeticError: no luck" in err
+    statuses = sorted(read(path)["status"] for path in out.glob("*/*/record.json"))
+    assert statuses == ["done", "done", "done", "failed"]
 
 
 def test_each_process_takes_the_gpu_that_the_fewest_others_have(tmp_path) -> None:
     out = tmp_path / "runs"
-    ended(begin(out, network=SLOW, CUDA_VISIBLE_DEVICES="5,7", TMPDIR=str(tmp_path)))
+    ended(begin(out, network=WHERE, CUDA_VISIBLE_DEVICES="5,7", TMPDIR=str(tmp_path)))
     assert {path.read_text() for path in tmp_path.glob("*.gpu")} == {"5", "7", "5,7"}, (
         "5,7: the command, which trains nothing"
     )

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from freezeout.checks import nearest
-from freezeout.cli import launchers
+from freezeout.cli import launchers, preemption
 from freezeout.cli.expansion import hold_back
 from freezeout.cli.launching import Left
 from freezeout.cli.sweeper import SweepError
@@ -67,6 +67,7 @@ def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
     except Stop as stop:
         if worker.is_one():
             stopped.append(stop)
+        preemption.queue_again(stop)
         raise
     except ConfigError as error:
         if composed.get("sweep") is not None and isinstance(error, InUseError | DiskFullError):

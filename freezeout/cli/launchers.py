@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -130,8 +129,10 @@ class Chosen:
         if not self.is_here:  # a job asks for as many cores as its run has threads
             OmegaConf.update(config, "machine.threads", max(plan.threads for plan in plans))
             worker.announce(worker.visible(gpus))
-        if self.name.startswith("submitit"):
-            logging.getLogger("submitit").setLevel(logging.ERROR)  # without accounting it says so at every look
+        if self.name == "submitit_slurm":
+            from freezeout.cli import slurm_queue
+
+            slurm_queue.watch()
         return Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=self._function, config=config
         )
@@ -154,7 +155,7 @@ class Chosen:
         logs = {
             "submitit_slurm": f"; logs: {root}/.jobs/*/*_log.out",
             "submitit_local": f"; logs: {root}/.jobs/*/*_log.out",
-            "ray": "; logs: ray logs",
+            "ray": "; logs: /tmp/ray/session_latest/logs on the nodes",
         }
         return f"runs through {self.name}; those in training: {watch}{logs.get(self.name, '')}"
 

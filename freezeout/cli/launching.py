@@ -162,11 +162,12 @@ def _hand_over_all(jobs: Sequence[Job], launcher: Launcher, others: Others, said
     except (ConfigError, HydraException):
         raise
     except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # submitit's has the log of the job below
         for job in jobs:
             if others.ended(job):
                 job.outcome = said(job)
             elif not others.hold(job):
-                job.outcome = f"failed: {one_line(error)}"
+                job.outcome = f"failed: {reason}"
 
 
 def _take(job: Job, returned: JobReturn) -> None:
