@@ -88,3 +88,32 @@ def test_a_run_that_was_planned_on_another_machine_is_refused_before_it_trains(f
     assert said.err.startswith("freezeout: 0123456789ab-0: is ")
     assert "give the command on a node like this" in said.err
     assert not list(tmp_path.iterdir())
+
+
+CLUSTER = (ROOT / "docs/cluster.md").read_text()
+COMMANDS = [
+    line.removeprefix("$ ").partition(" #")[0].split() for line in CLUSTER.splitlines() if line.startswith("$ ")
+]
+
+
+@pytest.mark.parametrize("words", [w for w in COMMANDS if w[:4] == ["python", "-m", "freezeout", "-m"]], ids=" ".join)
+def test_the_commands_of_the_guide_plan_their_sweep(freezeout, tmp_path, monkeypatch, words: list[str]) -> None:
+    (launcher,) = [w.partition("=")[2] for w in words if w.startswith("hydra/launcher=")] or ["basic"]
+    if launcher in launchers.PLUGINS and not launchers.is_installed(launcher):
+        pytest.skip(f"{launcher} is not installed")
+    monkeypatch.setattr(launchers.shutil, "which", lambda name: name)
+    launched = []
+    monkeypatch.setattr(
+        "freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: launched.append(self.chosen.name)
+    )
+    monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
+    given = [word.replace("/shared", str(tmp_path)) for word in words[3:]]
+    said = freezeout(*given, "machine=cpu", "tracker=none", quick=False)
+    assert said.code == 0, said.err
+    assert launched == [launcher]
+
+
+def test_the_guide_has_every_launcher_and_what_to_install_for_it() -> None:
+    for name, (_, extra) in launchers.PLUGINS.items():
+        assert f"| `{name}` |" in CLUSTER
+        assert f"`pip install 'freezeout[{extra}]'`" in CLUSTER
