@@ -108,7 +108,7 @@ def test_the_commands_of_the_guide_plan_their_sweep(freezeout, tmp_path, monkeyp
     )
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
     given = [word.replace("/shared", str(tmp_path)) for word in words[3:]]
-    said = freezeout(*given, "machine=cpu", "tracker=none", quick=False)
+    said = freezeout(*given, "machine=cpu", "tracker=none", "strategy=baseline", "seed=0", quick=False)
     assert said.code == 0, said.err
     assert launched == [launcher]
 

@@ -126,8 +126,9 @@ class Chosen:
             gpus: How many GPUs torch sees here.
         """
         config = self._config.copy()
-        if not self.is_here:  # a job asks for as many cores as its run has threads
-            OmegaConf.update(config, "machine.threads", max(plan.threads for plan in plans))
+        if not self.is_here:  # a job asks for as many cores as its run has threads, where these are fixed
+            fixed = [plan.threads for plan in plans if plan.config.machine.threads or plan.device.type == "cpu"]
+            OmegaConf.update(config, "machine.threads", max(fixed, default=None))
             worker.announce(worker.visible(gpus))
         if self.name == "submitit_slurm":
             from freezeout.cli import slurm_queue
