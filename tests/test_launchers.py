@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from freezeout.cli import launchers
 from freezeout.naming import options
@@ -88,6 +90,24 @@ def test_a_run_that_was_planned_on_another_machine_is_refused_before_it_trains(f
     assert said.err.startswith("freezeout: 0123456789ab-0: is ")
     assert "give the command on a node like this" in said.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "threads", "cores", "runs", "advice"),
+    [
+        (2, 4, 8, 9, None),
+        (8, 4, 8, 2, None),
+        (-1, 1, 8, 9, None),
+        (4, 8, 8, 9, "machine.threads=2 (runs of other names) or hydra.launcher.n_jobs=1"),
+        (4, 1, 2, 9, "hydra.launcher.n_jobs=2"),
+    ],
+)
+def test_more_threads_than_cores_are_noted(n_jobs, threads, cores, runs, advice) -> None:
+    config = OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": "joblib"}}, "launcher": {}}})
+    config.hydra.launcher.n_jobs = n_jobs
+    plans = [SimpleNamespace(threads=threads, device=SimpleNamespace(type="cpu"))] * runs
+    note = launchers.Chosen(None, None, config).note(plans, cores)
+    assert note is None if advice is None else note.endswith(f": {advice} is faster")
 
 
 CLUSTER = (ROOT / "docs/cluster.md").read_text()

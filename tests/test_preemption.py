@@ -81,15 +81,16 @@ def test_a_run_whose_command_has_died_stops(monkeypatch) -> None:
 def test_a_worker_leaves_ctrl_c_to_its_command(monkeypatch) -> None:
     monkeypatch.setenv(worker.PARENT, str(os.getpid()))
     monkeypatch.setattr(worker, "_parents", [])
-    worker.begin()
-    assert not worker.is_one(), "this process is not its own child"
+    monkeypatch.setattr(worker.threading.Thread, "start", lambda self: None)
+    with worker.at_work():
+        assert not worker.is_one(), "this process is not its own child"
     monkeypatch.setenv(worker.PARENT, str(os.getppid()))
     before = signal.getsignal(signal.SIGINT)
     try:
-        worker.begin()
-        assert worker.is_one()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        with Stop().on_signals():
+        with worker.at_work():
+            assert worker.is_one()
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            with Stop().on_signals():
+                assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

@@ -126,16 +126,26 @@ def test_a_signal_lets_all_runs_checkpoint_and_leaves_no_process(tmp_path, numbe
 def test_when_the_command_is_killed_its_processes_stop_and_the_same_command_takes_over(tmp_path) -> None:
     out = tmp_path / "runs"
     process = begin(out, *LONG, *FEW)
-    pids = holders(out, 2, process)
+    holders(out, 2, process)
     process.kill()
     process.communicate(timeout=120)
-    assert gone(lambda: [pid for pid in pids if Path(f"/proc/{pid}").exists()]), "nobody takes what they would train"
+    assert gone(lambda: in_session(process.pid)), "nobody takes what they would train"
     assert [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] != "interrupted"] == []
     assert "failed" not in ended(begin(out, *LONG, *FEW))
     assert [(read(path)["status"], read(path)["repeated_seconds"]) for path in out.glob("*/*/record.json")] == [
         ("done", 0)
     ] * 3
     assert left_over(out) == []
+
+
+def test_when_the_command_is_killed_before_anything_trains_its_processes_end_too(tmp_path) -> None:
+    process = begin(tmp_path / "runs", *FEW)
+    while len(in_session(process.pid)) < 5:  # the command, two that loky has beside, and the workers
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=120)
+    assert gone(lambda: in_session(process.pid))
 
 
 def test_a_process_that_is_killed_ends_the_sweep_in_words_and_the_same_command_goes_on(tmp_path) -> None:

@@ -59,11 +59,11 @@ def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
         SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
         Stop: A signal stopped this run, or one before it in this process.
     """
-    worker.begin()
     try:
         if stopped:
             raise stopped[0]
-        line, status = run(composed)
+        with worker.at_work():
+            line, status = run(composed)
     except Stop as stop:
         if worker.is_one():
             stopped.append(stop)
@@ -77,8 +77,6 @@ def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
             raise
         if composed.get("sweep") is None:
             raise SystemExit(say(f"freezeout: {line}", MISTAKE)) from error
-    if worker.is_orphan():
-        os._exit(FAILED)  # nobody takes its answer; what was queued for this process is for whoever takes over
     if composed.get("sweep") is None:
         if status == "failed":
             raise SystemExit(say(f"freezeout: {line}", FAILED))

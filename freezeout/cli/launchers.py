@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from freezeout.checks import nearest
 from freezeout.cli.sweep_file import key_of
-from freezeout.naming import options
+from freezeout.naming import counted, options
 from freezeout.run import worker
 from freezeout.run.config import ConfigError
 
@@ -145,9 +145,11 @@ class Chosen:
         at_once = min(cores if at_once == -1 else at_once or 1, len(plans))
         if at_once * threads <= cores:
             return None
+        share, most = max(cores // at_once, 1), max(cores // threads, 1)
+        fewer = f"machine.threads={share} (runs of other names) or " if share < threads else ""
         return (
-            f"note: {at_once} runs at once with {threads} threads each on {cores} cores wait for each other; "
-            f"machine.threads={max(cores // at_once, 1)} does not (its runs have other names)"
+            f"note: {at_once} runs at once with {counted(threads, 'thread')} each wait for each other on "
+            f"{counted(cores, 'core')}: {fewer}hydra.launcher.n_jobs={most} is faster"
         )
 
     def whereabouts(self, root: Path) -> str:

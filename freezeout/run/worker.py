@@ -6,15 +6,20 @@ one on another machine, or below a batch system's own process, is nobody's worke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 
 from freezeout.run import devices
 
 PARENT, DEVICES, VISIBLE = "FREEZEOUT_PARENT", "FREEZEOUT_DEVICES", "CUDA_VISIBLE_DEVICES"
+LOOK = 1.0  # seconds between two looks for the command
 _parents: list[int] = []  # one, in a worker
+_busy = threading.Event()
 
 
 def announce(names: Sequence[str]) -> None:
@@ -45,15 +50,39 @@ def by_memory() -> list[str]:
     return [uuid for _, uuid in sorted(used)]
 
 
-def begin() -> None:
-    """Find out, before torch is imported, whether this process is a worker; one that may choose a GPU takes it."""
+@contextlib.contextmanager
+def at_work() -> Iterator[None]:
+    """Around each job, from before torch is imported.
+
+    A process that finds itself a worker takes its GPU. When its command has died it ends: after the job, or while it
+    waits for one. What was queued for it is for whoever takes over, and nobody hears what it has to say.
+    """
+    _begin()
+    _busy.set()
+    try:
+        yield
+    finally:
+        _busy.clear()
+        if is_orphan():
+            os._exit(1)
+
+
+def _begin() -> None:
     if _parents or os.environ.get(PARENT) != str(os.getppid()):
         return
     _parents.append(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the command passes it on, once
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
     if len(names) > 1:
         os.environ[VISIBLE] = devices.claim(names, devices.claims_folder())
+
+
+def _end_with_parent() -> None:
+    """The thread. A run in training stops by itself, with a checkpoint."""
+    while not is_orphan() or _busy.is_set():
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 def is_one() -> bool:
