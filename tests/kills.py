@@ -22,6 +22,23 @@ from torch import nn
 def build(classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, classes))
 """
+# The same, where the run with seed 1 fails in training.
+BROKEN = """
+import torch
+from torch import nn
+
+def build(classes):
+    last, calls = nn.Linear(8, classes), []
+
+    def fail(module, inputs):
+        calls.append(module)
+        if len(calls) > 12:
+            raise ArithmeticError("no luck")
+
+    if torch.initial_seed() == 1:
+        last.register_forward_pre_hook(fail)
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.BatchNorm1d(8), nn.ReLU(), last)
+"""
 WORDS = ["-m", "model=python", "model.target=tiny:build", "dataset=synthetic", "dataset.size=4", "dataset.train=250"]
 WORDS += ["dataset.test=50", "strategy=baseline,freezeout,lr_only", "t_0=0.5", "seed=0,1,2,3", "epochs=4"]
 WORDS += ["strategy.scale_lr=false", "machine=cpu", "machine.threads=1", "tracker=none"]
@@ -57,7 +74,9 @@ def left_over(out: Path) -> list[str]:
     """Files that no run should leave."""
     names = {"record.json", "metrics.jsonl", "config.yaml", "checkpoint.pt", "predictions.npz"}
     return [
-        str(path) for path in out.glob("*/*/*") if path.parent.parent.name != "sweeps" and path.name not in names
+        str(path)
+        for path in out.glob("[!.]*/*/*")  # but for the jobs of a batch system
+        if path.parent.parent.name != "sweeps" and path.name not in names
     ] + [str(path) for path in out.glob("sweeps/*") if path.suffix not in (".json", ".lock")]
 
 

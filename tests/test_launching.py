@@ -6,19 +6,23 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from freezeout import holder, records
-from freezeout.cli import launching
+from freezeout.cli import launching, workers
 from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
 from freezeout.cli.forecast import Rates
 from freezeout.naming import counted
 from freezeout.run import lease
-from freezeout.run.config import ConfigError, InUseError, TakenOverError
+from freezeout.run.config import InUseError, TakenOverError
 from freezeout.run.phrases import time_left
 
 
@@ -163,32 +167,6 @@ def test_what_a_job_returns_is_its_outcome_also_through_a_launcher_elsewhere(tmp
 
 
 @pytest.mark.parametrize(
-    ("option", "package"),
-    [
-        ("joblib", "hydra-joblib-launcher"),
-        ("submitit_slurm", "hydra-submitit-launcher"),
-        ("ray", "hydra-ray-launcher"),
-    ],
-)
-def test_a_launcher_that_is_not_installed_says_what_to_install(freezeout, monkeypatch, option, package) -> None:
-    monkeypatch.setattr(launching, "find_spec", lambda name: None)
-    said = freezeout("-m", f"hydra/launcher={option}", "epochs=1")
-    assert (said.code, said.err) == (
-        2,
-        f"freezeout: hydra/launcher={option}: is not installed; pip install {package}\n",
-    )
-
-
-def test_a_launcher_that_is_there_is_not_refused(monkeypatch) -> None:
-    launching.check_launcher(["hydra/launcher=basic", "epochs=1"])
-    monkeypatch.setattr(launching, "find_spec", lambda name: object())
-    launching.check_launcher(["hydra/launcher=joblib"])
-    monkeypatch.setattr(launching, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError):
-        launching.check_launcher(["hydra/launcher=joblib"])
-
-
-@pytest.mark.parametrize(
     ("seconds", "said"),
     [
         (0, "less than a minute left"),
@@ -203,3 +181,64 @@ def test_the_time_left_is_said_in_words(seconds: float, said: str) -> None:
 
 def test_one_is_no_plural() -> None:
     assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+def test_the_end_of_a_run_elsewhere_is_told_while_the_others_train(tmp_path, monkeypatch, capsys) -> None:
+    first, second = todo = jobs(tmp_path, names="ab", seeds=(0,))
+    monkeypatch.setattr(workers, "LEAST", 0.01)
+    told = []
+
+    def train() -> None:
+        done = {"schema_version": records.SCHEMA_VERSION, "status": "done"}
+        records.write_json_atomic(first.folder / "record.json", done)
+        until = time.monotonic() + 10
+        while not (said := capsys.readouterr().err) and time.monotonic() < until:
+            time.sleep(0.01)
+        told.append(said)
+
+    launcher = Launcher("from the launcher", "fine", first=train)
+    launching.launch(todo, launcher, forever(), here=False, said=lambda job: f"{job.run_id} by its record")
+    assert told == ["[1/2] a-0 by its record; less than a minute left\n"]
+    assert capsys.readouterr().err == "[2/2] fine\n", "each once"
+    assert second.outcome == "fine"
+
+
+def test_a_launcher_that_breaks_down_fails_what_has_not_ended_and_waits_for_what_still_trains(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    first, _, third = todo = jobs(tmp_path, names="abc", seeds=(0,))
+    monkeypatch.setattr(launching.time, "sleep", lambda seconds: ending(third))
+
+    def breaks() -> None:
+        done = {"schema_version": records.SCHEMA_VERSION, "status": "done"}
+        records.write_json_atomic(first.folder / "record.json", done)
+        holding(third)
+        raise OSError("a process was killed\nwith its log")
+
+    launching.launch(todo, Launcher(first=breaks), forever(), here=False, said=lambda job: f"{job.run_id} done")
+    assert [job.outcome for job in todo] == [
+        "a-0 done",
+        "failed: a process was killed",
+        "trained by another process meanwhile",
+    ]
+
+
+def test_runs_in_children_get_one_signal_each_and_time_for_their_checkpoints(tmp_path, monkeypatch) -> None:
+    """The command's own handler has its turn when the last of them has let its run go."""
+    (job,) = jobs(tmp_path, names="a", seeds=(0,))
+    job.folder.mkdir(parents=True)
+    child = "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(0.3), sys.exit(7)))\n"
+    child += "print(); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    began = holder.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    holding(job, pid=process.pid, began=began)
+    order = []
+    before = signal.signal(signal.SIGTERM, lambda *_: order.append(process.poll()))
+    try:
+        with workers.told_to_stop([job], None):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        process.stdout.close()
+    assert order == [7], "once, and after the child"

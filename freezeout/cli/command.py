@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from argparse import Namespace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -18,17 +19,22 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from freezeout.checks import nearest
+from freezeout.cli import launchers, preemption
 from freezeout.cli.expansion import hold_back
-from freezeout.cli.launching import Left, check_launcher
+from freezeout.cli.launching import Left
 from freezeout.cli.sweeper import SweepError
 from freezeout.naming import folder
 from freezeout.run import config as configuration
-from freezeout.run import limit
+from freezeout.run import limit, worker
 from freezeout.run.config import Config, ConfigError, InUseError
 from freezeout.run.groups import field_names
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import check_overrides
+from freezeout.run.signals import Stop
 from freezeout.run.space import DiskFullError
+
+if TYPE_CHECKING:
+    from freezeout.run.plan import Plan
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
@@ -36,6 +42,7 @@ FAILED, MISTAKE = 1, 2
 OURS = "FREEZEOUT_SET_FULL_ERROR"
 PACKAGES = [*field_names(Config), "hydra", "_global_"]  # where --package finds what it prints
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
+stopped: list[Stop] = []  # in a worker, which is given more jobs until its command ends it
 
 
 def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
@@ -50,9 +57,18 @@ def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
 
     Raises:
         SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
+        Stop: A signal stopped this run, or one before it in this process.
     """
     try:
-        line, status = run(composed)
+        if stopped:
+            raise stopped[0]
+        with worker.at_work():
+            line, status = run(composed)
+    except Stop as stop:
+        if worker.is_one():
+            stopped.append(stop)
+        preemption.queue_again(stop)
+        raise
     except ConfigError as error:
         if composed.get("sweep") is not None and isinstance(error, InUseError | DiskFullError):
             return error
@@ -89,6 +105,8 @@ def run(composed: DictConfig) -> tuple[str, str]:
     from freezeout.run.resolve import make_plan
 
     plan = make_plan(config)
+    if config.planned is not None and config.planned != identity.run_id(plan):
+        raise ConfigError(unlike(config.planned, plan))
     if config.sweep is None:
         if note := configuration.unread(config, sys.argv[1:]):
             print(f"note: {note}", file=sys.stderr)
@@ -104,6 +122,16 @@ def run(composed: DictConfig) -> tuple[str, str]:
     return line, status
 
 
+def unlike(planned: str, plan: Plan) -> str:
+    """What to say of a run that is another one here than where its sweep was planned."""
+    from freezeout.run import identity, provenance
+
+    return (
+        f"{planned}: is {identity.run_id(plan)} on {socket.gethostname()} ({provenance.device_model(plan.device)}): "
+        "device, code or data are not those of the process that planned the sweep; give the command on a node like this"
+    )
+
+
 def main() -> int:
     """Run the command line.
 
@@ -116,13 +144,14 @@ def main() -> int:
     if not FULL:
         os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra raises instead of printing: the words are ours
     configuration.register()
+    launchers.register()
     arguments = parse_arguments()
     asked_elsewhere = any(word.startswith("hydra.searchpath") for word in arguments.overrides)
     try:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
             check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
-            check_launcher(arguments.overrides)
+            launchers.check_launcher(arguments.overrides, searchpath=searchpath)
         if arguments.multirun:
             sys.argv[1:] = hold_back(sys.argv[1:])
         hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()

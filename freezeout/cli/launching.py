@@ -10,41 +10,29 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
 
+from freezeout.cli import workers
 from freezeout.cli.deadline import Deadline
 from freezeout.cli.expansion import Job
 from freezeout.cli.sharing import Others
-from freezeout.cli.sweep_file import key_of
 from freezeout.cli.terminal import lines_above_bars
 from freezeout.run.config import ConfigError, InUseError
 from freezeout.run.messages import one_line
 from freezeout.run.phrases import time_left
 from freezeout.run.space import DiskFullError
 
-# Launchers that are packages of their own: the part of the option before the first underscore, and their module.
-PLUGINS = {"joblib": "hydra_joblib_launcher", "submitit": "hydra_submitit_launcher", "ray": "hydra_ray_launcher"}
 GLANCE = 1.0  # seconds between two looks at the runs of other processes
 
 
 class Left(str):
     """What a job says of a run that the limit stopped, or did not let begin: no failure."""
-
-
-def check_launcher(overrides: list[str]) -> None:
-    """Raise ConfigError, in a line that says what to install, for a launcher whose package is not there."""
-    for override in overrides:
-        module = PLUGINS.get(override.partition("=")[2].partition("_")[0])
-        if key_of(override) != "hydra/launcher" or module is None:
-            continue
-        if find_spec(f"hydra_plugins.{module}") is None:
-            raise ConfigError(f"{override}: is not installed; pip install {module.replace('_', '-')}")
 
 
 def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
@@ -60,20 +48,30 @@ def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=drawn)
 
 
-def launch(jobs: Sequence[Job], launcher: Launcher, deadline: Deadline, *, here: bool) -> None:
+def launch(
+    jobs: Sequence[Job],
+    launcher: Launcher,
+    deadline: Deadline,
+    *,
+    here: bool,
+    said: Callable[[Job], str] = lambda job: job.outcome,
+    after: str | None = None,
+) -> None:
     """Launch the jobs, and say what became of each; those that other processes train are waited for until the limit.
 
     Args:
         jobs: The runs to do, in their order; their `outcome`, `elsewhere` and `left` are set.
         launcher: Hydra's launcher.
         deadline: Which runs it lets begin; those begun stop there by themselves.
-        here: It runs them in this process, so they are handed over one by one, with a line for each.
+        here: It runs them in this process, so they are handed over one by one.
+        said: What the record of a job says of it, once it has ended.
+        after: What to say of jobs that go on when this process is stopped.
 
     Raises:
         DiskFullError: A run found no room; none is begun after it.
     """
     others, todo = Others(jobs), list(jobs)
-    with Progress(jobs, deadline, shown=here) as progress:
+    with Progress(jobs, deadline) as progress:
 
         def begin(part: Sequence[Job]) -> list[Job]:
             """Launch what of these is free; gives those that other processes hold."""
@@ -85,12 +83,12 @@ def launch(jobs: Sequence[Job], launcher: Launcher, deadline: Deadline, *, here:
                     theirs.append(job)
                 elif deadline.lets_begin(job):
                     ready.append(job)
-            if ready:
-                with deadline.mended(ready[0]) if here else contextlib.nullcontext():
-                    first = progress.number(ready[0]) - 1 if here else 0
-                    returns = launcher.launch([job.overrides for job in ready], initial_job_idx=first)
-                    for job, returned in zip(ready, returns, strict=True):
-                        _take(job, returned)
+            if ready and here:
+                with deadline.mended(ready[0]):
+                    _hand_over(ready, launcher, progress.number(ready[0]) - 1)
+            elif ready:
+                with workers.told_to_stop(ready, after), workers.watched(ready, others, said, progress.tell):
+                    _hand_over_all(ready, launcher, others, said)
             for job in ready:
                 theirs.append(job) if job.elsewhere else progress.tell(job)
             return theirs
@@ -111,19 +109,18 @@ class Progress:
     Args:
         jobs: All runs to do.
         deadline: Until when the sweep has time.
-        shown: Whether anything is shown.
     """
 
-    def __init__(self, jobs: Sequence[Job], deadline: Deadline, *, shown: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], deadline: Deadline) -> None:
         self._numbers = {job.run_id: number for number, job in enumerate(jobs, 1)}
-        self._deadline, self._shown = deadline, shown
-        self._start, self._told = time.monotonic(), 0
+        self._deadline = deadline
+        self._start, self._told = time.monotonic(), set[str]()
 
     def __enter__(self) -> Self:
         self._terminal = sys.stderr.isatty()
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(lines_above_bars())
-        disable = not (self._shown and self._terminal)
+        disable = not self._terminal
         bar = tqdm(total=len(self._numbers), desc="sweep", unit="run", disable=disable, dynamic_ncols=True)
         self._bar = self._stack.enter_context(bar)
         return self
@@ -136,16 +133,41 @@ class Progress:
         return self._numbers[job.run_id]
 
     def tell(self, job: Job) -> None:
-        """Say what became of a run."""
-        self._told += 1
-        if not self._shown:
+        """Say what became of a run, once."""
+        if job.run_id in self._told:
             return
+        self._told.add(job.run_id)
         runs = len(self._numbers)
-        ahead = runs - self._told
-        left = min((time.monotonic() - self._start) / self._told * ahead, self._deadline.seconds_left)
+        ahead = runs - len(self._told)
+        left = min((time.monotonic() - self._start) / len(self._told) * ahead, self._deadline.seconds_left)
         expected = f"; {time_left(left)}" if ahead and not self._terminal and not job.left else ""
         print(f"[{self.number(job)}/{runs}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)
         self._bar.update()
+
+
+def _hand_over(jobs: Sequence[Job], launcher: Launcher, first: int) -> None:
+    """Give jobs to the launcher, wait for them, and keep what each said of itself; first: the number of the first."""
+    returns = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
+    for job, returned in zip(jobs, returns, strict=True):
+        _take(job, returned)
+
+
+def _hand_over_all(jobs: Sequence[Job], launcher: Launcher, others: Others, said: Callable[[Job], str]) -> None:
+    """The same, where the launcher itself may break down: a process was killed, a queue refuses its jobs.
+
+    What came to its end then is told by its record, what still trains is waited for, and the rest has failed.
+    """
+    try:
+        _hand_over(jobs, launcher, 0)
+    except (ConfigError, HydraException):
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # submitit's has the log of the job below
+        for job in jobs:
+            if others.ended(job):
+                job.outcome = said(job)
+            elif not others.hold(job):
+                job.outcome = f"failed: {reason}"
 
 
 def _take(job: Job, returned: JobReturn) -> None:

@@ -8,18 +8,18 @@ list is written down, before anything is launched.
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from freezeout import records
-from freezeout.cli import sweep_file, sweep_list
+from freezeout.cli import launchers, sweep_file, sweep_list
 from freezeout.cli.composer import MISTAKES, Composer
 from freezeout.cli.deadline import Deadline, one_for_all, one_limit
 from freezeout.cli.expansion import Job, expand, typed
@@ -48,9 +48,7 @@ class Arms(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.composed = config
         self.composer, self.plans = Composer(hydra_context.config_loader, config), Plans()
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        self.chosen = launchers.Chosen(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Launch what is to be done of the sweep that the arguments describe, and show its table.
@@ -76,6 +74,7 @@ class Arms(Sweeper):
             if job.run_id not in plans:
                 plans[job.run_id] = planned
                 distinct.append(job)
+        self.chosen.check(list(plans.values()))
         name, root, own = self.name(given, jobs), distinct[0].folder.parent.parent, set(plans)
         unpacked = self.unpack(name, distinct, plans, root)
         rates = Rates()
@@ -85,6 +84,7 @@ class Arms(Sweeper):
         tell_apart(distinct)
         for job in distinct:
             pin(job, plans[job.run_id])
+            job.overrides += self.chosen.overrides(plans[job.run_id], job.run_id)
         seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in distinct))}
         listed = [(job, plans[job.run_id]) for job in sorted(distinct, key=lambda job: seeds[job.config.seed])]
         margin = self.file.margin if self.file else None
@@ -105,7 +105,7 @@ class Arms(Sweeper):
                     rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
             if expected := forecast([plans[job.run_id] for job in todo], rates):
                 print(expected, file=sys.stderr, flush=True)
-            self.launch(todo, deadline)
+            self.launch(todo, deadline, plans, root)
         print(table(root, entries))
         if left := deadline.left(distinct):
             print(left, file=sys.stderr)
@@ -125,9 +125,22 @@ class Arms(Sweeper):
         plans |= {job.run_id: plan for job, plan in zip(jobs, planned, strict=True)}
         return written
 
-    def launch(self, todo: Sequence[Job], deadline: Deadline) -> None:
-        assert self.launcher is not None
-        launch(todo, self.launcher, deadline, here=self.composed.hydra.runtime.choices["hydra/launcher"] == "basic")
+    def launch(self, todo: Sequence[Job], deadline: Deadline, plans: Mapping[str, Plan], root: Path) -> None:
+        """Hand the jobs to the launcher that was chosen, and wait for them."""
+        import torch
+
+        from freezeout.run.record import summary
+
+        def said(job: Job) -> str:
+            found = job.record
+            return summary(plans[job.run_id], found) if found is not None else job.outcome
+
+        chosen, planned = self.chosen, [plans[job.run_id] for job in todo]
+        if not chosen.is_here:
+            for line in (chosen.note(planned, len(os.sched_getaffinity(0))), chosen.whereabouts(root)):
+                print(line or "", end="\n" if line else "", file=sys.stderr, flush=True)
+        made = chosen.make(planned, torch.cuda.device_count())
+        launch(todo, made, deadline, here=chosen.is_here, said=said, after=chosen.after)
 
     def name(self, given: list[str], jobs: list[Job]) -> str:
         """The sweep's name: the one given, else the file's, else a digest of the configurations.

@@ -24,7 +24,8 @@ from freezeout.run.limit import end_of
 from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
 
-FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed")  # who asks for a run and how: no part of what it is
+# Who asks for a run and how: no part of what it is.
+FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed", "planned")
 
 
 class ConfigError(Exception):
@@ -77,6 +78,7 @@ class Config:
         limit: How long the command may take (see `freezeout.run.limit`); None for as long as it takes.
         retry_failed: Whether a sweep tries those of its runs again that failed; a run asked for alone is tried anyway.
         sweep: The name of the sweep that the run belongs to, else None.
+        planned: What the run was called where its sweep was planned, if that is another process's; else None.
         sweeps: Always None in a run: the place of the command line's `sweeps=NAME`.
 
     Raises:
@@ -101,6 +103,7 @@ class Config:
     limit: str | None = None
     retry_failed: bool = False
     sweep: str | None = None
+    planned: str | None = None
     sweeps: Any = None
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ EXEMPT = {
     "retry_failed": "which runs a sweep begins",
     "sweep": "who asked for the run",
     "sweeps": "who asked for the run",
+    "planned": "who asked for the run",
     "machine.device": "the device's model stands for it",
     "machine.threads": "counts on a CPU only, where float32 sums depend on it",
     "machine.measured": "the values that were chosen stand for it",

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from freezeout.run import worker
 from freezeout.run.phrases import time_left
 
 SPARSE = 60.0  # seconds between two lines of a run in a sweep, at least: its end gets a line anyway
@@ -27,7 +28,7 @@ class EpochBar:
 
     def __init__(self, title: str, done: int, steps: int, epochs: int, *, in_sweep: bool) -> None:
         self._title, self._epochs, self._in_sweep = title, epochs, in_sweep
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not worker.is_one()  # bars of several processes overwrite each other
         self._began = self._said = time.monotonic()
         self._done, self._first, self._steps = done, done, steps
         self._bar = tqdm(

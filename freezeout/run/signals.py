@@ -1,4 +1,8 @@
-"""Ctrl-C, SIGTERM and the end of the time end a run at the next step, with a checkpoint; a second signal at once."""
+"""Ctrl-C, SIGTERM and the end of the time end a run at the next step, with a checkpoint; a second signal at once.
+
+So do a batch system's SIGUSR1 and SIGUSR2 where somebody listens to them, who hears of them after the checkpoint: that
+is who queues the run again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from freezeout.run import limit
+from freezeout.run import limit, worker
+
+PREEMPTING = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stop(BaseException):
@@ -32,11 +38,13 @@ class Stop(BaseException):
 
     @property
     def asked(self) -> bool:
-        """Whether a signal has come or the time is over: the run stops after the step that it is in."""
-        return self.signal is not None or limit.now() + self.margin >= self.end
+        """Whether the run stops after its step: a signal has come, the time is over, or who it trains for has died."""
+        return self.signal is not None or limit.now() + self.margin >= self.end or worker.is_orphan()
 
     def __str__(self) -> str:
-        return self.signal.name if self.signal else "limit reached"
+        if self.signal is not None:
+            return self.signal.name
+        return "its sweep has died" if worker.is_orphan() else "limit reached"
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         """The signal handler.
@@ -50,16 +58,20 @@ class Stop(BaseException):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Remember SIGINT and SIGTERM inside the `with` block, and give the handlers back at its end.
+        """Remember signals inside the `with` block, give the handlers back at its end, and pass on what they missed.
 
         Signals belong to the main thread: elsewhere nothing is changed.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        asking = [signal.SIGTERM] if worker.is_one() else [signal.SIGINT, signal.SIGTERM]
+        heard = [number for number in PREEMPTING if callable(signal.getsignal(number))]
+        before = {number: signal.signal(number, self._remember) for number in (*asking, *heard)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if self.signal in heard:
+                signal.raise_signal(self.signal)

@@ -1,0 +1,108 @@
+"""Runs in the processes of a launcher: their ends are told as they come, and a signal lets them write checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from freezeout import holder
+from freezeout.cli.expansion import Job
+from freezeout.cli.sharing import Others
+
+SHARE = 0.05  # of the time that may go into looking at records
+LEAST = 0.5  # seconds between two looks
+GRACE = 120.0  # seconds that runs get for their checkpoints after a signal; a second signal ends them at once
+
+
+@contextlib.contextmanager
+def watched(
+    jobs: Sequence[Job], others: Others, said: Callable[[Job], str], tell: Callable[[Job], None]
+) -> Iterator[None]:
+    """Inside, tell of each job that comes to its end, soon after it has; said: what its record says of it."""
+    ended, open_jobs = threading.Event(), list(jobs)
+
+    def watch() -> None:
+        pause = LEAST
+        while not ended.wait(pause):
+            began = time.monotonic()
+            for job in list(open_jobs):
+                if others.ended(job):
+                    open_jobs.remove(job)
+                    job.outcome = said(job)
+                    tell(job)
+            pause = max(LEAST, (time.monotonic() - began) / SHARE)
+
+    thread = threading.Thread(target=watch, name="records", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM reach the runs that train in children of this process, which then checkpoint.
+
+    This process goes on with its own handler of the signal when none of them trains any more. A second signal does not
+    wait for that.
+
+    Args:
+        jobs: Whose runs.
+        after: What to say of jobs that do not stop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        restore()
+        if after is not None:
+            print(after, file=sys.stderr, flush=True)
+        told: set[int] = set()
+        until = time.monotonic() + GRACE
+        while (found := children(jobs)) and time.monotonic() < until:
+            for pid in found - told:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            told |= found
+            time.sleep(0.05)
+        signal.raise_signal(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        restore()
+
+
+def children(jobs: Sequence[Job]) -> set[int]:
+    """The children of this process that hold one of the runs."""
+    found = set()
+    for job in jobs:
+        lease = holder.held(job.folder)
+        if lease is None or not lease.holder.is_near or lease.holder.is_gone:
+            continue
+        if _parent(lease.holder.pid) == os.getpid():
+            found.add(lease.holder.pid)
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    """The parent of a process; None where there is no such process, or the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
