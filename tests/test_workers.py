@@ -138,16 +138,6 @@ def test_when_the_command_is_killed_its_processes_stop_and_the_same_command_take
     assert left_over(out) == []
 
 
-def test_when_the_command_is_killed_before_anything_trains_its_processes_end_too(tmp_path) -> None:
-    process = begin(tmp_path / "runs", *FEW)
-    while len(in_session(process.pid)) < 5:  # the command, two that loky has beside, and the workers
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    process.communicate(timeout=120)
-    assert gone(lambda: in_session(process.pid))
-
-
 def test_a_process_that_is_killed_ends_the_sweep_in_words_and_the_same_command_goes_on(tmp_path) -> None:
     out = tmp_path / "runs"
     process = begin(out, *LONG, *FEW)
