@@ -25,7 +25,7 @@ from freezeout.strategies import Strategy
 from freezeout.train.captured import WORTH
 from freezeout.train.loop import Training
 
-ROUNDS = {"cpu": 15, "cuda": 5}  # a CPU is shared with others; on a GPU each round captures its graphs anew
+ROUNDS = {"cpu": 45, "cuda": 5}  # a CPU is shared with others; on a GPU each round captures its graphs anew
 STEPS = 50  # timed steps of each prefix in each round, at most
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
 BUDGET = 90.0  # seconds that a profile may take, about
