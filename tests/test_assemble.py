@@ -114,6 +114,7 @@ def test_every_top_level_field_is_seen_in_what_trains(observe, field: str) -> No
         "data_dir",
         "limit",
         "retry_failed",
+        "planned",
         "sweep",
         "sweeps",
     )  # read by strategies, data, records, sweeper

@@ -48,7 +48,7 @@ def test_a_machine_repeats_nothing_of_the_one_that_it_is_derived_from(name: str)
 def test_plain_data_names_the_dataclass_of_each_group_and_leaves_out_who_asked() -> None:
     plain = to_dict(parsed("model=resnet8", "sweep=mine", "limit=25m", "retry_failed=true"))
     assert plain["model"] == {"name": "resnet_cifar", "depth": 8, "width": 16}
-    assert not {"sweep", "sweeps", "limit", "retry_failed"} & plain.keys()
+    assert not {"sweep", "sweeps", "limit", "retry_failed", "planned"} & plain.keys()
 
 
 def test_threads_beyond_the_cores_of_this_process_are_refused_with_their_number(monkeypatch) -> None:

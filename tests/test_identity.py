@@ -82,7 +82,7 @@ def test_every_field_changes_the_name_or_is_exempt_with_a_reason(group: str, nam
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Config) if f.name not in TABLES])
 def test_every_top_level_field_changes_the_name_or_is_exempt_with_a_reason(field: str) -> None:
     config = start("strategy", "freezeout")
-    if field in ("out", "data_dir", "limit", "retry_failed", "sweep", "sweeps", "t_0", "seed"):
+    if field in ("out", "data_dir", "limit", "retry_failed", "sweep", "sweeps", "planned", "t_0", "seed"):
         assert identity.EXEMPT[field]
         changed = config | {
             field: {"t_0": 0.6, "seed": 7, "limit": "25m", "retry_failed": True, "sweeps": None}.get(field, "elsewhere")
