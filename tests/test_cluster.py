@@ -97,7 +97,7 @@ def test_an_array_of_slurm_leaves_the_runs_of_one_process_and_tells_each_end(tmp
     assert len({path.name.partition("_")[0] for path in (out / ".jobs").glob("[0-9]*_*")}) == 1, "one array"
     assert len(list((out / ".jobs").glob("*/*_log.out"))) == RUNS, "where the command says that they are"
     script = next((out / ".jobs").glob("*/*_submission.sh")).read_text()
-    assert "#SBATCH --array=0-11%64" in script
+    assert "#SBATCH --array=0-11%12" in script
     assert "#SBATCH --gres=gpu:1" in script
     assert "#SBATCH --cpus-per-task=1" in script
     before = len(list((out / ".jobs").iterdir()))

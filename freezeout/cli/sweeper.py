@@ -132,7 +132,7 @@ class Arms(Sweeper):
         from freezeout.run.record import summary
 
         def said(job: Job) -> str:
-            found = job.record
+            found = records.read_record(job.folder)  # whole: `job.record` is what a sweep goes by
             return summary(plans[job.run_id], found) if found is not None else job.outcome
 
         chosen, planned = self.chosen, [plans[job.run_id] for job in todo]
