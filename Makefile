@@ -35,7 +35,7 @@ test: install ## the tests that take minutes
 test-slow: install ## the longer tests
 	$(BIN)/python -m pytest -m 'slow and not gpu and not long' -rs
 
-test-long: install ## the longest ones: two dozen kills of sweeps, simulated verdicts
+test-long: install ## the longest ones: kills of sweeps, simulated verdicts, 10,000 runs, a real Slurm and Ray, all of torchvision
 	$(BIN)/python -m pytest -m long
 
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)

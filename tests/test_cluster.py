@@ -16,7 +16,7 @@ from launched import ROOT, command, environment
 from freezeout import records
 from freezeout.cli.launchers import is_installed
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 Environment = dict[str, str]
 SLURM = ["hydra/launcher=submitit_slurm", "hydra.launcher.gres=gpu:1", "hydra.launcher.mem_gb=null"]
 RAY = ["hydra/launcher=ray", "hydra.launcher.ray.init.address=auto", "hydra.launcher.ray.remote.num_gpus=0.5"]

@@ -67,7 +67,7 @@ def plans(freezeout, monkeypatch) -> Any:
     for module in ("plan", "resolve"):
         monkeypatch.setattr(f"freezeout.run.{module}.load_data", as_large_as)
     monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, rates: found.extend(plans))
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: None)
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
 
     def of(name: str) -> list[Any]:

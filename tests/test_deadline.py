@@ -140,7 +140,7 @@ def test_processes_elsewhere_are_handed_what_fits_and_the_moment_of_the_end(tmp_
 
 def test_a_sweep_hands_its_runs_the_moment_at_which_it_has_to_be_done(freezeout, monkeypatch, at) -> None:
     seen = []
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: seen.extend(todo))
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: seen.extend(todo))
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
     freezeout(*WORDS, "limit=25m")
     assert {job.overrides[-1] for job in seen} == {"limit=@2500.000"}

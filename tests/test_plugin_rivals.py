@@ -99,6 +99,7 @@ def shares(seconds: list[float], prefixes: list[int]) -> dict[int, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_lightnings_steps_take_less_time_once_stages_are_frozen(tmp_path) -> None:
     class Wide(lightning.Classifier):
         def training_step(self, batch, batch_idx):
@@ -117,6 +118,7 @@ def test_lightnings_steps_take_less_time_once_stages_are_frozen(tmp_path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_trainers_steps_take_less_time_once_stages_are_frozen(tmp_path) -> None:
     torch.manual_seed(0)
     size = {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 512}

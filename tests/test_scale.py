@@ -37,7 +37,7 @@ class Launcher:
         print("launched", len(overrides))
         return [JobReturn(status=JobStatus.COMPLETED, _return_value="done") for _ in overrides]
 
-sweeper.Arms.launch = lambda self, todo, deadline: launching.launch(todo, Launcher(), deadline, here=False)
+sweeper.Arms.launch = lambda self, todo, deadline, *rest: launching.launch(todo, Launcher(), deadline, here=False)
 sweeper.report_failures = lambda jobs: None  # of which there are as many as runs
 from freezeout.__main__ import main
 sys.argv[1:] = ["-m", "machine=cpu", "machine.threads=1", "tracker=none", *sys.argv[1:]]
@@ -84,6 +84,7 @@ def finish(root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_runs_are_planned_handed_over_at_once_and_found_again(tmp_path: Path) -> None:
     _, _, least = cost(SWEEP, tmp_path, "t_0=0.5", "out=one")
     said, seconds, memory = cost(SWEEP, tmp_path, *WORDS)
@@ -120,6 +121,7 @@ def finished(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -323,7 +323,7 @@ def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
 
 def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: seen.extend(todo))
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: seen.extend(todo))
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
     said = freezeout("-m", "sweeps=digits", quick=False)
     assert said.code == 0, said.err

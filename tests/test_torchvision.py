@@ -57,12 +57,14 @@ def test_a_network_trains_on_a_folder_of_images_and_freezes_in_running_order(fre
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["resnet50", "convnext_tiny", "vit_b_16", "efficientnet_b0"])
 def test_so_do_the_well_known_ones(freezeout, images, network):
     assert_trains(freezeout, images, "torchvision", network, 32)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", models.list_models(module=models))
 def test_every_network_composes_and_runs_stage_by_stage(name):
     from freezeout.run.resolve import make_plan

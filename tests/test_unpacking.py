@@ -72,7 +72,7 @@ def half(sweep, kept, once, tmp_path, capsys) -> dict[str, dict]:
 @pytest.fixture
 def nothing_is_trained(half, monkeypatch) -> None:
     """The sweep's first line is all that is asked for."""
-    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, deadline: None)
+    monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda jobs: None)
 
 

@@ -18,7 +18,7 @@ from launched import command, environment
 from freezeout import holder, records
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 LONG, FEW = ["epochs=300"], ["seed=0"]  # long enough to be met in training
