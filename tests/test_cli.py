@@ -77,7 +77,7 @@ MISTAKES = {
     "machine.run_ahead=3": ("run_ahead=3", "1, 2, 5, 10"),
     "model=vgg16": ("32 x 32", "dataset.size=32"),
     "model=torchvision model.network=resnet51": ("resnet51", "resnet50"),
-    "model=timm model.network=resnet51": ("resnet51", "resnet50"),
+    "model=timm model.network=resnet51": ("resnet51", "did you mean resnet51q"),
     "model=python model.target=nowhere": ("nowhere", "module:function"),
     "dataset=npz": ("dataset.train", "must be given"),
     "dataset=npz dataset.train=[missing.npz]": ("missing.npz",),
