@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.records import digest
-from freezeout.savings import profile as profile_file
 from freezeout.savings.profile import Profile
 
-from .profiles import CONDITIONS, differences
+from .profiles import differences, read_profile
 
 ANY_CPU = ("device", "threads")  # of a CPU's engine: a profile says whose seconds it gives
 
@@ -29,13 +28,9 @@ def beside(root: Path) -> dict[Path, Profile]:
     found = {}
     for path in files(root):
         try:
-            profile = profile_file.read(path)
-            if missing := [key for key in CONDITIONS if key not in profile.conditions]:
-                raise ValueError(f"{path}: no '{missing[0]}' in its conditions")
+            found[path] = read_profile(path)
         except ValueError as error:
             print(f"analysis: left aside: {error}", file=sys.stderr)
-        else:
-            found[path] = profile
     return found
 
 

@@ -47,7 +47,10 @@ def read_profiles(paths: Sequence[Path]) -> list[Profile]:
     """
     found: dict[Path, Profile] = {}
     for path in paths:
-        profile = read_profile(path)
+        try:
+            profile = read_profile(path)
+        except ValueError as error:
+            raise ValueError(f"--profile {error}") from error
         for other, before in found.items():
             if profile.device != before.device:
                 devices = f"is of {profile.device}, and {other} of {before.device}"
@@ -64,13 +67,10 @@ def read_profile(path: Path) -> Profile:
     Raises:
         ValueError: In one line: there is no such file, or it holds no profile that records can be compared with.
     """
-    try:
-        profile = profile_file.read(path)
-    except ValueError as error:
-        raise ValueError(f"--profile {error}") from error
+    profile = profile_file.read(path)
     for key in CONDITIONS:
         if key not in profile.conditions:
-            raise ValueError(f"--profile {path}: is no profile (no '{key}' in its conditions); {MADE_BY}")
+            raise ValueError(f"{path}: is no profile (no '{key}' in its conditions); {MADE_BY}")
     return profile
 
 

@@ -45,7 +45,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "naming": {"strategies", "schedule", "models.schema"},
     "train": {"freeze", "stages", "data", "checks", "records", "savings", "schedule", "strategies"},
 }
-MAY_IMPORT["freeze"] |= {"parameter_groups", "distributed", "recompiling", "forward"}
 MAY_IMPORT["run"] = {*MAY_IMPORT}
 MAY_IMPORT["predict"] = MAY_IMPORT["cli"] = {*MAY_IMPORT}
 MAY_IMPORT["__main__"] = {"cli", "run"}
