@@ -17,7 +17,7 @@ from .comparisons import on, panels
 from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
-from .judging import judged_panel, judged_panels, margins
+from .judging import judged_panel, judged_panels
 from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
 from .methods import paragraph
@@ -122,8 +122,7 @@ def _table(chosen: argparse.Namespace) -> None:
     # Draw before printing, so that the last lines on the screen are the ones to read.
     paths = []
     if chosen.command == "pareto":
-        fixed = margins(root)
-        paths = draw_panels([judged_panel(one, fixed=fixed) for one in drawn], chosen.x, chosen.out)
+        paths = draw_panels([judged_panel(one) for one in drawn], chosen.x, chosen.out)
         stem = "_".join(filter(None, ["runs", on(profiles[0].device if profiles else None)]))
         paths.append(write_runs(table, chosen.out, stem))
     print("\n\n".join(panel_text(panel) for panel in drawn))

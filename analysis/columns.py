@@ -60,6 +60,7 @@ RUNS = {
     "host": "name of the computer",
     "shared_device": "whether other runs used the device at the same time",
     "command": "command that makes the run again",
+    "margin": "difference of the error that does not matter, a fraction of it, as the sweep fixed it beforehand",
 }
 
 # pareto_*.csv: one row per configuration, means over its seeds. Those in INTERVALS have, beside the mean under the name
@@ -78,8 +79,8 @@ POINTS = {
     **{name: RUNS[name] for name in ("error", "seconds_train", "measured_saving", "error_difference")},
     **{name: RUNS[name] for name in ("test_error", "train_error", "profiled_saving", "profiled_seconds")},
     **{name: RUNS[name] for name in ("predicted_saving", "estimated_saving")},
-    "verdict": "`better`, `worse` or `cannot tell` against the shortened baseline at the same saving, or why there is "
-    "none (docs/verdicts.md); `the curve` for baseline and shortened runs, `control` for one that has a twin",
+    "verdict": "`better`, `worse`, `as good`, `cannot tell` against the shortened baseline at the same saving, or why "
+    "there is none (docs/verdicts.md); `the curve` for baseline and shortened runs, `control` for one that has a twin",
     "against_curve": "error minus that of the shortened baseline at the same saving, in points; the interval is "
     "simultaneous over the arms, and widened by the bound on time",
     "on_front": "whether no other configuration of the panel has both less error and more saving, by the means",

@@ -44,6 +44,11 @@ class Panel:
         return self.runs[column].iloc[0]
 
     @property
+    def margin(self) -> float | None:
+        """The relative difference that its sweep said does not matter; of compared sweeps the smallest; None: none."""
+        return margin_of(self.runs)
+
+    @property
     def saving(self) -> str:
         """The column of savings by which a configuration is set beside the curve."""
         return "profiled_saving" if self.profiled_on else "measured_saving"
@@ -95,10 +100,16 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             counting = table[lost | table.index.isin(own.index)]
             if len(own[CLOCK].drop_duplicates()) > 1:
                 counting = counting.assign(seconds_train=np.nan)
-            drawn = points(counting, saving)
+            drawn = points(counting, saving, margin_of(own))
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
             made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, absent))
     return made
+
+
+def margin_of(runs: pd.DataFrame) -> float | None:
+    """The smallest margin that the sweeps of some runs fixed; None where none did."""
+    smallest = runs["margin"].min()
+    return None if pd.isna(smallest) else float(smallest)
 
 
 def named(devices: pd.Series) -> str:

@@ -70,13 +70,14 @@ def _reach(n: int) -> float:
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
 
 
-def points(runs: pd.DataFrame, saving: str = "measured_saving") -> pd.DataFrame:
+def points(runs: pd.DataFrame, saving: str = "measured_saving", margin: float | None = None) -> pd.DataFrame:
     """Means over seeds: one row per configuration, in the order of the table with those of a series together.
 
     Args:
         runs: The runs of one panel that may enter error plots, and those that diverged, of which only the
             number counts.
         saving: The column by which a run is set beside the curve.
+        margin: A relative difference of the error that does not matter; None where none was fixed.
 
     Returns:
         The columns of `analysis.columns.POINTS`: `n` seeds with an error, and for each measure its mean under its own
@@ -84,7 +85,7 @@ def points(runs: pd.DataFrame, saving: str = "measured_saving") -> pd.DataFrame:
         distance from it in points of error, `against_curve`.
     """
     rows, lengths = [], runs["epochs"].nunique()
-    said = _against_curve(runs, saving)
+    said = _against_curve(runs, saving, margin)
     for (_, label), group in _by_series(runs).groupby(["series", "label"], sort=False):
         own, first = group[group["left_out"].isna()], group.iloc[0]
         row = {"label": label, **first[["strategy", "configuration", "series", "swept", "epochs"]].to_dict()}
@@ -108,7 +109,7 @@ def _by_series(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.sort_values("series", key=lambda names: names.map(order), kind="stable")
 
 
-def _against_curve(runs: pd.DataFrame, saving: str) -> dict[str, dict[str, Any]]:
+def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dict[str, dict[str, Any]]:
     """For each label of an arm its verdict, and its distance from the curve in points of error."""
     found = cells(runs, saving)
     said = {
@@ -119,7 +120,7 @@ def _against_curve(runs: pd.DataFrame, saving: str) -> dict[str, dict[str, Any]]
             "against_curve_high": one.curve_error * math.expm1(one.high),
             "against_curve_n": one.n,
         }
-        for c, one in zip(found.family, found.judged().verdicts, strict=True)
+        for c, one in zip(found.family, found.judged(margin).verdicts, strict=True)
     }
     controls = {found.arms[pair.control] for pair in found.pairs}
     return said | {label: {"verdict": "control"} for label in controls}

@@ -1,8 +1,7 @@
-"""From a folder of records to the verdicts of its panels: margins, profiles and evaluated images are read here."""
+"""From a folder of records to the verdicts of its panels: profiles and evaluated images are read here."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,53 +47,29 @@ def judged_panels(
     if not found:
         why = left_out_text(table).replace("\n", "; ")
         raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
-    fixed, wrong = margins(root), wrong_by_run(records)
-    return [judged_panel(one, margin=margin, fixed=fixed, wrong=wrong) for one in found]
+    wrong = wrong_by_run(records)
+    return [judged_panel(one, margin=margin, wrong=wrong) for one in found]
 
 
 def judged_panel(
     panel: Panel,
     *,
     margin: float | None = None,
-    fixed: Mapping[str, float] | None = None,
     wrong: Mapping[str, np.ndarray] | None = None,
 ) -> PanelVerdicts:
     """The verdicts of one panel.
 
     Args:
         panel: As `comparisons.panels` gives it.
-        margin: Given by the user; it goes before the sweeps' own.
-        fixed: The margin of each sweep that has one. Of sweeps that are compared the smallest counts.
+        margin: Given by the user; it goes before the one that its sweep fixed.
         wrong: Which images a run misclassified, by run id.
     """
-    own = [m for sweep, m in (fixed or {}).items() if sweep in panel.sweep.split("+")]
-    chosen = margin if margin is not None else min(own, default=None)
+    chosen = margin if margin is not None else panel.margin
     found = cells(panel.with_diverged, panel.saving, wrong)
     clocks = cells(panel.with_diverged, "measured_saving").calibration
     judgement = found.judged(chosen)
-    of = "the command line" if margin is not None else "the sweep" if own else ""
+    of = "the command line" if margin is not None else "" if chosen is None else "the sweep"
     return PanelVerdicts(panel, found, judgement, chosen, of, clocks)
-
-
-def margins(root: Path) -> dict[str, float]:
-    """The margin that each sweep fixed before it was run, from the manifests below a folder of records.
-
-    Raises:
-        ValueError: One of them is no number above 0.
-    """
-    found = {}
-    for path in sorted((root / "sweeps").glob("*.json")):
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            continue  # `load` says what is wrong with it
-        margin = manifest.get("margin") if isinstance(manifest, dict) else None
-        if margin is None:
-            continue
-        if not isinstance(margin, int | float) or not margin > 0:
-            raise ValueError(f"{path}: margin={margin}: must be per cent of the error, as in 1.5")
-        found[str(manifest.get("sweep", path.stem))] = margin / 100
-    return found
 
 
 def wrong_by_run(records: Mapping[str, dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -41,6 +41,8 @@ def place(axes: Axes, words: Sequence[tuple[str, float, float, str]], lines: Seq
         at, obstacles = points(np.array([[x, y]]))[0], np.concatenate(taken)
         reach = np.array([max(NARROWEST, LETTER * len(text)), HEIGHT])
         offsets = np.column_stack([OFFSETS[:, 0] * reach[0] + OFFSETS[:, 1], OFFSETS[:, 2]])
+        near = np.abs(obstacles - at) < np.abs(offsets).max(axis=0) + reach  # of many thousands, few
+        obstacles = obstacles[near.all(axis=1)]
         hidden = [int((np.abs(obstacles - at - offset) < reach).all(axis=1).sum()) for offset in offsets]
         beyond = ((at + offsets - reach < edges[0]) | (at + offsets + reach > edges[1])).any(axis=1)
         best = offsets[int(np.argmin(hidden + OUTSIDE * beyond))]

@@ -27,7 +27,7 @@ LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
     *("seed", "epochs", "steps", "threads", "trained_epochs", "error", "test_error", "train_error"),
     *("seconds_train", "seconds_total", "repeated_seconds", "evaluation_images"),
-    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds", "timed_to"),
+    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds", "timed_to", "margin"),
 )
 
 
@@ -57,7 +57,7 @@ def load(
 
     Raises:
         NothingToDrawError: There is no such folder, or nothing in it.
-        ValueError: A sweep of that name is not there.
+        ValueError: A sweep of that name is not there, or the margin that one fixed is no number above 0.
     """
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
@@ -97,14 +97,25 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
             reason = f"{path} is no manifest"
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
+        margin = _margin(path, manifest)
         for run_id, seed, label in entries:
             row = _row(facts.get(run_id, missing), run_id, seed, label)
-            rows.append({"sweep": manifest.get("sweep", path.stem), **row})
+            rows.append({"sweep": manifest.get("sweep", path.stem), **row, "margin": margin})
             listed.add(run_id)
     for run_id, own in facts.items():
         if run_id not in listed:
-            rows.append({"sweep": LOOSE, **_row(own, run_id, own["seed"], own["own_label"])})
+            rows.append({"sweep": LOOSE, **_row(own, run_id, own["seed"], own["own_label"]), "margin": None})
     return rows
+
+
+def _margin(path: Path, manifest: Mapping[str, Any]) -> float | None:
+    """The relative difference that does not matter, which a sweep fixed before it was run: 0.015 for 1.5 per cent."""
+    margin = manifest.get("margin")
+    if margin is None:
+        return None
+    if not isinstance(margin, int | float) or not margin > 0:
+        raise ValueError(f"{path}: margin={margin}: must be per cent of the error, as in 1.5")
+    return margin / 100
 
 
 def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, Any]) -> dict[str, Any]:
@@ -230,4 +241,5 @@ def _together(table: pd.DataFrame, sweeps: Sequence[str]) -> pd.DataFrame:
         table.loc[is_apart, column] += " (" + table.loc[is_apart, "sweep"] + ")"
     key = ["run_id", "label", "series"]
     table["sweep"] = table.groupby(key, dropna=False, sort=False)["sweep"].transform("+".join)
+    table["margin"] = table.groupby(key, dropna=False, sort=False)["margin"].transform("min")
     return table.drop_duplicates(key).reset_index(drop=True).assign(comparison="+".join(order))

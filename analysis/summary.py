@@ -43,8 +43,8 @@ def panel_text(panel: Panel) -> str:
         + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
         + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
         f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
-        "where the 95 % interval of the difference, simultaneous over all arms, excludes 0, outside where the curve "
-        f"has no such saving: `{PROGRAM} verdicts` has the intervals."
+        f"where the 95 % interval of the difference, simultaneous over all arms, excludes 0, {_as_good(panel)}outside "
+        f"where the curve has no such saving: `{PROGRAM} verdicts` has the intervals."
     )
     if (panel.points["n"] == 1).any():
         note += " One seed gives a point without an interval."
@@ -52,6 +52,12 @@ def panel_text(panel: Panel) -> str:
         note += " Means are over the seeds that did not diverge; a configuration with one that did is never better."
     table = text_table(header, rows, optional=("seconds", "pred. %", *(["prof. %"] if profiled else [])))
     return "\n".join([*wrapped(heading), *few_images(panel), table, *wrapped(note)])
+
+
+def _as_good(panel: Panel) -> str:
+    if panel.margin is None:
+        return ""
+    return f"as good where it lies within the sweep's margin of {100 * panel.margin:g} % of the error, "
 
 
 def seeds(point: pd.Series) -> str:

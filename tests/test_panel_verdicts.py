@@ -216,6 +216,25 @@ def test_the_margin_is_the_sweeps_own_unless_one_is_given(tmp_path, capsys):
     assert panel(tmp_path).margin_of == "the sweep"
 
 
+def test_the_table_has_the_words_of_the_verdicts(tmp_path, capsys):
+    made_panel(tmp_path)
+    fix(tmp_path, 3)
+    assert sorted(panel(tmp_path).panel.points["verdict"]) == ["as good", "better", *["the curve"] * 6, "worse"]
+    main(["table", "--runs", str(tmp_path)])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "as good where it lies within the sweep's margin of 3 % of the error" in out
+
+
+def test_of_two_sweeps_that_are_compared_the_smaller_margin_counts(tmp_path):
+    made_panel(tmp_path)
+    fix(tmp_path, 3)
+    first = sweep_path(tmp_path, "made")
+    other = json.loads(first.read_text()) | {"sweep": "other", "margin": 0.1}
+    sweep_path(tmp_path, "other").write_text(json.dumps(other))
+    assert panel(tmp_path, sweeps=["made", "other"]).margin == pytest.approx(0.001)
+    assert words(tmp_path, sweeps=["made", "other"]) == ["better", "worse", "cannot tell"]
+
+
 @pytest.mark.parametrize("margin", [0, -1, "1.5%"])
 def test_a_margin_that_is_none_is_one_line(tmp_path, capsys, margin):
     made_panel(tmp_path)
