@@ -18,9 +18,11 @@ from launched import command, environment
 from freezeout import holder, records
 
 pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+SUBMITIT = ["hydra/launcher=submitit_local"]
 LONG, FEW = ["epochs=300"], ["seed=0"]  # long enough to be met in training
 WHERE = (
     NETWORK.replace("def build(classes):", "def build(classes):\n    write()\n")
@@ -56,8 +58,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def holders(out: Path, n: int, process: subprocess.Popen) -> list[int]:
     """Wait until so many runs are in training beyond their first epoch, and give the processes that train them."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
         folders = [path.parent for path in out.glob("*/*/checkpoint.pt")]
         held = [lease for folder in folders if (lease := holder.held(folder))]
         if len(held) >= n:
@@ -66,11 +68,11 @@ def holders(out: Path, n: int, process: subprocess.Popen) -> list[int]:
     raise AssertionError(process.communicate())
 
 
-def gone(living: Callable[[], list[int]], seconds: float = 60) -> bool:
-    until = time.monotonic() + seconds
-    while living() and time.monotonic() < until:
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
         time.sleep(0.05)
-    return not living()
+    return true()
 
 
 def in_session(session: int) -> list[int]:
@@ -92,28 +94,38 @@ def one_by_one(tmp_path_factory) -> dict[str, Any]:
     return found(out)
 
 
-def test_runs_side_by_side_are_those_one_by_one_and_each_end_is_a_line(tmp_path, one_by_one) -> None:
+@pytest.mark.parametrize("launcher", [JOBLIB, SUBMITIT])
+def test_runs_side_by_side_are_those_one_by_one_and_each_end_is_a_line(tmp_path, one_by_one, launcher) -> None:
     out = tmp_path / "runs"
-    err = ended(begin(out))
+    err = ended(begin(out, launcher=launcher))
     assert found(out) == one_by_one
     assert left_over(out) == []
     told = [line for line in err.splitlines() if line.startswith("[")]
     assert len(told) == RUNS
     assert all(": error " in line for line in told), told
     assert "python -m analysis status --watch --runs" in err
-    assert "0 to do" in ended(begin(out))
+    assert "0 to do" in ended(begin(out, launcher=launcher))
 
 
+def test_ctrl_c_while_the_processes_start_is_no_traceback(tmp_path) -> None:
+    process = begin(tmp_path / "runs")
+    assert until(lambda: len(in_session(process.pid)) > 2), "the command, a tracker of resources, and a first process"
+    os.killpg(process.pid, signal.SIGINT)
+    assert "the same command goes on" in ended(process, 128 + signal.SIGINT)
+    assert until(lambda: not in_session(process.pid))
+
+
+@pytest.mark.parametrize("launcher", [JOBLIB, SUBMITIT])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_all_runs_checkpoint_and_leaves_no_process(tmp_path, number: signal.Signals) -> None:
+def test_a_signal_lets_all_runs_checkpoint_and_leaves_no_process(tmp_path, number: signal.Signals, launcher) -> None:
     """As a terminal sends Ctrl-C, to the whole group; SIGTERM to the command alone."""
     out = tmp_path / "runs"
-    process = begin(out, *LONG, *FEW)
+    process = begin(out, *LONG, *FEW, launcher=launcher)
     holders(out, 2, process)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     err = ended(process, 128 + number)
     assert "the same command goes on" in err
-    assert gone(lambda: in_session(process.pid))
+    assert until(lambda: not in_session(process.pid))
     assert left_over(out) == []
     stopped = [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] == "interrupted"]
     assert len(stopped) >= 2, "each wrote its checkpoint"
@@ -129,7 +141,7 @@ def test_when_the_command_is_killed_its_processes_stop_and_the_same_command_take
     holders(out, 2, process)
     process.kill()
     process.communicate(timeout=120)
-    assert gone(lambda: in_session(process.pid)), "nobody takes what they would train"
+    assert until(lambda: not in_session(process.pid)), "nobody takes what they would train"
     assert [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] != "interrupted"] == []
     assert "failed" not in ended(begin(out, *LONG, *FEW))
     assert [(read(path)["status"], read(path)["repeated_seconds"]) for path in out.glob("*/*/record.json")] == [

@@ -130,6 +130,11 @@ class Chosen:
             fixed = [plan.threads for plan in plans if plan.config.machine.threads or plan.device.type == "cpu"]
             OmegaConf.update(config, "machine.threads", max(fixed, default=None))
             worker.announce(worker.visible(gpus))
+        if self.name == "joblib":
+            from joblib.externals.loky.backend import resource_tracker
+
+            # As it starts, it unblocks the signals that are blocked here, for `workers.told_to_stop` among others.
+            resource_tracker.ensure_running()
         if self.name == "submitit_slurm":
             from freezeout.cli import slurm_queue
 

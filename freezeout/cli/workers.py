@@ -50,10 +50,11 @@ def watched(
 
 @contextlib.contextmanager
 def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM reach the runs that train in children of this process, which then checkpoint.
+    """Inside, SIGINT and SIGTERM reach the runs that train in processes below this one, which then checkpoint.
 
     This process goes on with its own handler of the signal when none of them trains any more. A second signal does not
-    wait for that.
+    wait for that. Processes that are started inside do not hear a terminal's Ctrl-C themselves, which it sends to all:
+    one that is just importing would die of it with a traceback.
 
     Args:
         jobs: Whose runs.
@@ -69,7 +70,7 @@ def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
             print(after, file=sys.stderr, flush=True)
         told: set[int] = set()
         until = time.monotonic() + GRACE
-        while (found := children(jobs)) and time.monotonic() < until:
+        while (found := below(jobs)) and time.monotonic() < until:
             for pid in found - told:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
@@ -80,22 +81,35 @@ def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def hear() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        ended.wait()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Processes inherit what the thread that starts them blocks; Ctrl-C reaches this one by a thread that does not.
+    ended = threading.Event()
+    threading.Thread(target=hear, name="Ctrl-C", daemon=True).start()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        ended.set()
         restore()
 
 
-def children(jobs: Sequence[Job]) -> set[int]:
-    """The children of this process that hold one of the runs."""
+def below(jobs: Sequence[Job]) -> set[int]:
+    """The processes that hold one of the runs and descend from this one."""
     found = set()
     for job in jobs:
         lease = holder.held(job.folder)
         if lease is None or not lease.holder.is_near or lease.holder.is_gone:
             continue
-        if _parent(lease.holder.pid) == os.getpid():
+        ancestor: int | None = lease.holder.pid
+        while ancestor and ancestor != os.getpid():
+            ancestor = _parent(ancestor)
+        if ancestor:
             found.add(lease.holder.pid)
     return found
 
