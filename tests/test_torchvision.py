@@ -78,4 +78,5 @@ def test_every_network_composes_and_runs_stage_by_stage(name):
         plan = make_plan(config)
     assert plan.stages >= 5
     assert plan.costs is not None, "it runs as a whole"
-    assert all(cost.forward > 0 for cost in plan.costs)
+    free = 2 if name.startswith("vit_") else 0  # a class token and positions, which are added
+    assert [cost.forward > 0 for cost in plan.costs].count(False) == free
