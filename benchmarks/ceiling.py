@@ -9,11 +9,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,13 +16,10 @@ import torch
 from matplotlib.figure import Figure
 from torch.overrides import TorchFunctionMode
 
-from analysis.looks import COLOURS, NO_DATE, STYLE
-from benchmarks.parser import Parser
-from benchmarks.views import plan_of, saving
-from freezeout.records import replacing
+from analysis.looks import COLOURS, STYLE
+from benchmarks.counted import plan_of, saving, write
 from freezeout.savings.cost import step_cost
 
-CSV, PNG = "ceiling.csv", "ceiling.png"
 PAPER = ("densenet_bc_76_12", "vgg16", "resnet56", "wrn_40_4")  # options of conf/model, on CIFAR-100
 # Of each family of timm a small variant.
 TIMM = (
@@ -136,16 +128,6 @@ def made(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def write(table: pd.DataFrame, out: Path) -> None:
-    """Write a table of `row`s and its figure into the folder `out`, which is made if it is not there."""
-    with replacing(out / CSV) as path:
-        table.to_csv(path, index=False, float_format="%.9f", lineterminator="\n")
-    figure = made(table)
-    with replacing(out / PNG) as path:
-        figure.savefig(path, format="png", dpi=150, metadata=NO_DATE["png"])
-    plt.close(figure)
-
-
 def text(table: pd.DataFrame) -> str:
     """For the terminal and the page: per cent saved, the most first."""
     columns = [*TITLES, "frozen"]
@@ -155,16 +137,10 @@ def text(table: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Count, print, write and draw; 0, or 2 after one line for a wrong request."""
-    parser = Parser("ceiling", __doc__.split("\n\n")[0].partition(": ")[2])
-    parser.add_argument("--out", type=Path, default=Path("docs"), help=f"folder of {CSV} and {PNG} (docs)")
-    options = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    table = pd.DataFrame([row(*network) for network in networks()])
-    print(text(table))
-    try:
-        write(table, options.out)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
-    return 0
+    about = __doc__.split("\n\n")[0].partition(": ")[2]
+    return write(
+        "ceiling", about, arguments, lambda: pd.DataFrame([row(*network) for network in networks()]), text, made
+    )
 
 
 if __name__ == "__main__":

@@ -8,25 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.looks import COLOURS, MARKERS, NO_DATE, STYLE
-from benchmarks.parser import Parser
-from freezeout.records import replacing
-from freezeout.run import expected
-from freezeout.run.overrides import compose_all
+from analysis.looks import COLOURS, MARKERS, STYLE
+from benchmarks.counted import plan_of, saving, write
 from freezeout.run.plan import Plan
-from freezeout.run.resolve import make_plan
 
-CSV, PNG = "views.csv", "views.png"
 NETWORKS = {  # options of conf/model, with their titles
     "densenet_bc_76_12": "DenseNet-BC-76-12",
     "vgg16": "VGG-16",
@@ -66,18 +56,6 @@ def rows(network: str) -> Iterator[dict[str, object]]:
             }
 
 
-def plan_of(overrides: Sequence[str]) -> Plan:
-    (config,) = compose_all(list(overrides))
-    return make_plan(config)
-
-
-def saving(plan: Plan) -> float:
-    """The predicted saving of a run: what `python -m freezeout.predict` prints."""
-    found = expected.saving(plan, plan.full_steps)["predicted"]
-    assert found is not None
-    return found
-
-
 def frozen_forward(plan: Plan) -> float:
     """The forward passes of stages while they are frozen, as a share of the baseline's FLOPs."""
     assert plan.costs
@@ -112,16 +90,6 @@ def made(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def write(table: pd.DataFrame, out: Path) -> None:
-    """Write a table of `rows` and its figure into the folder `out`, which is made if it is not there."""
-    with replacing(out / CSV) as path:
-        table.to_csv(path, index=False, float_format="%.9f", lineterminator="\n")
-    figure = made(table)
-    with replacing(out / PNG) as path:
-        figure.savefig(path, format="png", dpi=150, metadata=NO_DATE["png"])
-    plt.close(figure)
-
-
 def text(table: pd.DataFrame) -> str:
     """For the terminal and the page: per cent saved without a cache, with some numbers of views, and at best."""
     wide = table.pivot_table(index=["strategy", "network"], columns="views", values="with_cache", sort=False)
@@ -132,16 +100,15 @@ def text(table: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Count, print, write and draw; 0, or 2 after one line for a wrong request."""
-    parser = Parser("views", __doc__.split("\n\n")[0].partition(": ")[2])
-    parser.add_argument("--out", type=Path, default=Path("docs"), help=f"folder of {CSV} and {PNG} (docs)")
-    options = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    table = pd.DataFrame([row for network in NETWORKS for row in rows(network)])
-    print(text(table))
-    try:
-        write(table, options.out)
-    except OSError as error:
-        parser.error(f"--out {options.out}: cannot write there ({error.strerror})")
-    return 0
+    about = __doc__.split("\n\n")[0].partition(": ")[2]
+    return write(
+        "views",
+        about,
+        arguments,
+        lambda: pd.DataFrame([row for network in NETWORKS for row in rows(network)]),
+        text,
+        made,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from torch import nn
 
 from benchmarks import ceiling
-from benchmarks.views import plan_of, saving
+from benchmarks.counted import plan_of, saving
 
 DOCS = Path(__file__).parent.parent / "docs"
 RESNET18 = ("torchvision", "resnet18", ["model=torchvision", "model.network=resnet18", *ceiling.data(224, 1000)])
@@ -20,7 +20,7 @@ RESNET18 = ("torchvision", "resnet18", ["model=torchvision", "model.network=resn
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return pd.read_csv(DOCS / ceiling.CSV)
+    return pd.read_csv(DOCS / "ceiling.csv")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return pd.read_csv(DOCS / views.CSV)
+    return pd.read_csv(DOCS / "views.csv")
 
 
 def test_the_table_has_what_the_functions_of_predict_give(table: pd.DataFrame) -> None:
