@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freezeout.freeze import FreezeOut
 from freezeout.plugins.logged import logged
-from freezeout.stages.chain import Chain
+from freezeout.plugins.only_chain import only_chain
 from freezeout.strategies import Strategy
 
 try:
@@ -53,7 +54,7 @@ class FreezeOutCallback(Callback):
     ) -> None:
         self.freezer: FreezeOut | None = None
         self._strategy = strategy
-        self._stages = stages or only_chain
+        self._stages = stages or partial(only_chain, asked_by="FreezeOutCallback")
         self._rates = rates
         self._options = options
         self._loaded: dict[str, Any] | None = None
@@ -131,21 +132,6 @@ class FreezeOutCallback(Callback):
                     f"{self.freezer.total_steps}: stages would freeze at other times"
                 )
             self.freezer.load_state_dict(state)
-
-
-def only_chain(module: LightningModule) -> Chain:
-    """The one Chain among a module's attributes.
-
-    Raises:
-        ValueError: There is none, or more than one.
-    """
-    chains = [child for child in module.children() if isinstance(child, Chain)]
-    if len(chains) != 1:
-        raise ValueError(
-            f"{type(module).__name__} has {len(chains)} Chains: make its network one (freezeout.find_stages), or say "
-            "which with FreezeOutCallback(..., stages=lambda module: ...)"
-        )
-    return chains[0]
 
 
 def distribute(freezer: FreezeOut, strategy: DDPStrategy, module: LightningModule) -> None:
