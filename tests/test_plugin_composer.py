@@ -6,7 +6,10 @@ Composer has an environment of its own: make test-composer.
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -348,3 +351,24 @@ def test_a_run_of_batches_is_one_of_epochs() -> None:
     trainer = fitted(algorithm, max_duration="12ba")
     assert algorithm.freezer.total_steps == STEPS
     assert equal(trainer.state.model.network, by_hand())
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_and_send_less_from_event_to_event(tmp_path) -> None:
+    script = str(Path(__file__).parent / "composer_ranks.py")
+    launcher = [sys.executable, "-m", "composer.cli", "-n", "2"]
+    for command in ([*launcher, script, str(tmp_path)], [sys.executable, script, str(tmp_path)]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr
+    seen = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for way in ("through", "resumed", "in parts"):
+        for one, other in zip(*(rank[way] for rank in seen), strict=True):
+            assert torch.equal(one, other), "ranks hold equal networks"
+    for again, through in zip(seen[0]["resumed"], seen[0]["through"], strict=True):
+        assert torch.equal(again, through)
+    for way in ("through", "in parts"):
+        for ours, alone in zip(seen[0][way], torch.load(tmp_path / "alone.pt"), strict=True):
+            torch.testing.assert_close(ours, alone, rtol=0, atol=1e-12)
+    assert seen[0]["bytes"] == sorted(seen[0]["bytes"], reverse=True)
+    assert len(set(seen[0]["bytes"])) == 5, "falls at each event"
+    assert len(set(seen[0]["bytes of theirs"])) == 1, "Composer's own freezing sends all to the end"
