@@ -10,7 +10,6 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -330,12 +329,17 @@ def test_mistakes_are_one_line(tmp_path) -> None:
         fitted(FreezeOutAlgorithm(EARLY), model=Model(nn.Sequential(*small_chain())))
     with pytest.raises(ValueError, match=r"^max_duration='96sp' says nothing of the number of batches: give epochs "):
         fitted(FreezeOutAlgorithm(EARLY), max_duration="96sp")
-    sharded = SimpleNamespace(fsdp_config=object(), tp_config=None)
-    with pytest.raises(ValueError, match=r"^parallelism_config=fsdp: FreezeOutAlgorithm works on a single device and "):
-        FreezeOutAlgorithm(EARLY)._enter(sharded)
+    with pytest.raises(
+        ValueError, match=r"^compile_config: torch 2\.7.* does not compile anew when parameters freeze: "
+    ):
+        fitted(FreezeOutAlgorithm(EARLY), compile_config={"backend": "eager"})
+    with pytest.raises(
+        ValueError, match=r"^parallelism_config: FreezeOutAlgorithm works on a single device and with D"
+    ):
+        made(FreezeOutAlgorithm(EARLY), parallelism_config={"fsdp": {}})
     algorithm = FreezeOutAlgorithm(EARLY)
     trainer = made(algorithm, save_folder=str(tmp_path), save_interval="8ba", save_filename="{batch}.pt")
-    trainer.fit()
+    trainer.fit()  # and left open
     with pytest.raises(ValueError, match=r"^FreezeOutAlgorithm has served another Trainer: make model, optimizer and "):
         made(algorithm)
     with pytest.raises(ValueError, match=r"^this run has 16 batches, and stages freeze as in one of 12: "):

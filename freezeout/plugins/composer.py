@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -90,12 +91,15 @@ class FreezeOutAlgorithm(Algorithm):
     def _enter(self, state: State) -> None:
         if self.freezer is not None:
             raise ValueError("FreezeOutAlgorithm has served another Trainer: make model, optimizer and algorithm anew")
-        for kind in ("fsdp", "tp"):
-            if getattr(state, f"{kind}_config") is not None:
-                raise ValueError(f"parallelism_config={kind}: FreezeOutAlgorithm works on a single device and with DDP")
+        if state.fsdp_config is not None:  # tensor parallelism needs it, too
+            raise ValueError("parallelism_config: FreezeOutAlgorithm works on a single device and with DDP, not FSDP")
         self._state = state  # a checkpoint is loaded without being told which run it is loaded into
 
     def _start(self, state: State) -> None:
+        if hasattr(state.model.forward, "_torchdynamo_orig_callable"):  # as Trainer leaves a compiled model
+            raise ValueError(
+                f"compile_config: torch {torch.__version__} does not compile anew when parameters freeze: leave it out"
+            )
         total, batch = batches(state), int(state.timestamp.batch)
         if self.freezer is None and batch:
             raise ValueError(
