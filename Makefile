@@ -8,11 +8,12 @@ ARGS ?=
 MINUTES ?= 25
 ARCHIVE ?= gpu.tar.gz
 STAMP := $(VENV)/installed
+COMPOSER := .venv-composer
 
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-long test-gpu benchmark benchmark-gpu gpu lint data predict analysis report reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-long test-gpu composer-env test-composer benchmark benchmark-gpu gpu lint data predict analysis report reproduce-figures dashboard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -40,6 +41,24 @@ test-long: install ## the longest ones: kills of sweeps, simulated verdicts, 10,
 
 test-gpu: install ## parity of CUDA with the CPU and with the original code (needs a GPU)
 	$(BIN)/python -m pytest -m gpu -rs
+
+composer-env: $(COMPOSER)/installed ## make .venv-composer: MosaicML's Composer, the torch that it takes, and this project (5 GB)
+
+$(COMPOSER)/installed: constraints-composer.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...")'
+	@test -x $(COMPOSER)/bin/python || $(PYTHON) -m venv $(COMPOSER)
+	$(COMPOSER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-composer.txt \
+		mosaicml torch torchvision numpy pytest hypothesis
+	$(COMPOSER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# Of the mechanism all that the plug-in stands on: the project asks for a newer torch than Composer takes. Left out: the
+# list of torch's optimizers, which is the newer one's, and its SequentialLR, which then warned of itself.
+ON_OLD_TORCH := freeze layers chain schedule strategies parameter_groups forward fold traced tracing untraced distributed recompiling
+
+test-composer: composer-env ## the plug-in for Composer, and the mechanism on the torch that Composer takes
+	$(COMPOSER)/bin/python -m pytest tests/test_plugin_composer.py
+	$(COMPOSER)/bin/python -m pytest -m 'not slow' -k 'not those_of_torch and not sequence' $(ON_OLD_TORCH:%=tests/test_%.py)
 
 benchmark: install ## step times, packed bytes and savings against plain loops and others' ways of freezing (9 to 12 minutes)
 	$(BIN)/python -m benchmarks --out $(FIGURES)/benchmark $(ARGS)
@@ -79,4 +98,4 @@ dashboard: install ## look at the runs' W&B logs in the terminal
 	$(BIN)/wandb leet $(or $(WANDB_DIR),$(RUNS))/wandb
 
 clean: ## remove the environment and caches; runs and figures stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(COMPOSER) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -29,6 +29,6 @@ class Parser(argparse.ArgumentParser):
         """The options; a flag that is not known ends the program."""
         options, unknown = self.parse_known_args(words)
         if unknown:
-            known = [flag.option_strings[0] for flag in self._actions if flag.dest != "help"]
+            known = [flag.option_strings[0] for flag in self._actions if flag.option_strings and flag.dest != "help"]
             self.error(f"{unknown[0]}: unknown{nearest(unknown[0], known)}")
         return options

@@ -1,0 +1,163 @@
+"""FreezeOut in MosaicML's Composer: an algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from freezeout.freeze import FreezeOut
+from freezeout.plugins.logged import logged
+from freezeout.plugins.only_chain import only_chain
+from freezeout.strategies import Strategy
+
+try:
+    from composer.core import Algorithm, Event, State, TimeUnit
+    from composer.distributed import prepare_ddp_module
+    from composer.loggers import Logger
+except ImportError as error:
+    raise ImportError(f"freezeout.plugins.composer: {error}: make composer-env") from None
+
+
+class FreezeOutAlgorithm(Algorithm):
+    """Freezes the stages of a ComposerModel's network from the front, as a strategy says.
+
+    >>> model = ComposerClassifier(find_stages(network, images[:1]), num_classes=5)
+    >>> freezing = FreezeOutAlgorithm(Schedule(t_0=0.5))
+    >>> Trainer(model=model, max_duration="3ep", algorithms=[freezing], **options).fit()
+
+    Schedulers go on, and FreezeOut scales their rates (`rates="scale"`): under a cosine they are the paper's (those of
+    Composer's own cosine a batch late), and without a scheduler the head's rate stays what it is. Checkpoints hold the
+    algorithm's state, and `load_path` or `autoresume` continue to bitwise the run that was never stopped. Under DDP
+    frozen parameters are no longer synchronised: the wrapper is built anew at each freeze event. Loggers get the number
+    of frozen and of active stages and the rate of each in every batch.
+
+    Args:
+        strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
+        stages: What makes the stages of the ComposerModel. None takes the one Chain among its attributes, as
+            `find_stages` makes it of any network.
+        options: Of FreezeOut: `warmup`, `max_events`.
+
+    Attributes:
+        freezer: The FreezeOut at work; None before `fit`, or before a checkpoint is loaded.
+    """
+
+    def __init__(
+        self, strategy: Strategy, *, stages: Callable[[nn.Module], Iterable[nn.Module]] | None = None, **options: Any
+    ) -> None:
+        self.freezer: FreezeOut | None = None
+        self._strategy = strategy
+        self._stages = stages or partial(only_chain, asked_by="FreezeOutAlgorithm")
+        self._options = options
+
+    def match(self, event: Event, state: State) -> bool:
+        """Whether there is something to do: a Trainer is made, or begins, or a batch does, or a part of it."""
+        return event in (Event.INIT, Event.FIT_START, Event.BATCH_START, Event.BEFORE_FORWARD)
+
+    def apply(self, event: Event, state: State, logger: Logger) -> None:
+        """Do it.
+
+        Raises:
+            ValueError: The Trainer, its duration or its checkpoint is of another kind than can freeze; or stages would
+                have to thaw.
+        """
+        if event == Event.INIT:
+            self._enter(state)
+        elif event == Event.FIT_START:
+            self._start(state)
+        elif event == Event.BATCH_START:
+            self._step(state, logger)
+        else:  # metrics of a microbatch are computed in between, after which Composer calls model.train()
+            self._made().set_modes()
+
+    def state_dict(self) -> dict[str, Any]:
+        """FreezeOut's state, and the length of the run that it counts in."""
+        if self.freezer is None:
+            return {}
+        return {**self.freezer.state_dict(), "total_steps": self.freezer.total_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Composer calls it after the model's and before the optimizer's.
+
+        Stages freeze here, so that the optimizer is asked for no state of theirs: the checkpoint has none.
+        """
+        if state:
+            self._make(self._state, state["total_steps"]).load_state_dict(state)
+
+    def _enter(self, state: State) -> None:
+        if self.freezer is not None:
+            raise ValueError("FreezeOutAlgorithm has served another Trainer: make model, optimizer and algorithm anew")
+        if state.fsdp_config is not None:  # tensor parallelism needs it, too
+            raise ValueError("parallelism_config: FreezeOutAlgorithm works on a single device and with DDP, not FSDP")
+        self._state = state  # a checkpoint is loaded without being told which run it is loaded into
+
+    def _start(self, state: State) -> None:
+        if hasattr(state.model.forward, "_torchdynamo_orig_callable"):  # as Trainer leaves a compiled model
+            raise ValueError(
+                f"compile_config: torch {torch.__version__} does not compile anew when parameters freeze: leave it out"
+            )
+        total, batch = batches(state), int(state.timestamp.batch)
+        if self.freezer is None and batch:
+            raise ValueError(
+                f"the checkpoint is of batch {batch} and holds no state of FreezeOutAlgorithm: "
+                "it was written without one"
+            )
+        freezer = self.freezer or self._make(state, total)
+        if total != freezer.total_steps:
+            raise ValueError(
+                f"this run has {total} batches, and stages freeze as in one of {freezer.total_steps}: "
+                "they would freeze at other times"
+            )
+        if batch not in (freezer.steps_begun, freezer.steps_begun - 1):  # the latter where a batch was interrupted
+            raise ValueError(
+                f"{freezer.steps_begun} batches are over, and the Trainer counts {batch}: a frozen stage never thaws; "
+                "make model, optimizer, algorithm and Trainer anew"
+            )
+
+    def _step(self, state: State, logger: Logger) -> None:
+        freezer = self._made()
+        if freezer.steps_begun == int(state.timestamp.batch):
+            before = freezer.prefix
+            freezer.step()
+            if freezer.prefix != before and isinstance(state.model, DistributedDataParallel):
+                rebuild(state)
+        logger.log_metrics(logged(freezer, state.optimizers[0].param_groups, scaled=True))
+
+    def _make(self, state: State, total_steps: int) -> FreezeOut:
+        wrapped = isinstance(state.model, DistributedDataParallel)
+        stages = self._stages(state.model.module if wrapped else state.model)
+        optimizer = state.optimizers[0]  # Composer takes no more than one
+        self.freezer = FreezeOut(stages, optimizer, self._strategy, total_steps, rates="scale", **self._options)
+        return self.freezer
+
+    def _made(self) -> FreezeOut:
+        assert self.freezer is not None
+        return self.freezer
+
+
+def batches(state: State) -> int:
+    """How many batches the run has in all.
+
+    Raises:
+        ValueError: Its length is given in a unit that does not say.
+    """
+    duration = state.max_duration
+    if duration.unit == TimeUnit.EPOCH:
+        return int(duration) * int(state.dataloader_len)
+    if duration.unit == TimeUnit.BATCH:
+        return int(duration)
+    raise ValueError(
+        f"max_duration={duration.to_timestring()!r} says nothing of the number of batches: give epochs ('3ep') or "
+        "batches ('1200ba')"
+    )
+
+
+def rebuild(state: State) -> None:
+    """Wrap the model anew as Composer does, without what is frozen: it is waited for and sent no more."""
+    module = state.model.module
+    state.model = module  # the old wrapper goes first, and its hooks on the gradients with it
+    state.model = prepare_ddp_module(module, any(a.find_unused_parameters for a in state.algorithms))
