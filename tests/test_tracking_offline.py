@@ -235,20 +235,29 @@ def test_processes_may_log_into_one_folder_at_once(tmp_path):
 
 
 HUNG = """
-import subprocess
+import subprocess, time
 from freezeout.run import wandb_session
-wandb_session.PATIENCE = 0.5
-tracker = opened(root)
-finish(tracker, root)
+wandb_session.{0} = 0.5
+wandb_session.{1} = 60.0
+finish(opened(root), root)
 subprocess.run(["pkill", "-STOP", "-P", str(os.getpid()), "wandb-core"], check=True)
+"""
+AFTER_A_FAILURE = """
+start = time.monotonic()
+wandb_session.shut_down()
+assert time.monotonic() - start < 30
+wandb_session.PATIENCE = 0.5
+finish(opened(root, 'abc123-1'), root)
 """
 
 
-@pytest.mark.parametrize("end", ["wandb_session.shut_down()\nfinish(opened(root, 'abc123-1'), root)", ""])
-def test_a_service_that_hangs_is_ended(tmp_path, end):
-    """When it is shut down, after which the next run gets another, and when the process ends."""
+@pytest.mark.parametrize(
+    ("short", "long", "end", "runs"), [("GRACE", "PATIENCE", AFTER_A_FAILURE, 2), ("PATIENCE", "GRACE", "", 1)]
+)
+def test_a_service_that_hangs_is_ended(tmp_path, short, long, end, runs):
+    """Soon when it is shut down after a failure, and the next run gets another; later when the process ends."""
     start = time.monotonic()
-    done = in_new_process(HUNG + end, tmp_path)
+    done = in_new_process(HUNG.format(short, long) + end, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert time.monotonic() - start < 60
-    assert len(list((tmp_path / "wandb").iterdir())) == (2 if end else 1)
+    assert time.monotonic() - start < 50
+    assert len(list((tmp_path / "wandb").iterdir())) == runs

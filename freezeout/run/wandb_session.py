@@ -14,10 +14,12 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run
+PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run, and to end with the process
+GRACE = 5.0  # seconds that its service may take to end after a failure, when nothing is being sent
 
 given_up = False  # its server could not be used once: a sweep must not wait for it before each of its runs
 _ending = threading.Event()  # set once the service was asked to end, by `shut_down` or at the end of the process
+_failed = False  # whether `shut_down` asks
 _watched: subprocess.Popen[bytes] | None = None
 
 
@@ -66,7 +68,7 @@ def prepare(mode: str) -> tuple[Any, Any]:
 
 
 def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
-    """Kill the service if it does not end within `PATIENCE` of being asked to.
+    """Kill the service if it does not end within `PATIENCE` of being asked to, or `GRACE` after a failure.
 
     wandb waits for it without a limit, and the service is known to lock up when it ends with a request open (one in 30
     times, seen with wandb 0.31). The thread has to be there beforehand: none can be started while Python shuts down.
@@ -80,7 +82,7 @@ def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
     def watch() -> None:
         _ending.wait()
         try:
-            service.wait(PATIENCE)
+            service.wait(GRACE if _failed else PATIENCE)
         except subprocess.TimeoutExpired:
             service.kill()
 
@@ -114,12 +116,15 @@ def give_up(error: Exception) -> str:
 
 
 def shut_down() -> None:
-    """End wandb's service; the next run starts a new one."""
+    """End wandb's service after a failure; the next run starts a new one."""
+    global _failed
     if (wandb := sys.modules.get("wandb")) is not None:
+        _failed = True
         _ending.set()
         with contextlib.suppress(Exception, SystemExit):  # SystemExit: the service ended with another code than 0
             wandb.teardown()
         _ending.clear()
+        _failed = False
     os.environ.pop("WANDB_SERVICE", None)
 
 
