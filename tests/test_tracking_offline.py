@@ -11,7 +11,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tracked import CONFIG, PRELUDE, RECORD, TITLE, entry, finish, history, in_new_process, inspected, opened, run_of
+from tracked import (
+    COMMIT,
+    CONFIG,
+    LOOK,
+    PRELUDE,
+    RECORD,
+    TITLE,
+    entry,
+    finish,
+    history,
+    in_new_process,
+    inspected,
+    opened,
+    run_of,
+)
 
 from freezeout import records
 from freezeout.run import tracking
@@ -23,11 +37,12 @@ pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 def whole(tmp_path_factory, nobodys_wandb):
     """A finished run: its output root, its W&B folder, and what wandb reads there."""
     root = tmp_path_factory.mktemp("runs")
-    tracker = opened(root)
+    tracker = opened(root, commit=COMMIT)
     folder = root / tracker.identity["dir"]
     for made in (entry(1), entry(2, eval_loss=None, step_seconds=0.01), entry(3, train_loss=math.nan, error=1 / 3)):
         records.append_line(root / "metrics.jsonl", made)
         tracker.log(made)
+    time.sleep(LOOK)
     finish(tracker, root)
     return SimpleNamespace(root=root, folder=folder, read=inspected(folder))
 
@@ -61,6 +76,28 @@ def test_the_summary_holds_errors_seconds_by_part_and_savings(whole):
     assert {k: summary[f"seconds/{k}"] for k in RECORD["seconds"]} == RECORD["seconds"]
     assert summary["saving/predicted"] == 0.1 + 0.2
     assert not {"saving/estimated", "train_error", "reason"} & set(summary), "absent, never 0"
+
+
+def test_the_machine_and_the_commit_are_where_wandbs_users_look_for_them(whole):
+    """And nothing else is sent: no code, no diff, no list of packages."""
+    environment: dict = {}
+    for update in (r["environment"] for r in whole.read if r["type"] == "environment"):
+        environment |= update
+    assert environment["git"] == run_of(whole.read)["git"] == {"commit": COMMIT}
+    assert {"host", "os", "python", "program", "args", "cpu_count", "memory"} <= set(environment)
+    assert not {"username", "email"} & set(environment)
+    stats = [r["stats"]["item"] for r in whole.read if r["type"] == "stats"]
+    assert "memory_percent" in stats[0]
+    assert [path.name for path in (whole.folder / "files").iterdir()] == ["record.json"]
+
+
+def test_variables_turn_off_what_is_collected(tmp_path):
+    code = "import time; tracker = opened(root, commit=COMMIT); time.sleep(LOOK); finish(tracker, root)\n"
+    code += "print(tracker.identity['dir'])"
+    off = {f"WANDB_{name}": "true" for name in ("DISABLE_GIT", "X_DISABLE_STATS", "X_DISABLE_META")}
+    read = inspected(tmp_path / in_new_process(code, tmp_path, **off).stdout.strip())
+    assert not {"stats", "environment"} & {r["type"] for r in read}
+    assert "git" not in run_of(read)
 
 
 def test_error_is_drawn_against_epochs_and_against_seconds(whole):

@@ -173,6 +173,7 @@ def open_tracker(
     group: str | None,
     record: dict[str, str] | None = None,
     history: Sequence[dict[str, Any]] = (),
+    commit: str | None = None,
 ) -> Tracker:
     """Start or resume a run at W&B.
 
@@ -189,6 +190,7 @@ def open_tracker(
         record: The identity that an earlier segment of the run left in its record.
         history: The epochs that a resumed run keeps from metrics.jsonl. Offline they are written anew, into the one
             folder that remains (wandb cannot resume there); online those that W&B does not have yet are added.
+        commit: Of the program; None outside a checkout of it.
 
     Returns:
         The run's tracker: one that does nothing when logging is not wanted or not possible.
@@ -197,7 +199,7 @@ def open_tracker(
         return Tracker()
 
     def start(mode: str) -> Tracker:
-        wandb, settings = wandb_session.prepare(mode)
+        wandb, settings = wandb_session.prepare(mode, commit)
         run = wandb.init(
             settings=settings,
             dir=str(where.parent.resolve()),

@@ -23,13 +23,15 @@ _failed = False  # whether `shut_down` asks
 _watched: subprocess.Popen[bytes] | None = None
 
 
-def prepare(mode: str) -> tuple[Any, Any]:
+def prepare(mode: str, commit: str | None = None) -> tuple[Any, Any]:
     """The module wandb, with its service running, and the settings that every run is started with.
 
-    The settings keep wandb silent and quick, and let it collect nothing about the machine.
+    The settings keep wandb silent and quick. Of the machine it collects what it shows as System metrics (every 15 s)
+    and in the Overview of a run; no code, no diff, no list of packages. docs/wandb.md says what that is.
 
     Args:
         mode: "offline", or "online": the key is then checked by the server.
+        commit: Of the program; None lets wandb look for a repository around the working directory.
 
     Raises:
         Exception: Whatever wandb raises when it cannot be imported or started, or when the server refuses the key or
@@ -49,15 +51,15 @@ def prepare(mode: str) -> tuple[Any, Any]:
         init_timeout=PATIENCE,
         finish_timeout=PATIENCE,
         finish_timeout_raises=True,
+        save_code=False,
         disable_code=True,
-        disable_git=True,
+        disable_job_creation=True,
         symlink=False,
         use_dot_wandb=False,
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
         x_save_requirements=False,
     )
+    if commit and not wandb.env.disable_git():  # found already; wandb would ask git again before each run
+        settings.git_commit, settings.disable_git = commit, True
     connection = wandb.setup(settings=settings).ensure_service()
     if own := connection._proc:
         _end_when_asked(own._process)
