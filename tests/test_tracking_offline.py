@@ -28,7 +28,7 @@ from tracked import (
 )
 
 from freezeout import records
-from freezeout.run import tracking
+from freezeout.run import wandb_view
 
 pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 
@@ -104,7 +104,7 @@ def test_error_is_drawn_against_epochs_and_against_seconds(whole):
     axes = {}
     for metric in (r["metric"] for r in whole.read if r["type"] == "metric"):
         axes[metric.get("name") or metric["glob_name"]] = metric["step_metric"]
-    against_epochs = dict.fromkeys((*tracking.PER_EPOCH, "learning_rate/*"), "epoch")
+    against_epochs = dict.fromkeys((*wandb_view.PER_EPOCH, "learning_rate/*"), "epoch")
     assert against_epochs.items() <= axes.items()
     assert axes["by_seconds/error"] == axes["by_seconds/eval_loss"] == "seconds"
 

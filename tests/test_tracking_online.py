@@ -21,7 +21,8 @@ from wandb_server import ENTITY, KEY, WandbServer
 
 from freezeout import records
 from freezeout.run import wandb_session
-from freezeout.run.tracking import Tracker, row
+from freezeout.run.tracking import Tracker
+from freezeout.run.wandb_view import row
 
 pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 
