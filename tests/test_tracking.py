@@ -32,7 +32,7 @@ def test_nothing_is_uploaded_unless_asked(tmp_path, monkeypatch, mode, variable,
     if variable is not None:
         monkeypatch.setenv("WANDB_MODE", variable)
     asked = []
-    monkeypatch.setattr(wandb_session, "prepare", lambda mode: asked.append(mode) or 1 / 0)
+    monkeypatch.setattr(wandb_session, "prepare", lambda mode, commit: asked.append(mode) or 1 / 0)
     monkeypatch.setattr(wandb_session, "given_up", False)
     opened(tmp_path, tracker=Wandb(mode=mode))
     assert asked == {"disabled": [], "offline": ["offline"], "online": ["online", "offline"]}[effective]

@@ -16,7 +16,8 @@ from freezeout.naming import folder, full_title
 from freezeout.run import config, identity
 from freezeout.run.config import Config
 from freezeout.run.resolve import make_plan
-from freezeout.run.tracking import NoTracker, display_name
+from freezeout.run.tracking import NoTracker
+from freezeout.run.wandb_view import display_name
 from freezeout.train.schema import AdamW, Machine, Sgd
 
 SMALL = WideResNet(depth=10, widen=1)

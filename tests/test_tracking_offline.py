@@ -11,10 +11,24 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tracked import CONFIG, PRELUDE, RECORD, TITLE, entry, finish, history, in_new_process, inspected, opened, run_of
+from tracked import (
+    COMMIT,
+    CONFIG,
+    LOOK,
+    PRELUDE,
+    RECORD,
+    TITLE,
+    entry,
+    finish,
+    history,
+    in_new_process,
+    inspected,
+    opened,
+    run_of,
+)
 
 from freezeout import records
-from freezeout.run import tracking
+from freezeout.run import wandb_view
 
 pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 
@@ -23,11 +37,12 @@ pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 def whole(tmp_path_factory, nobodys_wandb):
     """A finished run: its output root, its W&B folder, and what wandb reads there."""
     root = tmp_path_factory.mktemp("runs")
-    tracker = opened(root)
+    tracker = opened(root, commit=COMMIT)
     folder = root / tracker.identity["dir"]
     for made in (entry(1), entry(2, eval_loss=None, step_seconds=0.01), entry(3, train_loss=math.nan, error=1 / 3)):
         records.append_line(root / "metrics.jsonl", made)
         tracker.log(made)
+    time.sleep(LOOK)
     finish(tracker, root)
     return SimpleNamespace(root=root, folder=folder, read=inspected(folder))
 
@@ -63,11 +78,33 @@ def test_the_summary_holds_errors_seconds_by_part_and_savings(whole):
     assert not {"saving/estimated", "train_error", "reason"} & set(summary), "absent, never 0"
 
 
+def test_the_machine_and_the_commit_are_where_wandbs_users_look_for_them(whole):
+    """And nothing else is sent: no code, no diff, no list of packages."""
+    environment: dict = {}
+    for update in (r["environment"] for r in whole.read if r["type"] == "environment"):
+        environment |= update
+    assert environment["git"] == run_of(whole.read)["git"] == {"commit": COMMIT}
+    assert {"host", "os", "python", "program", "args", "cpu_count", "memory"} <= set(environment)
+    assert not {"username", "email"} & set(environment)
+    stats = [r["stats"]["item"] for r in whole.read if r["type"] == "stats"]
+    assert "memory_percent" in stats[0]
+    assert [path.name for path in (whole.folder / "files").iterdir()] == ["record.json"]
+
+
+def test_variables_turn_off_what_is_collected(tmp_path):
+    code = "import time; tracker = opened(root, commit=COMMIT); time.sleep(LOOK); finish(tracker, root)\n"
+    code += "print(tracker.identity['dir'])"
+    off = {f"WANDB_{name}": "true" for name in ("DISABLE_GIT", "X_DISABLE_STATS", "X_DISABLE_META")}
+    read = inspected(tmp_path / in_new_process(code, tmp_path, **off).stdout.strip())
+    assert not {"stats", "environment"} & {r["type"] for r in read}
+    assert "git" not in run_of(read)
+
+
 def test_error_is_drawn_against_epochs_and_against_seconds(whole):
     axes = {}
     for metric in (r["metric"] for r in whole.read if r["type"] == "metric"):
         axes[metric.get("name") or metric["glob_name"]] = metric["step_metric"]
-    against_epochs = dict.fromkeys((*tracking.PER_EPOCH, "learning_rate/*"), "epoch")
+    against_epochs = dict.fromkeys((*wandb_view.PER_EPOCH, "learning_rate/*"), "epoch")
     assert against_epochs.items() <= axes.items()
     assert axes["by_seconds/error"] == axes["by_seconds/eval_loss"] == "seconds"
 
@@ -235,20 +272,29 @@ def test_processes_may_log_into_one_folder_at_once(tmp_path):
 
 
 HUNG = """
-import subprocess
+import subprocess, time
 from freezeout.run import wandb_session
-wandb_session.PATIENCE = 0.5
-tracker = opened(root)
-finish(tracker, root)
+wandb_session.{0} = 0.5
+wandb_session.{1} = 60.0
+finish(opened(root), root)
 subprocess.run(["pkill", "-STOP", "-P", str(os.getpid()), "wandb-core"], check=True)
+"""
+AFTER_A_FAILURE = """
+start = time.monotonic()
+wandb_session.shut_down()
+assert time.monotonic() - start < 30
+wandb_session.PATIENCE = 0.5
+finish(opened(root, 'abc123-1'), root)
 """
 
 
-@pytest.mark.parametrize("end", ["wandb_session.shut_down()\nfinish(opened(root, 'abc123-1'), root)", ""])
-def test_a_service_that_hangs_is_ended(tmp_path, end):
-    """When it is shut down, after which the next run gets another, and when the process ends."""
+@pytest.mark.parametrize(
+    ("short", "long", "end", "runs"), [("GRACE", "PATIENCE", AFTER_A_FAILURE, 2), ("PATIENCE", "GRACE", "", 1)]
+)
+def test_a_service_that_hangs_is_ended(tmp_path, short, long, end, runs):
+    """Soon when it is shut down after a failure, and the next run gets another; later when the process ends."""
     start = time.monotonic()
-    done = in_new_process(HUNG + end, tmp_path)
+    done = in_new_process(HUNG.format(short, long) + end, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert time.monotonic() - start < 60
-    assert len(list((tmp_path / "wandb").iterdir())) == (2 if end else 1)
+    assert time.monotonic() - start < 50
+    assert len(list((tmp_path / "wandb").iterdir())) == runs

@@ -5,6 +5,7 @@ The server is a stand-in on loopback.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,12 +16,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tracked import CONFIG, SCRIPT, TITLE, entry, history, in_new_process, inspected
+from tracked import COMMIT, CONFIG, SCRIPT, TITLE, entry, history, in_new_process, inspected
 from wandb_server import ENTITY, KEY, WandbServer
 
 from freezeout import records
 from freezeout.run import wandb_session
-from freezeout.run.tracking import Tracker, row
+from freezeout.run.tracking import Tracker
+from freezeout.run.wandb_view import row
 
 pytestmark = pytest.mark.usefixtures("nobodys_wandb")
 
@@ -83,6 +85,16 @@ def test_a_run_arrives_whole(server, tmp_path):
     assert (about["entity"], about["project"], sorted(about["tags"])) == (ENTITY, "freezeout", ["digits", "vgg"])
     assert run.config == CONFIG
     assert server.resumed == [], "a run made anew replaces what W&B has under its name"
+
+
+def test_the_machine_and_the_commit_are_where_wandbs_users_look_for_them(server, tmp_path):
+    """In the run's Overview and under System."""
+    code = "import time; tracker = online(root, commit=COMMIT); time.sleep(LOOK); finish(tracker, root)"
+    assert in_new_process(code, tmp_path, **at(server.url)).stderr == ""
+    run = server.runs["abc123-0"]
+    assert run.about["commit"] == json.loads(run.files["wandb-metadata.json"])["git"]["commit"] == COMMIT
+    assert "system.memory_percent" in json.loads(run.events[0])
+    assert set(run.files) <= {"record.json", "wandb-metadata.json", "wandb-summary.json", "config.yaml"}
 
 
 def test_a_resumed_run_goes_on_under_its_id_and_adds_only_what_is_missing(server, tmp_path):

@@ -23,6 +23,8 @@ CONFIG = {
     "machine": {"name": "machine", "device": "auto", "threads": None},
 }
 TITLE = "vgg digits freezeout cubic scaled t_0=0.8 seed=0 model.width=0.1"
+COMMIT = "0123abcd" * 5
+LOOK = 2.0  # seconds after which W&B has looked at the machine for the first time; a run of milliseconds ends before
 RECORD = {
     "status": "done",
     "reason": None,

@@ -24,10 +24,11 @@ LIMITS = {"min_cli_version": "0.10.0", "max_cli_version": "9.9.9"}
 
 @dataclass
 class UploadedRun:
-    """One run as the server knows it: how it was described, the lines of its history, and its files."""
+    """One run as the server knows it: how it was described, lines of history and of system metrics, and its files."""
 
     about: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
     @property
@@ -135,9 +136,10 @@ class _Request(BaseHTTPRequestHandler):
             self._reply({"data": wandb.answer(operation, document.get("variables") or {})})
         else:
             run = wandb.runs[self.path.split("/")[-2]]
-            sent = document.get("files", {}).get("wandb-history.jsonl")
-            if sent:  # from the first line on, as from a run that is not resumed, it replaces all there was
-                run.lines[sent["offset"] :] = sent["content"]
+            for name, lines in (("wandb-history.jsonl", run.lines), ("wandb-events.jsonl", run.events)):
+                if sent := document.get("files", {}).get(name):
+                    # From the first line on, as from a run that is not resumed, it replaces all there was.
+                    lines[sent["offset"] :] = sent["content"]
             self._reply({})
 
     def do_PUT(self) -> None:

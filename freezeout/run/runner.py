@@ -134,6 +134,7 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         group=sweep,
         record=(found or {}).get("wandb"),
         history=current.epochs,
+        commit=origin["commit"],
     )
     status, reason, diverged, results = "done", None, False, {}
     full: OSError | None = None

@@ -17,17 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.checks import check_choice
-from freezeout.naming import full_title
-from freezeout.records import digest, null_if_not_finite
+from freezeout.records import null_if_not_finite
 from freezeout.run import wandb_session
 from freezeout.run.wandb_session import harmless
+from freezeout.run.wandb_view import AGAINST_SECONDS, PER_EPOCH, display_name, row, summary
 
 MODES = ("offline", "online", "disabled")
-PER_EPOCH = ("train_loss", "eval_loss", "error", "seconds", "prefix", "active_stages", "step_seconds")
-# W&B draws a metric against one x axis of its own; what is to be seen against the clock too is logged under two names.
-AGAINST_SECONDS = ("error", "eval_loss")
 NOT_IN_PROJECT = "/\\#?%:"  # characters that W&B refuses in the name of a project
-LONGEST_NAME, LONGEST_TAG = 128, 64  # characters that W&B allows
+LONGEST_TAG = 64  # characters that W&B allows
 
 
 @dataclass(kw_only=True)
@@ -173,6 +170,7 @@ def open_tracker(
     group: str | None,
     record: dict[str, str] | None = None,
     history: Sequence[dict[str, Any]] = (),
+    commit: str | None = None,
 ) -> Tracker:
     """Start or resume a run at W&B.
 
@@ -189,6 +187,7 @@ def open_tracker(
         record: The identity that an earlier segment of the run left in its record.
         history: The epochs that a resumed run keeps from metrics.jsonl. Offline they are written anew, into the one
             folder that remains (wandb cannot resume there); online those that W&B does not have yet are added.
+        commit: Of the program; None outside a checkout of it.
 
     Returns:
         The run's tracker: one that does nothing when logging is not wanted or not possible.
@@ -197,7 +196,7 @@ def open_tracker(
         return Tracker()
 
     def start(mode: str) -> Tracker:
-        wandb, settings = wandb_session.prepare(mode)
+        wandb, settings = wandb_session.prepare(mode, commit)
         run = wandb.init(
             settings=settings,
             dir=str(where.parent.resolve()),
@@ -242,26 +241,3 @@ def open_tracker(
             print(f"warning: W&B: going on offline ({reason}); to upload later: {upload}", file=sys.stderr)
         return started
     return Tracker()
-
-
-def display_name(config: dict[str, Any], group: str | None) -> str:
-    """What a run is called at W&B; too long for it, the name is cut and ends in a digest of the whole."""
-    given, title = os.environ.get("WANDB_NAME"), full_title(config)
-    name = title if not given else given if group is None else f"{given} {title}"
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 13]} {digest({'name': name})}"
-
-
-def row(entry: dict[str, Any]) -> dict[str, float]:
-    """What W&B shows of an epoch, given as in metrics.jsonl: one number per name, absent where the entry has none."""
-    shown = {key: entry.get(key) for key in ("epoch", *PER_EPOCH)}
-    shown |= {f"by_seconds/{key}": entry.get(key) for key in AGAINST_SECONDS}
-    shown |= {f"learning_rate/{i:02d}": rate for i, rate in enumerate(entry.get("learning_rates") or ())}
-    return {key: value for key, value in null_if_not_finite(shown).items() if value is not None}
-
-
-def summary(record: dict[str, Any]) -> dict[str, Any]:
-    """What W&B's table of runs shows of a record: status, errors in per cent, seconds by part, savings."""
-    shown = {key: record.get(key) for key in ("status", "reason", "error", "test_error", "train_error")}
-    for part in ("seconds", "saving"):
-        shown |= {f"{part}/{key}": value for key, value in (record.get(part) or {}).items()}
-    return {key: value for key, value in null_if_not_finite(shown).items() if value is not None}

@@ -14,20 +14,24 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run
+PATIENCE = 20.0  # seconds that W&B may take to answer before and after a run, and to end with the process
+GRACE = 5.0  # seconds that its service may take to end after a failure, when nothing is being sent
 
 given_up = False  # its server could not be used once: a sweep must not wait for it before each of its runs
 _ending = threading.Event()  # set once the service was asked to end, by `shut_down` or at the end of the process
+_failed = False  # whether `shut_down` asks
 _watched: subprocess.Popen[bytes] | None = None
 
 
-def prepare(mode: str) -> tuple[Any, Any]:
+def prepare(mode: str, commit: str | None = None) -> tuple[Any, Any]:
     """The module wandb, with its service running, and the settings that every run is started with.
 
-    The settings keep wandb silent and quick, and let it collect nothing about the machine.
+    The settings keep wandb silent and quick. Of the machine it collects what it shows as System metrics (every 15 s)
+    and in the Overview of a run; no code, no diff, no list of packages. docs/wandb.md says what that is.
 
     Args:
         mode: "offline", or "online": the key is then checked by the server.
+        commit: Of the program; None lets wandb look for a repository around the working directory.
 
     Raises:
         Exception: Whatever wandb raises when it cannot be imported or started, or when the server refuses the key or
@@ -47,15 +51,15 @@ def prepare(mode: str) -> tuple[Any, Any]:
         init_timeout=PATIENCE,
         finish_timeout=PATIENCE,
         finish_timeout_raises=True,
+        save_code=False,
         disable_code=True,
-        disable_git=True,
+        disable_job_creation=True,
         symlink=False,
         use_dot_wandb=False,
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
         x_save_requirements=False,
     )
+    if commit and not wandb.env.disable_git():  # found already; wandb would ask git again before each run
+        settings.git_commit, settings.disable_git = commit, True
     connection = wandb.setup(settings=settings).ensure_service()
     if own := connection._proc:
         _end_when_asked(own._process)
@@ -66,7 +70,7 @@ def prepare(mode: str) -> tuple[Any, Any]:
 
 
 def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
-    """Kill the service if it does not end within `PATIENCE` of being asked to.
+    """Kill the service if it does not end within `PATIENCE` of being asked to, or `GRACE` after a failure.
 
     wandb waits for it without a limit, and the service is known to lock up when it ends with a request open (one in 30
     times, seen with wandb 0.31). The thread has to be there beforehand: none can be started while Python shuts down.
@@ -80,7 +84,7 @@ def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
     def watch() -> None:
         _ending.wait()
         try:
-            service.wait(PATIENCE)
+            service.wait(GRACE if _failed else PATIENCE)
         except subprocess.TimeoutExpired:
             service.kill()
 
@@ -114,12 +118,15 @@ def give_up(error: Exception) -> str:
 
 
 def shut_down() -> None:
-    """End wandb's service; the next run starts a new one."""
+    """End wandb's service after a failure; the next run starts a new one."""
+    global _failed
     if (wandb := sys.modules.get("wandb")) is not None:
+        _failed = True
         _ending.set()
         with contextlib.suppress(Exception, SystemExit):  # SystemExit: the service ended with another code than 0
             wandb.teardown()
         _ending.clear()
+        _failed = False
     os.environ.pop("WANDB_SERVICE", None)
 
 
