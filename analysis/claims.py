@@ -140,7 +140,8 @@ def _label(one: PanelVerdicts, how_scale: str, scale_lr: bool, t_0: float) -> st
         found = json.loads(label)
         own = found["strategy"]
         asked = {"name": "freezeout", "how_scale": how_scale, "scale_lr": scale_lr, "t_0": t_0}
-        usual = own.get("bn", "eval") == "eval" and not own.get("const_time") and "views" not in found
+        usual = own.get("bn", "eval") == "eval" and not own.get("const_time")
+        usual = usual and "depth" not in own and "views" not in found
         if found.get("epochs") == full and usual and all(own.get(key) == value for key, value in asked.items()):
             return label
     return None

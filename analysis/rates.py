@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -64,10 +65,11 @@ def _typed(key: str, text: str, kind: str) -> Any:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{key}={text}: must be true or false")
         return text.lower() == "true"
+    is_list = kind == "Any" and text.startswith("[")
     try:
-        return {"int": int, "float": float}.get(kind, str)(text)
+        return json.loads(text) if is_list else {"int": int, "float": float}.get(kind, str)(text)
     except ValueError as error:
-        raise ValueError(f"{key}={text}: must be a number") from error
+        raise ValueError(f"{key}={text}: must be {'a list of numbers' if is_list else 'a number'}") from error
 
 
 def draw_rates(words: Sequence[str], stages: int, base: float, out: Path) -> list[Path]:

@@ -69,7 +69,7 @@ def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     if {**control, "strategy": None} != {**twin, "strategy": None} or other["name"] != FREEZING:
         return None
     shared = (own.keys() & other.keys()) - {"name", "bn"}
-    if any(own[key] != other[key] for key in shared):
+    if any(own[key] != other[key] for key in shared) or own.get("depth") != other.get("depth"):
         return None
     own_bn, other_bn = norm(control), norm(twin)
     if own["name"] in CONTROLS and own_bn == other_bn:

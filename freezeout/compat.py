@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 from freezeout.checks import check_choice
 from freezeout.schedule import POWERS, Schedule, lr_factor
-from freezeout.strategies import Strategy
+from freezeout.strategy import INDEX, Strategy
 
 MODES = ("original",)
 KNOWN = ("baseline", "shortened", "freezeout")  # the strategies that the original has, by their names here
@@ -99,6 +99,8 @@ def check_compat(compat: str | None, name: str, strategy: Strategy) -> None:
         raise ValueError(f"compat=original: the original has no {name}; choose {', '.join(KNOWN)}")
     if getattr(strategy, "const_time", False):
         raise ValueError("compat=original: the original's const_time does not run; set strategy.const_time=false")
+    if strategy.depth != INDEX:
+        raise ValueError(f"compat=original: its stages lie as deep as their index; set strategy.depth={INDEX}")
 
 
 def applied(compat: str | None, strategy: Strategy, model: str, steps_per_epoch: int) -> Strategy:

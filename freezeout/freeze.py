@@ -16,7 +16,7 @@ from freezeout.parameter_groups import RATES
 from freezeout.recompiling import compile_whole
 from freezeout.schedule import Schedule, lr_factor, progress
 from freezeout.stages.chain import Chain, check_stages
-from freezeout.strategies import Strategy
+from freezeout.strategy import Strategy
 
 
 class FreezeOut:

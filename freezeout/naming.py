@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.strategies import STRATEGIES
+from freezeout.strategy import INDEX
 
 PACKAGE = Path(__file__).parent
 # Top-level keys that the full title of a run says elsewhere, or that change no run.
@@ -204,7 +205,10 @@ def label_of(config: Mapping[str, Any]) -> dict[str, Any]:
     config: A run's configuration as plain data, its augmentation as it is followed.
     """
     views = {key: (config.get("augment") or {}).get(key) for key in ("views", "views_from")}
-    found = {"strategy": config.get("strategy"), "epochs": config.get("epochs")}
+    strategy = config.get("strategy")
+    if isinstance(strategy, Mapping):  # labels of before there was a choice lack the depth
+        strategy = {key: value for key, value in strategy.items() if (key, value) != ("depth", INDEX)}
+    found = {"strategy": strategy, "epochs": config.get("epochs")}
     return found | {key: value for key, value in views.items() if value is not None}
 
 
@@ -245,6 +249,8 @@ def run_title(config: dict[str, Any]) -> str:
         words.append(given.pop("how_scale"))
     if "scale_lr" in given:
         words.append("scaled" if given.pop("scale_lr") else "unscaled")
+    if given.get("depth") == INDEX:
+        del given["depth"]
     words += [f"{k}={_word(v)}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
     words += [f"compat={config['compat']}"] if config.get("compat") else []
     return " ".join([*words, f"seed={config['seed']}"])

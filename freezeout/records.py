@@ -29,6 +29,7 @@ NUMERICS = 2  # 2: fused optimizers, whose last bits differ
 NEUTRAL: dict[str, Any] = {
     "compat": None,
     "strategy.const_time": False,
+    "strategy.depth": "index",
     "machine.measured": False,
     "views": None,
     "cache": None,

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +24,24 @@ def progress(step: int, total_steps: int) -> float:
     return step / total_steps
 
 
-def freeze_times(n: int, t_0: float, power: int) -> tuple[float, ...]:
+def cost_depths(costs: Sequence[float]) -> tuple[float, ...]:
+    """How deep each stage lies, by cost: the share of the cost of all stages but the head that lies before it.
+
+    0 for the first and 1 for the head; i / (n - 1) where all cost the same.
+
+    Args:
+        costs: Of each stage, in any unit, none below 0. The head's is not looked at: it never freezes.
+
+    Raises:
+        ValueError: The stages before the head cost nothing.
+    """
+    before = [0.0, *accumulate(costs[:-1])]
+    if len(costs) > 1 and not before[-1] > 0:
+        raise ValueError("the stages before the head cost nothing: a depth is a share of what they cost")
+    return (*(cost / before[-1] for cost in before[:-1]), 1.0)
+
+
+def freeze_times(n: int, t_0: float, power: int, depths: Sequence[float] | None = None) -> tuple[float, ...]:
     """t_i of each of n stages: ((1 - d) t_0 + d) ** power with d = i / (n - 1); exactly 1 for the last.
 
     Args:
@@ -32,6 +49,7 @@ def freeze_times(n: int, t_0: float, power: int) -> tuple[float, ...]:
         t_0: When stage 0 freezes, in (0, 1], before the power is applied, as in the original code: t_0 = 0.8 cubed
             freezes stage 0 at t = 0.512.
         power: 1 linear, 2 squared, 3 cubic.
+        depths: d of each stage, where it is not its index's: in [0, 1], never decreasing.
 
     Raises:
         ValueError: n < 1, t_0 outside (0, 1] (NaN included) or a power below 1.
@@ -45,7 +63,8 @@ def freeze_times(n: int, t_0: float, power: int) -> tuple[float, ...]:
     if power < 1:
         raise ValueError(f"power={power}: must be at least 1")
     # t_0 + d (1 - t_0) is the same line; capped, because its last ulp may pass 1 and the head never freezes early.
-    times = [min(1.0, t_0 + (i / (n - 1)) * (1 - t_0)) ** power for i in range(n - 1)]
+    d = [i / (n - 1) for i in range(n - 1)] if depths is None else depths[: n - 1]
+    times = [min(1.0, t_0 + d_i * (1 - t_0)) ** power for d_i in d]
     # To 15 digits: 0.8 ** 3 is 0.5120000000000001 in floats and would freeze a step after t = 0.512.
     return (*(float(f"{t:.15g}") for t in times), 1.0)
 

@@ -7,60 +7,15 @@ a class here, a line in STRATEGIES and a yaml file in conf/strategy/.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from freezeout.checks import check_choice, check_share
-from freezeout.schedule import POWERS, Schedule, freeze_times, linear_depth
+from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times, linear_depth
+from freezeout.strategy import COST, INDEX, NORMS
+from freezeout.strategy import Strategy as Strategy
 
-NORMS = ("eval", "train")
 LONGEST = 2  # times the plain recipe's steps: the largest budget
-
-
-class Strategy(ABC):
-    """Which stages freeze when, under which learning rates, and for how many steps a run of it trains.
-
-    Attributes:
-        bn: How a frozen stage normalises: "eval" with its running statistics, which stand still, or "train" with those
-            of the batch, which keep moving its running statistics.
-        swept: Names of the fields that are varied along a curve of a plot. Configurations that differ in nothing else
-            belong to one series.
-    """
-
-    bn: str = "eval"
-    swept: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def schedule(self, n: int) -> Schedule:
-        """The freeze and annealing times of a network of n stages."""
-
-    def steps(self, full: int, saving: float | None) -> int:
-        """Training steps of a run.
-
-        Args:
-            full: Steps of the plain recipe: epochs times steps per epoch.
-            saving: Expected saving of a run of `full` steps, as a fraction of the baseline's time; None if unknown.
-
-        Raises:
-            ValueError: The number of steps depends on the saving, and that is unknown.
-        """
-        return full
-
-    def followed(self) -> Strategy:
-        """The strategy that training follows once the number of steps is known.
-
-        Strategies that differ only in how many steps they ask for follow the same one, so that equal runs are one run:
-        a shortened baseline is the baseline with fewer steps.
-        """
-        return self
-
-    def power_law(self) -> tuple[float, str] | None:
-        """(t_0, how_scale) of a strategy whose freeze times are the paper's and whose steps are the plain recipe's.
-
-        None for all others: the paper's estimate of the saving is not about them.
-        """
-        return None
 
 
 @dataclass(kw_only=True)
@@ -71,6 +26,33 @@ class Baseline(Strategy):
         return Schedule(freeze=(1.0,) * n, anneal=(1.0,) * n)
 
 
+def check_depth(depth: Any) -> None:
+    """Refuse what says nothing of how deep stages lie.
+
+    Raises:
+        ValueError: It is neither a known word nor a list of costs, none below 0.
+    """
+    if isinstance(depth, str):
+        check_choice("strategy.depth", depth, (INDEX, COST))
+    elif not isinstance(depth, list) or not all(type(c) in (int, float) and 0 <= c < math.inf for c in depth):
+        raise ValueError(f"strategy.depth={depth}: must be {INDEX}, {COST} or a list of numbers from 0, one a stage")
+
+
+def paper_times(n: int, t_0: float, how_scale: str, depth: Any) -> tuple[float, ...]:
+    """The paper's freeze times (`freeze_times`) of n stages that lie so deep.
+
+    Raises:
+        ValueError: There is not one cost for each stage.
+    """
+    if depth == INDEX:
+        return freeze_times(n, t_0, POWERS[how_scale])
+    if depth == COST:
+        raise ValueError(f"strategy.depth={COST}: what the stages cost is not known here; give a list of numbers")
+    if len(depth) != n:
+        raise ValueError(f"strategy.depth={depth}: {len(depth)} costs for {n} stages; give one a stage")
+    return freeze_times(n, t_0, POWERS[how_scale], cost_depths(depth))
+
+
 @dataclass(kw_only=True)
 class FreezeOut(Strategy):
     """The paper's strategy: stage i anneals to zero at t_i and freezes there (Brock et al. 2017, section 2).
@@ -79,7 +61,7 @@ class FreezeOut(Strategy):
         t_0: When stage 0 freezes, as a fraction of training in (0, 1], before the power is applied.
         how_scale: "linear", "squared" or "cubic": the power applied to a straight line from t_0 to 1.
         scale_lr: Whether stage i starts at base / t_i, so that all stages travel the same distance.
-        bn: See Strategy.
+        bn, depth: See Strategy.
         const_time: Train for more steps, as many as take the baseline's time (the original code's option of that name).
 
     Raises:
@@ -92,14 +74,16 @@ class FreezeOut(Strategy):
     scale_lr: bool = True
     bn: str = "eval"
     const_time: bool = False
+    depth: Any = INDEX
 
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
+        check_depth(self.depth)
         check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
-        times = freeze_times(n, self.t_0, POWERS[self.how_scale])
+        times = paper_times(n, self.t_0, self.how_scale, self.depth)
         return Schedule(freeze=times, anneal=times, scaled=self.scale_lr)
 
     def steps(self, full: int, saving: float | None) -> int:
@@ -113,7 +97,7 @@ class FreezeOut(Strategy):
         return replace(self, const_time=False)
 
     def power_law(self) -> tuple[float, str] | None:
-        return None if self.const_time else (self.t_0, self.how_scale)
+        return None if self.const_time or self.depth != INDEX else (self.t_0, self.how_scale)
 
 
 @dataclass(kw_only=True)
@@ -121,20 +105,22 @@ class LrOnly(Strategy):
     """Control: FreezeOut's learning rates, but nothing is frozen and no time is saved.
 
     Attributes:
-        t_0, how_scale, scale_lr: As of FreezeOut.
+        t_0, how_scale, scale_lr, depth: As of FreezeOut.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
     how_scale: str = "cubic"
     scale_lr: bool = True
+    depth: Any = INDEX
 
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
+        check_depth(self.depth)
 
     def schedule(self, n: int) -> Schedule:
-        times = freeze_times(n, self.t_0, POWERS[self.how_scale])
+        times = paper_times(n, self.t_0, self.how_scale, self.depth)
         return Schedule(freeze=(1.0,) * n, anneal=times, scaled=self.scale_lr)
 
 
@@ -143,24 +129,27 @@ class FreezeOnly(Strategy):
     """Control: FreezeOut's freeze times under the baseline's learning rate.
 
     Attributes:
-        t_0, how_scale, bn: As of FreezeOut.
+        t_0, how_scale, bn, depth: As of FreezeOut.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
     t_0: float
     how_scale: str = "cubic"
     bn: str = "eval"
+    depth: Any = INDEX
 
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
+        check_depth(self.depth)
         check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
-        return Schedule(freeze=freeze_times(n, self.t_0, POWERS[self.how_scale]), anneal=(1.0,) * n)
+        times = paper_times(n, self.t_0, self.how_scale, self.depth)
+        return Schedule(freeze=times, anneal=(1.0,) * n)
 
-    def power_law(self) -> tuple[float, str]:
-        return self.t_0, self.how_scale
+    def power_law(self) -> tuple[float, str] | None:
+        return (self.t_0, self.how_scale) if self.depth == INDEX else None
 
 
 @dataclass(kw_only=True)

@@ -29,6 +29,7 @@ OTHER = {
     "strategy.scale_lr": False,
     "strategy.bn": {"freezeout": "train", "freeze_only": "train", "geometric": "train", "layer_freezing": "eval"},
     "strategy.const_time": True,
+    "strategy.depth": "cost",
     "strategy.budget": 0.5,
     "strategy.epochs": 5,
     "strategy.freeze_start": 0.7,

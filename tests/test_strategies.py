@@ -1,6 +1,7 @@
 """Every registered strategy: its schedule is valid, and says what the strategy's name says."""
 
 import math
+import re
 from dataclasses import fields
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freezeout.schedule import POWERS, Schedule, freeze_times
+from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times
 from freezeout.strategies import (
     STRATEGIES,
     Baseline,
@@ -183,6 +184,10 @@ def test_strategies_of_epochs_freeze_only_where_an_epoch_begins(strategy, n, epo
         (FreezeOut, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off: must be one of eval, train"),
         (LrOnly, {"t_0": 2.0}, "t_0=2.0: must lie in (0, 1]"),
         (LrOnly, {"t_0": 0.5, "how_scale": "quartic"}, "strategy.how_scale=quartic"),
+        (FreezeOut, {"t_0": 0.5, "depth": "price"}, "strategy.depth=price: must be one of index, cost"),
+        (FreezeOut, {"t_0": 0.5, "depth": [1, -1]}, "strategy.depth=[1, -1]: must be index, cost or a list of numbers"),
+        (LrOnly, {"t_0": 0.5, "depth": [math.nan]}, "strategy.depth=[nan]: must be index, cost or a list of numbers"),
+        (FreezeOnly, {"t_0": 0.5, "depth": 3}, "strategy.depth=3: must be index, cost or a list of numbers"),
         (FreezeOnly, {"t_0": -1.0}, "t_0=-1.0: must lie in (0, 1]"),
         (FreezeOnly, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off"),
         (Shortened, {"budget": 0.0}, "strategy.budget=0.0: must lie in (0, 2]"),
@@ -204,3 +209,59 @@ def test_a_value_outside_its_range_is_refused_in_one_line(strategy, bad, named):
 def test_freezeout_of_the_paper_uses_the_papers_freeze_times():
     schedule = FreezeOut(t_0=0.5, how_scale="squared", scale_lr=False).schedule(20)
     assert schedule.freeze == schedule.anneal == freeze_times(20, 0.5, 2)
+
+
+costs = st.lists(st.integers(0, 10**12), min_size=2, max_size=40).filter(lambda found: sum(found[:-1]) > 0)
+OF_DEPTH = pytest.mark.parametrize("strategy", [FreezeOut, LrOnly, FreezeOnly])
+
+
+@OF_DEPTH
+@given(n=st.integers(2, 40), t_0=shares, how=st.sampled_from(HOW), cost=st.integers(1, 10**12))
+def test_stages_of_equal_cost_lie_as_deep_as_their_index(strategy, n, t_0, how, cost):
+    by_cost = strategy(t_0=t_0, how_scale=how, depth=[cost] * n).schedule(n)
+    by_index = strategy(t_0=t_0, how_scale=how).schedule(n)
+    assert by_cost.freeze == pytest.approx(by_index.freeze, abs=1e-14)
+    assert by_cost.anneal == pytest.approx(by_index.anneal, abs=1e-14)
+
+
+@given(costs=costs, t_0=shares)
+def test_by_cost_equal_cost_freezes_in_equal_times(costs, t_0):
+    """Of the linear schedule: stage i freezes when the share (t_i - t_0) / (1 - t_0) of the cost lies before it."""
+    times = FreezeOut(t_0=t_0, how_scale="linear", depth=costs).schedule(len(costs)).freeze
+    whole = sum(costs[:-1])
+    for i, t in enumerate(times):
+        assert t == pytest.approx(t_0 + (1 - t_0) * sum(costs[:i]) / whole, abs=1e-12)
+
+
+def test_a_dear_first_stage_puts_off_those_behind_it_and_the_heads_cost_does_not_count():
+    assert cost_depths([6, 1, 1, 0, 99]) == (0.0, 0.75, 0.875, 1.0, 1.0)
+    assert FreezeOut(t_0=0.5, how_scale="linear", depth=[6, 2, 1]).schedule(3).freeze == (0.5, 0.875, 1.0)
+    assert FreezeOnly(t_0=0.5, how_scale="linear", depth=[6, 2, 1]).schedule(3).freeze == (0.5, 0.875, 1.0)
+    assert LrOnly(t_0=0.5, how_scale="linear", depth=[6, 2, 1]).schedule(3).anneal == (0.5, 0.875, 1.0)
+
+
+@OF_DEPTH
+def test_a_depth_by_cost_takes_the_costs_of_the_network_and_leaves_numbers_and_indices_alone(strategy):
+    assert strategy(t_0=0.5, depth="cost").placed([6, 2, 1]).depth == [6, 2, 1]
+    assert strategy(t_0=0.5, depth=[1, 2, 3]).placed([6, 2, 1]).depth == [1, 2, 3]
+    assert strategy(t_0=0.5).placed(None) == strategy(t_0=0.5)
+    with pytest.raises(ValueError, match=r"^strategy\.depth=cost: this network's stages cannot be costed"):
+        strategy(t_0=0.5, depth="cost").placed(None)
+
+
+def test_the_papers_estimate_is_about_depths_by_index():
+    assert FreezeOut(t_0=0.5).power_law() == FreezeOnly(t_0=0.5).power_law() == (0.5, "cubic")
+    assert FreezeOut(t_0=0.5, depth="cost").power_law() is FreezeOnly(t_0=0.5, depth="cost").power_law() is None
+
+
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        ("cost", "strategy.depth=cost: what the stages cost is not known here; give a list of numbers"),
+        ([1, 2], "strategy.depth=[1, 2]: 2 costs for 3 stages; give one a stage"),
+        ([0, 0, 1], "the stages before the head cost nothing"),
+    ],
+)
+def test_depths_that_give_no_times_are_refused_in_one_line(depth, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        FreezeOut(t_0=0.5, depth=depth).schedule(3)

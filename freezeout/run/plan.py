@@ -19,7 +19,7 @@ from freezeout.savings.cost import StageCost
 from freezeout.savings.flops import Counts
 from freezeout.schedule import Schedule, progress
 from freezeout.stages.chain import Chain
-from freezeout.strategies import Strategy
+from freezeout.strategy import Strategy
 from freezeout.train.run_ahead import size_for
 
 _sources: dict[str, Source] = {}
@@ -75,9 +75,9 @@ class Plan:
     @property
     def applied(self) -> Strategy:
         """The strategy by the clock that training follows: the original's under compat=original."""
-        return compat.applied(
-            self.config.compat, self.strategy, self.config_dict["model"]["name"], self.steps_per_epoch
-        )
+        costs = [c.forward + c.backward_own + c.backward_input for c in self.costs] if self.costs else None
+        strategy = self.strategy.placed(costs)
+        return compat.applied(self.config.compat, strategy, self.config_dict["model"]["name"], self.steps_per_epoch)
 
     @property
     def schedule(self) -> Schedule:

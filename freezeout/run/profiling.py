@@ -21,7 +21,7 @@ from freezeout.savings import profile as profiles
 from freezeout.savings.caching import UNLIMITED, Frozen, Tier
 from freezeout.savings.profile import Profile
 from freezeout.schedule import Schedule
-from freezeout.strategies import Strategy
+from freezeout.strategy import Strategy
 from freezeout.train.captured import WORTH
 from freezeout.train.loop import Training
 

@@ -63,6 +63,7 @@ def _make_plan(config: Config) -> Plan:
         counts=counts,
     )
     plan = choices.filled_in(plan)
+    plan.applied.schedule(stages)  # what cannot be scheduled is refused before anything is costed by it
     plan.steps = full = plan.full_steps
     plan.steps = config.strategy.steps(full, expected.best_saving(expected.saving(plan, full)))
     return plan
