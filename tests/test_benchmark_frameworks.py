@@ -48,7 +48,7 @@ def test_a_watch_counts_layers_times_steps_and_sees_what_moves(monkeypatch) -> N
     [
         (["composr"], "frameworks: argument framework: invalid choice: 'composr' (choose from"),
         (["lightning", "--rounds", "0"], "frameworks: --rounds 0: must be at least 1"),
-        (["lightning", "--round", "3"], "frameworks: --round: unknown, did you mean --rounds?"),
+        (["lightning", "--round", "3"], "frameworks: --round: unknown; did you mean --rounds?"),
     ],
 )
 def test_a_wrong_request_is_one_line(words, line, capsys) -> None:

@@ -49,7 +49,8 @@ def test_two_processes_send_less_and_less() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("example", "module"), [("lightning_loop.py", "lightning"), ("huggingface_loop.py", "accelerate")]
+    ("example", "module"),
+    [("lightning_loop.py", "lightning"), ("huggingface_loop.py", "accelerate"), ("composer_loop.py", "composer")],
 )
 def test_the_loops_of_frameworks_freeze_and_resume_exactly(example: str, module: str) -> None:
     pytest.importorskip(module)

@@ -22,6 +22,7 @@ from freezeout.strategies import FreezeOut as Schedule
 
 pytest.importorskip("composer", reason="make composer-env")
 from composer import Callback, Trainer
+from composer.algorithms import LayerFreezing
 from composer.loggers import InMemoryLogger
 from composer.models import ComposerClassifier, ComposerModel
 from composer.optim import CosineAnnealingScheduler, DecoupledAdamW, DecoupledSGDW
@@ -376,3 +377,19 @@ def test_two_processes_train_as_one_and_send_less_from_event_to_event(tmp_path) 
     assert seen[0]["bytes"] == sorted(seen[0]["bytes"], reverse=True)
     assert len(set(seen[0]["bytes"])) == 5, "falls at each event"
     assert len(set(seen[0]["bytes of theirs"])) == 1, "Composer's own freezing sends all to the end"
+
+
+@pytest.mark.parametrize(("optimizer", "stopped_after"), [("sgd", None), ("plain sgd", 8)])
+def test_composers_own_freezing_saves_or_loads_no_checkpoint_once_it_has_frozen(
+    tmp_path, optimizer, stopped_after
+) -> None:
+    """The row "resumed" of docs/plugins.md; with momentum the training ends at the first checkpoint."""
+    saving = {"save_folder": str(tmp_path), "save_interval": "4ba", "save_filename": "{batch}.pt"}
+    common = {"optimizer": OPTIMIZERS[optimizer]}
+    if stopped_after is None:
+        with pytest.raises(KeyError, match=r"^\d+$"):
+            fitted(LayerFreezing(freeze_start=0.0), **common, **saving)
+        return
+    fitted(LayerFreezing(freeze_start=0.0), **common, **saving)
+    with pytest.raises(ValueError, match="a parameter group that doesn't match the size of optimizer's group"):
+        fitted(LayerFreezing(freeze_start=0.0), load_path=str(tmp_path / f"{stopped_after}.pt"), **common)
