@@ -58,6 +58,7 @@ class WandbServer:
         runs: The uploaded runs by their id.
         asked: The GraphQL operations in the order in which they came.
         resumed: The ids that were asked for to be resumed.
+        views: The saved views of the project.
         sweep: The sweep that was made: its file as YAML.
         parameters: What its agents are still to be given, a run at a time.
         refused: How many requests came with a wrong key.
@@ -68,6 +69,7 @@ class WandbServer:
         self.runs: dict[str, UploadedRun] = {}
         self.asked: list[str] = []
         self.resumed: list[str] = []
+        self.views: list[dict[str, Any]] = []
         self.sweep, self.parameters = "", list[dict[str, Any]]()
         self.refused, self.refuses = 0, refuses
         self._http = _Http(("127.0.0.1", 0), _Request)
@@ -104,6 +106,9 @@ class WandbServer:
         if operation == "CreateRunFiles":
             places = [{"name": name, "uploadUrl": f"{self.url}/put/{given['run']}/{name}"} for name in given["files"]]
             return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": places}}
+        if operation == "UpsertView2":
+            self.views.append(given)
+            return {"upsertView": {"view": {"id": "view", "name": given["name"]}, "inserted": True}}
         if operation == "UpsertSweep":
             self.sweep = given["config"]
             project |= {"name": given["projectName"]}

@@ -67,7 +67,7 @@ class Arms(Sweeper):
         from freezeout.cli.forecast import Rates, forecast, steps_of
         from freezeout.run import tracking  # torch: only once every job has been checked
 
-        if wandb_agent.run_id() and not tracking.is_off(jobs[0].config.tracker):
+        if wandb_agent.run_id() and tracking.active(jobs[0].config.tracker):
             raise ConfigError("-m: wandb agent has started this command for one run at W&B: leave out -m")
         plans: dict[str, Plan] = {}
         distinct: list[Job] = []

@@ -80,9 +80,9 @@ class NoTracker:
 TRACKERS = {"wandb": Wandb, "none": NoTracker}
 
 
-def is_off(tracker: Wandb | NoTracker) -> bool:
-    """Whether nothing is logged, neither here nor at W&B."""
-    return isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled"
+def active(tracker: Wandb | NoTracker) -> Wandb | None:
+    """The tracker, or None where nothing is logged, neither here nor at W&B."""
+    return None if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled" else tracker
 
 
 def wandb_folder(root: Path) -> Path:
@@ -102,17 +102,18 @@ def destination(tracker: Wandb | NoTracker, folder: Path) -> str:
         tracker: As configured.
         folder: The output root.
     """
-    if is_off(tracker):
+    wandb = active(tracker)
+    if wandb is None:
         return "W&B off: local records only"
-    if tracker.effective_mode == "offline":
+    if wandb.effective_mode == "offline":
         return f"W&B offline: {wandb_folder(folder)}; nothing is uploaded"
     host = "its server"
     with harmless("cannot tell its server"):
         host = wandb_session.server()
     if sweep := wandb_agent.sweep():
         return f"W&B online: {host}, run {wandb_agent.run_id()} of W&B's sweep {sweep}"
-    entity = tracker.effective_entity or "your default entity"
-    return f"W&B online: {host}, {entity}/{tracker.effective_project}"
+    entity = wandb.effective_entity or "your default entity"
+    return f"W&B online: {host}, {entity}/{wandb.effective_project}"
 
 
 class Tracker:
@@ -202,7 +203,8 @@ def open_tracker(
     Returns:
         The run's tracker: one that does nothing when logging is not wanted or not possible.
     """
-    if is_off(tracker):
+    wanted = active(tracker)
+    if wanted is None:
         return Tracker()
 
     def start(mode: str) -> Tracker:
@@ -210,8 +212,8 @@ def open_tracker(
         run = wandb.init(
             settings=settings,
             dir=str(where.parent.resolve()),
-            project=tracker.effective_project,
-            entity=tracker.effective_entity,
+            project=wanted.effective_project,
+            entity=wanted.effective_entity,
             id=record["id"] if record else run_id,  # wandb takes an agent's id instead, and the agent's project
             name=display_name(config, group),
             group=group,
@@ -240,7 +242,7 @@ def open_tracker(
         where = wandb_folder(folder)
         where.mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
         reason = None
-        if tracker.effective_mode == "online" and not wandb_session.given_up:
+        if wanted.effective_mode == "online" and not wandb_session.given_up:
             try:
                 return start("online")
             except Exception as error:
