@@ -19,6 +19,7 @@ from typing import Any
 from freezeout.checks import check_choice
 from freezeout.records import null_if_not_finite
 from freezeout.run import wandb_agent, wandb_session
+from freezeout.run.wandb_room import has_room
 from freezeout.run.wandb_session import harmless
 from freezeout.run.wandb_view import AGAINST_SECONDS, PER_EPOCH, display_name, row, summary
 
@@ -139,9 +140,14 @@ class Tracker:
         Args:
             entry: As in metrics.jsonl. An epoch that W&B has from an earlier segment of the run is left out.
         """
-        if self.run is not None and entry["epoch"] >= self.run.starting_step:
-            with self._while_it_works("logging failed; the run goes on without it") as run:
-                run.log(row(entry), step=entry["epoch"])
+        if self.run is None or entry["epoch"] < self.run.starting_step:
+            return
+        with self._while_it_works("logging failed; the run goes on without it") as run:
+            run.log(row(entry), step=entry["epoch"])
+        if self.run is not None and not has_room(self.folder.parent, epochs=1):
+            with self._while_it_works("closing its log failed") as run:  # it must not go on after a gap
+                run.finish(exit_code=1)
+            self.run = None
 
     def finish(self, record: dict[str, Any], record_path: Path) -> None:
         """Write the summary, attach the record, and close the run.
@@ -238,8 +244,10 @@ def open_tracker(
                 shutil.rmtree(path)
         return started
 
+    where = wandb_folder(folder)
+    if not has_room(where, config["epochs"]):
+        return Tracker()
     with harmless("this run is not logged there"):
-        where = wandb_folder(folder)
         where.mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
         reason = None
         if wanted.effective_mode == "online" and not wandb_session.given_up:
