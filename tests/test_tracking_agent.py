@@ -100,8 +100,11 @@ def test_every_command_of_a_sweep_file_composes_to_what_was_drawn(file, composer
         assert {name: type(shown[name]) for name in chosen} == {name: type(value) for name, value in chosen.items()}
 
 
-def test_every_sweep_file_is_here():
+def test_every_sweep_file_is_counted_here_and_in_the_docs():
     assert [file.stem for file in FILES] == sorted(RUNS)
+    page = (folder("sweeps").parent / "docs/wandb.md").read_text()
+    counted = dict(re.findall(r"^\| `sweeps/wandb/(\w+)\.yaml` \|.*\| (\S+) \|$", page, re.M))
+    assert counted == {"grid": str(RUNS["grid"]), "rival": str(RUNS["rival"]), "random": "`--count`"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
