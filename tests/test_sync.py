@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -25,8 +26,11 @@ while log.stat().st_size < 50_000:
     time.sleep(0.02)
 command = [sys.executable, "-m", "freezeout.run.sync", str(root)]
 print(subprocess.run(command, capture_output=True, text=True).stderr)
+before = log.stat().st_size
 tracker.log(entry(41))
 finish(tracker, root, RECORD | {"config": CONFIG, "run_id": "abc123-0", "schema_version": 1})
+while log.stat().st_size == before:
+    time.sleep(0.02)
 time.sleep(1)
 subprocess.run(command, check=True)
 """
@@ -121,6 +125,16 @@ def test_a_run_that_cannot_be_uploaded_is_counted_and_tried_again(tmp_path, caps
     said = capsys.readouterr()
     assert f"uploaded {TITLE} (two-0)\n" in said.out
     assert said.err == "1 run not uploaded (connection lost); the same command tries again\n"
+
+
+def test_a_log_that_has_grown_since_it_was_sent_is_sent_again(tmp_path):
+    log, marker = tmp_path / "run-a.wandb", tmp_path / "run-a.wandb.synced"
+    log.touch()
+    assert not sync.is_sent(log)
+    marker.touch()
+    assert sync.is_sent(log)
+    os.utime(log, (0, marker.stat().st_mtime + 1))
+    assert not sync.is_sent(log)
 
 
 def test_make_sync_is_this_command():

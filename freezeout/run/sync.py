@@ -74,13 +74,14 @@ def offline_logs(folder: Path) -> list[Path]:
 
 
 def is_sent(log: Path) -> bool:
-    """Whether W&B has all of a log. `wandb sync` leaves no mark beside one that ends in the middle of a record."""
-    return log.with_name(f"{log.name}.synced").exists()
+    """Whether W&B has all of a log: `wandb sync` has left its mark, and nothing was added to the log since."""
+    marker = log.with_name(f"{log.name}.synced")
+    return marker.exists() and marker.stat().st_mtime >= log.stat().st_mtime
 
 
 def upload(logs: Sequence[Path]) -> str:
     """Give logs to `wandb sync`. Gives the last line it said."""
-    command = [sys.executable, "-m", "wandb", "sync", *map(str, logs)]
+    command = [sys.executable, "-m", "wandb", "sync", "--include-synced", *map(str, logs)]
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
