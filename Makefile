@@ -13,7 +13,7 @@ COMPOSER := .venv-composer
 REPRODUCE = $(BIN)/python -m analysis figures --runs $(RUNS) --out $(FIGURES)/paper $(addprefix --preset ,$(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep test test-slow test-long test-gpu composer-env test-composer benchmark benchmark-gpu gpu lint data predict analysis report reproduce-figures dashboard clean
+.PHONY: help install sweep test test-slow test-long test-gpu composer-env test-composer benchmark benchmark-gpu gpu lint data predict analysis report reproduce-figures dashboard sync workspace clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -97,6 +97,12 @@ reproduce-figures: install ## redraw the paper's figures, training what is missi
 
 dashboard: install ## look at the runs' W&B logs in the terminal
 	$(BIN)/wandb leet $(or $(WANDB_DIR),$(RUNS))/wandb
+
+sync: install ## upload the W&B logs of RUNS that were kept offline; again, what is new (needs `wandb login`)
+	$(BIN)/python -m freezeout.run.sync $(RUNS) $(ARGS)
+
+workspace: install ## make a workspace at W&B with the panels that matter (ENTITY= PROJECT=; needs `wandb login`)
+	$(BIN)/python -m freezeout.run.workspace $(addprefix --entity ,$(ENTITY)) $(addprefix --project ,$(PROJECT))
 
 clean: ## remove the environment and caches; runs and figures stay
 	rm -rf $(VENV) $(COMPOSER) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -14,6 +14,7 @@ from freezeout.run.tracking import Tracker, Wandb, open_tracker
 
 CONFIG = {
     "seed": 0,
+    "epochs": 20,
     "t_0": 0.8,
     "model": {"name": "vgg", "width": 0.1, "dropout": 0.5},
     "dataset": {"name": "digits", "size": None},
@@ -22,7 +23,7 @@ CONFIG = {
     "augment": {"name": "augment", "kind": "crop_flip"},
     "machine": {"name": "machine", "device": "auto", "threads": None},
 }
-TITLE = "vgg digits freezeout cubic scaled t_0=0.8 seed=0 model.width=0.1"
+TITLE = "vgg digits freezeout cubic scaled t_0=0.8 seed=0 model.width=0.1 epochs=20"
 COMMIT = "0123abcd" * 5
 LOOK = 2.0  # seconds after which W&B has looked at the machine for the first time; a run of milliseconds ends before
 RECORD = {

@@ -1,8 +1,8 @@
 """A stand-in for a W&B server on loopback, which keeps what it is sent.
 
-It answers what wandb 0.31 asks to check a key, to start or resume a run, to stream its history and to upload its files:
-GraphQL queries at /graphql, told apart by the name of the operation; lines of history at .../RUN/file_stream; and the
-bytes of files at the addresses that it handed out itself.
+It answers what wandb 0.31 asks to check a key, to start or resume a run, to stream its history, to upload its files,
+and to make a sweep and work for it: GraphQL queries at /graphql, told apart by the name of the operation; lines of
+history at .../RUN/file_stream; and the bytes of files at the addresses that it handed out itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
+import yaml
+
 KEY = "0123456789" * 4
 ENTITY = "someone"  # the default entity of whom KEY belongs to
+SWEEP = "sweep123"
 LIMITS = {"min_cli_version": "0.10.0", "max_cli_version": "9.9.9"}
 
 
@@ -55,6 +58,9 @@ class WandbServer:
         runs: The uploaded runs by their id.
         asked: The GraphQL operations in the order in which they came.
         resumed: The ids that were asked for to be resumed.
+        views: The saved views of the project.
+        sweep: The sweep that was made: its file as YAML.
+        parameters: What its agents are still to be given, a run at a time.
         refused: How many requests came with a wrong key.
         refuses: How it answers a wrong key: "401", as an HTTP error, or "nobody", as a viewer that is null.
     """
@@ -63,6 +69,8 @@ class WandbServer:
         self.runs: dict[str, UploadedRun] = {}
         self.asked: list[str] = []
         self.resumed: list[str] = []
+        self.views: list[dict[str, Any]] = []
+        self.sweep, self.parameters = "", list[dict[str, Any]]()
         self.refused, self.refuses = 0, refuses
         self._http = _Http(("127.0.0.1", 0), _Request)
         self._http.wandb = self
@@ -98,9 +106,31 @@ class WandbServer:
         if operation == "CreateRunFiles":
             places = [{"name": name, "uploadUrl": f"{self.url}/put/{given['run']}/{name}"} for name in given["files"]]
             return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": places}}
+        if operation == "UpsertView2":
+            self.views.append(given)
+            return {"upsertView": {"view": {"id": "view", "name": given["name"]}, "inserted": True}}
+        if operation == "UpsertSweep":
+            self.sweep = given["config"]
+            project |= {"name": given["projectName"]}
+            return {"upsertSweep": {"sweep": {"name": SWEEP, "project": project}, "configValidationWarnings": []}}
+        if operation == "SweepWithRuns":
+            return {"project": {"sweep": {"id": SWEEP, "name": SWEEP, "config": self.sweep, "runs": {"edges": []}}}}
+        if operation == "CreateAgent":
+            return {"createAgent": {"agent": {"id": "agent"}}}
+        if operation == "Heartbeat":
+            commands = [] if json.loads(given["runState"]) else [self._next_run()]
+            return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
         viewer = {"id": "user", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}"}
         viewer |= {"teams": {"edges": []}, "defaultEntity": {"id": "entity", "name": ENTITY}}
         return {"viewer": viewer, "serverInfo": {"cliVersionInfo": LIMITS, "features": []}}
+
+    def _next_run(self) -> dict[str, Any]:
+        if not self.parameters:
+            return {"type": "exit"}
+        run_id, values = f"agents{len(self.runs)}", self.parameters.pop(0)
+        self.runs[run_id] = UploadedRun()  # before anything of it arrives
+        arguments = {name: {"value": value} for name, value in values.items()}
+        return {"type": "run", "run_id": run_id, "program": yaml.safe_load(self.sweep)["program"], "args": arguments}
 
     def _state(self, run_id: str) -> dict[str, Any]:
         run = self.runs[run_id]

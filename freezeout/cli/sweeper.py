@@ -31,7 +31,7 @@ from freezeout.cli.table import table
 from freezeout.cli.unpacking import KEPT, unpack
 from freezeout.naming import counted, label_of
 from freezeout.run import config as configuration
-from freezeout.run import limit
+from freezeout.run import limit, wandb_agent
 from freezeout.run.config import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Arms(Sweeper):
         from freezeout.cli.forecast import Rates, forecast, steps_of
         from freezeout.run import tracking  # torch: only once every job has been checked
 
+        if wandb_agent.run_id() and tracking.active(jobs[0].config.tracker):
+            raise ConfigError("-m: wandb agent has started this command for one run at W&B: leave out -m")
         plans: dict[str, Plan] = {}
         distinct: list[Job] = []
         for job in jobs:

@@ -18,7 +18,7 @@ from freezeout import records
 from freezeout.holder import Watch
 from freezeout.naming import run_title
 from freezeout.packed import pack_bits
-from freezeout.run import identity, lease, tracking
+from freezeout.run import identity, lease, tracking, wandb_agent
 from freezeout.run.assemble import assemble
 from freezeout.run.config import ConfigError, TakenOverError, plain_yaml
 from freezeout.run.neighbours import Neighbours, place_of
@@ -63,7 +63,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
     found = found_record(plan)
     if found is not None and records.is_finished(found):
         lease.clear(identity.folder(plan), Watch())
-        return Outcome(found, before=True)
+        return as_before(plan, found)
     stop = Stop(end)
     with stop.on_signals(), warnings_in_one_line():
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
@@ -71,7 +71,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
             with held(current.folder, plan.config.out) as current.lease:
                 found = found_record(plan)  # again: whoever held the folder until now may have finished it
                 if found is not None and records.is_finished(found):
-                    return Outcome(found, before=True)
+                    return as_before(plan, found)
                 with Neighbours(place_of(plan.device)) as current.neighbours:
                     return Outcome(_run(current, sweep, found, stop), before=False)
         except OSError as error:
@@ -80,6 +80,22 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
             raise ConfigError(
                 f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
             ) from error
+
+
+def as_before(plan: Plan, found: dict[str, Any]) -> Outcome:
+    """What became of a finished run. One that `wandb agent` asks for is given to the run at W&B that waits for it."""
+    if wandb_agent.run_id():
+        waiting = tracking.open_tracker(
+            plan.config.tracker,
+            folder=Path(plan.config.out),
+            run_id=found["run_id"],
+            config=plan.config_dict,
+            group=None,
+            history=found["epochs"],
+            commit=found["commit"],
+        )
+        waiting.finish(found, identity.folder(plan) / "record.json")
+    return Outcome(found, before=True)
 
 
 def found_record(plan: Plan) -> dict[str, Any] | None:

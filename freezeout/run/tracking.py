@@ -18,7 +18,8 @@ from typing import Any
 
 from freezeout.checks import check_choice
 from freezeout.records import null_if_not_finite
-from freezeout.run import wandb_session
+from freezeout.run import wandb_agent, wandb_session
+from freezeout.run.wandb_room import has_room
 from freezeout.run.wandb_session import harmless
 from freezeout.run.wandb_view import AGAINST_SECONDS, PER_EPOCH, display_name, row, summary
 
@@ -34,7 +35,8 @@ class Wandb:
     W&B's environment variables are obeyed. A project or an entity that the configuration names wins over the variable,
     and the variable over the default. WANDB_MODE alone wins over the configuration too, so that a shell or a job script
     can turn uploading off whatever the commands in it say. WANDB_DIR, WANDB_NAME and WANDB_TAGS have no field: see
-    `wandb_folder` and `open_tracker`. An empty variable counts as not set.
+    `wandb_folder` and `open_tracker`. An empty variable counts as not set. A run that `wandb agent` has started belongs
+    to W&B's sweep: it is logged online, under the agent's project, unless WANDB_MODE or mode="disabled" says otherwise.
 
     Attributes:
         project: Project at W&B; None for WANDB_PROJECT, or "freezeout" where that is not set.
@@ -59,7 +61,8 @@ class Wandb:
 
     @property
     def effective_mode(self) -> str:
-        return os.environ.get("WANDB_MODE") or self.mode
+        asked = "online" if wandb_agent.run_id() and self.mode == "offline" else self.mode
+        return os.environ.get("WANDB_MODE") or asked
 
     @property
     def effective_project(self) -> str:
@@ -76,6 +79,11 @@ class NoTracker:
 
 
 TRACKERS = {"wandb": Wandb, "none": NoTracker}
+
+
+def active(tracker: Wandb | NoTracker) -> Wandb | None:
+    """The tracker, or None where nothing is logged, neither here nor at W&B."""
+    return None if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled" else tracker
 
 
 def wandb_folder(root: Path) -> Path:
@@ -95,15 +103,18 @@ def destination(tracker: Wandb | NoTracker, folder: Path) -> str:
         tracker: As configured.
         folder: The output root.
     """
-    if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled":
+    wandb = active(tracker)
+    if wandb is None:
         return "W&B off: local records only"
-    if tracker.effective_mode == "offline":
+    if wandb.effective_mode == "offline":
         return f"W&B offline: {wandb_folder(folder)}; nothing is uploaded"
     host = "its server"
     with harmless("cannot tell its server"):
         host = wandb_session.server()
-    entity = tracker.effective_entity or "your default entity"
-    return f"W&B online: {host}, {entity}/{tracker.effective_project}"
+    if sweep := wandb_agent.sweep():
+        return f"W&B online: {host}, run {wandb_agent.run_id()} of W&B's sweep {sweep}"
+    entity = wandb.effective_entity or "your default entity"
+    return f"W&B online: {host}, {entity}/{wandb.effective_project}"
 
 
 class Tracker:
@@ -129,9 +140,14 @@ class Tracker:
         Args:
             entry: As in metrics.jsonl. An epoch that W&B has from an earlier segment of the run is left out.
         """
-        if self.run is not None and entry["epoch"] >= self.run.starting_step:
-            with self._while_it_works("logging failed; the run goes on without it") as run:
-                run.log(row(entry), step=entry["epoch"])
+        if self.run is None or entry["epoch"] < self.run.starting_step:
+            return
+        with self._while_it_works("logging failed; the run goes on without it") as run:
+            run.log(row(entry), step=entry["epoch"])
+        if self.run is not None and not has_room(self.folder.parent, epochs=1):
+            with self._while_it_works("closing its log failed") as run:  # it must not go on after a gap
+                run.finish(exit_code=1)
+            self.run = None
 
     def finish(self, record: dict[str, Any], record_path: Path) -> None:
         """Write the summary, attach the record, and close the run.
@@ -180,7 +196,8 @@ def open_tracker(
     Args:
         tracker: As configured.
         folder: The output root; for W&B's files see `wandb_folder`.
-        run_id: The run's id at W&B: a run that is trained again replaces the one it was.
+        run_id: The run's id at W&B, unless its record has another or `wandb agent` gives one: a run that is trained
+            again replaces the one it was.
         config: The run's configuration as plain data, as its record keeps it. The run is called by its `full_title`,
             or WANDB_NAME: alone, or before the title in a sweep. It is tagged with network, data set and WANDB_TAGS.
         group: The sweep that the run belongs to; None for a run of its own.
@@ -192,7 +209,8 @@ def open_tracker(
     Returns:
         The run's tracker: one that does nothing when logging is not wanted or not possible.
     """
-    if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled":
+    wanted = active(tracker)
+    if wanted is None:
         return Tracker()
 
     def start(mode: str) -> Tracker:
@@ -200,14 +218,14 @@ def open_tracker(
         run = wandb.init(
             settings=settings,
             dir=str(where.parent.resolve()),
-            project=tracker.effective_project,
-            entity=tracker.effective_entity,
-            id=run_id,
+            project=wanted.effective_project,
+            entity=wanted.effective_entity,
+            id=record["id"] if record else run_id,  # wandb takes an agent's id instead, and the agent's project
             name=display_name(config, group),
             group=group,
             job_type=config["strategy"]["name"],
             tags=list(dict.fromkeys([config["model"]["name"], config["dataset"]["name"], *extra_tags()])),
-            config=null_if_not_finite(config),
+            config=null_if_not_finite(wandb_agent.beside_parameters(config)),
             resume="allow" if mode == "online" and (record or history) else None,
             reinit="create_new",  # a run that broke off before it could finish is not continued by the next
         )
@@ -218,19 +236,21 @@ def open_tracker(
         started = Tracker(run, folder)
         for entry in history:
             started.log(entry)
-        earlier = [*where.glob(f"*run-*/run-{run_id}.wandb")]  # by the file, as a kill leaves no record
-        earlier += (folder / record["dir"]).glob(f"run-{run_id}.wandb") if record else []
+        earlier = [*where.glob(f"*run-*/run-{run.id}.wandb")]  # by the file, as a kill leaves no record
+        earlier += (folder / record["dir"]).glob(f"run-{run.id}.wandb") if record else []
         for path in {file.parent.resolve() for file in earlier}:
             # Offline the new folder holds all of it; online a later `wandb sync` of the old would undo what is new.
             if path != started.folder and (mode == "offline" or path.name.startswith("offline-")):
                 shutil.rmtree(path)
         return started
 
+    where = wandb_folder(folder)
+    if not has_room(where, config["epochs"]):
+        return Tracker()
     with harmless("this run is not logged there"):
-        where = wandb_folder(folder)
         where.mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
         reason = None
-        if tracker.effective_mode == "online" and not wandb_session.given_up:
+        if wanted.effective_mode == "online" and not wandb_session.given_up:
             try:
                 return start("online")
             except Exception as error:
