@@ -207,10 +207,7 @@ def test_it_freezes_the_same_in_every_engine(name: str, engine) -> None:
 @pytest.mark.parametrize("engine", [{"fold": True}, {"fold": True, "run_ahead": 5}], ids=str)
 @every
 def test_a_captured_step_goes_on_observing(name: str, engine, monkeypatch) -> None:
-    strategy = {
-        "autofreeze": AutoFreeze(intervals=5, percentile=90),
-        "weight_delta": WeightDelta(intervals=5, threshold=0.3),
-    }[name]
+    strategy = {"autofreeze": AutoFreeze(intervals=7), "weight_delta": WeightDelta(intervals=7, threshold=0.2)}[name]
     plain, times = free_run(strategy, plain=True, mechanism=SingleRates)
     assert times[0] < 1.0
     monkeypatch.setattr(captured, "WORTH", 2)
