@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import signal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 import replay
@@ -335,3 +339,17 @@ def test_every_option_has_its_defaults_in_the_file_and_the_class(name: str) -> N
     (config,) = compose_all([f"strategy={name}"])
     assert config.strategy == ADAPTIVE[name]()
     assert option_of("strategy", to_dict(config)) == (name, {})
+
+
+def test_the_strategy_of_the_page_on_strategies_freezes_one_stage_at_a_time() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "strategies.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(compile(code, "docs/strategies.md", "exec"), made)
+    chain, optimizer, freezeout = make(made["OneByOne"]())
+    prefixes = []
+    for step in range(SMALL):
+        train(chain, optimizer, freezeout, 1, first=step)
+        prefixes.append(freezeout.prefix)
+    assert max(prefixes) > 1
+    assert all(b - a <= 1 for a, b in pairwise(prefixes))
