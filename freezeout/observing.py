@@ -125,14 +125,19 @@ def trainable(stages: Sequence[nn.Module]) -> list[list[nn.Parameter]]:
 
 
 def total(norms: Sequence[Tensor]) -> Tensor:
-    """The sum of some norms, in float64: they may be very different."""
-    return torch.stack([norm.double() for norm in norms]).sum()
+    """The sum of some norms, in float64: they may be very different. Of sharded tensors, over all ranks."""
+    return torch.stack([whole(norm).double() for norm in norms]).sum()
+
+
+def whole(number: Tensor) -> Tensor:
+    """A number of which ranks may hold parts, as a DTensor (whose module takes long to import)."""
+    return number.full_tensor() if hasattr(number, "full_tensor") else number
 
 
 def moved(now: Sequence[nn.Parameter], before: Sequence[Tensor]) -> Tensor:
     """The norm of the difference of all that is given, over that of all that was."""
     far, size = (
-        total([norm.double() ** 2 for norm in torch._foreach_norm(tensors)]).sqrt()
+        total([whole(norm).double() ** 2 for norm in torch._foreach_norm(tensors)]).sqrt()
         for tensors in (torch._foreach_sub([p.detach() for p in now], list(before)), list(before))
     )
     return far / size
