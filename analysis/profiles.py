@@ -17,10 +17,11 @@ import pandas as pd
 
 from freezeout.naming import network
 from freezeout.records import digest
-from freezeout.savings import caching
+from freezeout.savings import caching, cost
 from freezeout.savings import profile as profile_file
 from freezeout.savings.profile import MADE_BY, Profile
 from freezeout.schedule import Schedule
+from freezeout.strategy import BATCHES, REESTIMATE
 
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
 BN = "eval"  # how the prefixes normalise that a profile without the key has timed
@@ -110,8 +111,10 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
         found.append(Difference("steps", "not told prefix by prefix", "need them"))
     strategy = record["config"].get("strategy") or {}
     bn, timed = strategy.get("bn", BN), profile.conditions.get("bn", BN)
-    if max(steps, default=0) > 0 and bn != timed:
+    if max(steps, default=0) > 0 and (bn == "train") != (timed == "train"):
         found.append(Difference("bn", bn, timed))  # with the batch's statistics a prefix does more work
+    if bn == REESTIMATE and profile.frozen is None:
+        found.append(Difference("bn", bn, "without the passes for it"))
     if (record.get("effective") or {}).get("cache") and profile.frozen is None:
         found.append(Difference("cache", "of the prefix's outputs", "without one"))
     return found
@@ -121,7 +124,17 @@ def seconds_of(record: dict[str, Any], profile: Profile) -> float:
     """Training seconds of the run on the profile's device."""
     steps = steps_at(record)
     stepping = sum(n * profile.seconds[prefix] for prefix, n in steps.items())
-    return stepping + profile.switched(max(steps, default=0)) - remembered_seconds(record, profile)
+    passes = reestimation_seconds(record, profile)
+    return stepping + profile.switched(max(steps, default=0)) + passes - remembered_seconds(record, profile)
+
+
+def reestimation_seconds(record: dict[str, Any], profile: Profile) -> float:
+    """What computing running statistics afresh takes on the profile's device; 0 unless strategy.bn=reestimate."""
+    frozen, config = profile.frozen, record["config"]
+    if (config.get("strategy") or {}).get("bn") != REESTIMATE or frozen is None:
+        return 0.0
+    forward = [config["batch_size"] * one for one in frozen.forward]
+    return cost.reestimation_cost(forward, record["freeze_steps"], min(BATCHES, record["steps_per_epoch"]))
 
 
 def remembered_seconds(record: dict[str, Any], profile: Profile) -> float:

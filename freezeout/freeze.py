@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from freezeout.adapting import Adapting
 from freezeout.checks import check_at_least, check_choice
 from freezeout.distributed import Distributed
 from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
 from freezeout.recompiling import compile_whole
+from freezeout.reestimation import reestimate
 from freezeout.schedule import Schedule, lr_factor, progress
 from freezeout.stages.chain import Chain, check_stages
-from freezeout.strategy import Strategy
+from freezeout.strategy import REESTIMATE, Adaptive, Strategy
 
 
 class FreezeOut:
@@ -26,8 +29,9 @@ class FreezeOut:
     builds no autograd graph, (2) normalises with its running statistics and moves them no more (unless the strategy's
     bn is "train"), (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
 
-    `state_dict()` is one number. To resume, build everything as for a new run and load the model's state, this one's
-    (it freezes the stages again) and the optimizer's, in any order.
+    `state_dict()` is one number, and of an adaptive strategy what it has seen and decided. To resume, build everything
+    as for a new run and load the model's state, this one's (it freezes the stages again) and the optimizer's, in any
+    order.
 
     Args:
         stages: A Chain, or any sequence of modules in running order (see `find_stages`).
@@ -44,18 +48,21 @@ class FreezeOut:
             head always, the factor is exactly 1.
         max_events: Freeze at no more than so many steps: some stages then wait for later ones, at rates of their own
             time. None freezes each stage as soon as its time has come.
+        batches: Gives inputs of the network, from which the running statistics of stages are computed afresh before
+            they freeze: needed where the strategy's bn is "reestimate", and only there.
 
     Attributes:
         stages: The stages, as a list.
-        schedule: What the strategy makes of them.
+        schedule: What the strategy makes of them; of an adaptive one, what it has decided so far.
         total_steps: As given.
-        bn: The strategy's: "eval" or "train".
+        bn: The strategy's: "eval", "reestimate" or "train".
         prefix: How many leading stages are frozen now.
         steps_begun: Training steps that `step()` has prepared so far; the one under way, if any, included.
 
     Raises:
         ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
-            share a parameter, or total_steps is below 1.
+            share a parameter, total_steps is below 1, statistics cannot be computed afresh, or max_events is given to
+            an adaptive strategy.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class FreezeOut:
         warmup: float = 0.0,
         rates: str = "set",
         max_events: int | None = None,
+        batches: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         check_choice("rates", rates, tuple(RATES))
         if total_steps < 1:
@@ -77,16 +85,30 @@ class FreezeOut:
         self.schedule: Schedule = strategy.schedule(len(self.stages))
         if max_events is not None:
             check_at_least("max_events", max_events, 1)
+            if isinstance(strategy, Adaptive):
+                raise ValueError(f"max_events={max_events}: an adaptive strategy does not know them; give it intervals")
             self.schedule = self.schedule.with_events(max_events, total_steps)
         self.total_steps = total_steps
         self.bn = strategy.bn
         self.prefix = 0
         self.steps_begun = 0
         self._executable = not isinstance(stages, Chain) or stages.executable
-        self._forward = Forward(self.stages, lambda: self.prefix, pure=self.bn == "eval")
+        self._batches = batches
+        if self.bn == REESTIMATE and (batches is None or not self._executable):
+            lacks = "FreezeOut(..., batches=...)" if self._executable else "a network that runs stage by stage"
+            raise ValueError(f"bn={REESTIMATE} needs {lacks}")
+        self._forward = Forward(self.stages, lambda: self.prefix, pure=self.pure)
         self._warmup_steps = warmup * total_steps
         self._optimizer = optimizer
         self._groups = RATES[rates](optimizer, self.stages)
+        self._adapting: Adapting | None = None
+        if isinstance(strategy, Adaptive):
+            self._adapting = Adapting(strategy, self.stages, optimizer, total_steps)
+
+    @property
+    def pure(self) -> bool:
+        """Whether frozen stages are functions of their input alone."""
+        return self.bn != "train"
 
     @property
     def times(self) -> tuple[float, ...]:
@@ -118,12 +140,32 @@ class FreezeOut:
         """
         if self.steps_begun >= self.total_steps:
             raise RuntimeError(f"all {self.total_steps} steps of the schedule are over: total_steps is too small")
+        self.settle()
+        prefix = self.prefix_at(self.steps_begun)
+        if self._batches is not None and self.bn == REESTIMATE and prefix > self.prefix:
+            reestimate(self.stages, self.prefix, prefix, self._batches())
         self._apply(self.steps_begun, set_rates)
         self.steps_begun += 1
 
+    def settle(self) -> None:
+        """Let an adaptive strategy decide what is frozen from the coming step on, if an interval ends before it.
+
+        `step()` does this, too; whoever asks for the coming step's prefix before it does it first.
+        """
+        if self._adapting and self.steps_begun < self.total_steps and self._adapting.settle(self.steps_begun):
+            self.schedule = replace(self.schedule, freeze=tuple(self._adapting.times))
+
     def prefix_at(self, step: int) -> int:
-        """How many leading stages are frozen during training step `step` (counted from 0)."""
+        """How many leading stages are frozen during training step `step` (counted from 0).
+
+        With an adaptive strategy only steps before `steady_until` of the coming one have an answer.
+        """
         return self.schedule.prefix(step, self.total_steps)
+
+    def phase_at(self, step: int) -> Hashable:
+        """Equal for steps that may be prepared at once: of one prefix and, with an adaptive strategy, one interval."""
+        prefix = self.prefix_at(step)
+        return (prefix, self._adapting.interval(step)) if self._adapting else prefix
 
     def steady_until(self, step: int) -> int:
         """The first step after `step` at which the prefix may be another one; `total_steps` where there is none.
@@ -131,7 +173,8 @@ class FreezeOut:
         Whoever prepares several steps at once (a window that runs ahead, a graph and its table of rates) ends there.
         """
         event = self.schedule.freeze_step(self.prefix_at(step), self.total_steps)
-        return self.total_steps if event is None else max(step + 1, event)
+        until = self.total_steps if event is None else max(step + 1, event)
+        return min(until, self._adapting.until(step)) if self._adapting else until
 
     def rates(self, step: int) -> list[float]:
         """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
@@ -152,15 +195,16 @@ class FreezeOut:
 
         `step()` does this, too. Where the strategy's bn is "train" they stay as they are.
         """
-        if self.bn == "eval":
+        if self.pure:
             for stage in self.stages[: self.prefix]:
                 # Of what is inside, since model.train() of the network that stages were found in does not pass them.
                 if any(module.training for module in stage.modules()):
                     stage.eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """How many training steps have begun; everything else is a pure function of it."""
-        return {"step": self.steps_begun}
+        """How many training steps have begun; all else is a pure function of it, but for an adaptive strategy's."""
+        own = {"adaptive": self._adapting.state_dict()} if self._adapting else {}
+        return {"step": self.steps_begun, **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after `state["step"]` steps: freezes what was frozen then.
@@ -173,6 +217,11 @@ class FreezeOut:
             raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
         if step < self.steps_begun:
             raise ValueError(f"cannot go back from step {self.steps_begun} to {step}: a frozen stage never thaws")
+        if self._adapting and "adaptive" in state:
+            self._adapting.load_state_dict(state["adaptive"])
+            self.schedule = replace(self.schedule, freeze=tuple(self._adapting.times))
+        elif self._adapting and step:
+            raise ValueError(f"step {step}: what an adaptive strategy had seen and decided by then is not in the state")
         if step:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
@@ -205,7 +254,8 @@ class FreezeOut:
         Raises:
             ValueError: These are more graphs than torch keeps; the message says how many `max_events` can be.
         """
-        return compile_whole(network, len(self.events), **options)
+        events = self._adapting.most_events if self._adapting else len(self.events)
+        return compile_whole(network, events, **options)
 
     def distribute(self, network: nn.Module, **options: Any) -> Distributed:
         """The network with gradients averaged over all ranks, and those of frozen stages no longer sent.

@@ -21,7 +21,7 @@ from freezeout.strategy import INDEX
 PACKAGE = Path(__file__).parent
 # Top-level keys that the full title of a run says elsewhere, or that change no run.
 NAMED_APART = ("t_0", "seed", "compat", "out", "data_dir")
-TITLES = {"freezeout": "FreezeOut", "shortened": "shortened baseline"}
+TITLES = {"freezeout": "FreezeOut", "shortened": "shortened baseline", "autofreeze": "AutoFreeze"}
 
 
 def folder(name: str) -> Path:

@@ -53,6 +53,9 @@ def predict(overrides: list[str], *, measure: bool) -> None:
             measure_steps(alike[0], asked[0].outline)
             asked = [make_plan(config) for config in alike]  # what has been measured enters them
         profile = expected.stored_profile(asked[0])
+        if asked[0].is_adaptive:
+            print_adaptive(asked[0])
+            continue
         swept = asked if len(asked) > 1 else [make_plan(config) for config in over_t_0(asked[0].config)]
         print_savings(swept, asked, profile)
         if len(asked) == 1:
@@ -91,6 +94,14 @@ def measure_steps(config: Config, outline: Outline) -> None:
     config = dataclasses.replace(config, epochs=1, strategy=config.strategy.followed())
     choosing.choose(make_plan(dataclasses.replace(config, strategy=Baseline())))
     profiling.measure(make_plan(config))
+
+
+def print_adaptive(plan: Plan) -> None:
+    """One line: nothing can be said beforehand."""
+    config = plan.config_dict
+    label = configuration(label_of(config | {"augment": plan.augment}))
+    where = f"{network(config['model'])} on {config['dataset']['name']}"
+    print(f"{where}, {label}: what freezes when, and so what is saved, depends on the data; the run's record has it")
 
 
 def print_savings(swept: list[Plan], asked: list[Plan], profile: Profile | None) -> None:

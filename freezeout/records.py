@@ -79,13 +79,15 @@ KEYS: dict[str, str] = {
     "train_error": "error on the training set after the last step, per cent, in evaluation mode",
     "correct": "for `validation` and `test` which images were classified correctly after the last step, one bit each "
     "in their order: base64, first image in the highest bit (`freezeout.packed.correct_images`); null where not known",
-    "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never",
+    "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never. Of an adaptive "
+    "strategy, here and in all that follows from it, what it decided",
     "freeze_steps": "for each stage the first step in which it is frozen; null for never",
     "peak_memory": "largest amount of GPU memory allocated, bytes, the workspaces in which cuDNN tries its kernels "
     "included; null on a CPU",
     "cache": "visits of images in epochs that had a frozen prefix to remember (`visits`), those whose output was read "
     "(`hits`), and the most bytes kept at a time in memory of the `device`, of the `host` and on `disk`; null without",
-    "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`",
+    "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`; "
+    "null where not known, as of an adaptive strategy before the end",
     "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
     "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
     "shared_device": "whether others used the device at the same time, runs or other programs; such a run's own "

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from freezeout.adaptive import ADAPTIVE
 from freezeout.checks import check_choice, check_share
 from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times, linear_depth
 from freezeout.strategy import COST, INDEX, NORMS
@@ -253,4 +254,5 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "geometric": Geometric,
     "lr_only": LrOnly,
     "freeze_only": FreezeOnly,
+    **ADAPTIVE,
 }

@@ -9,16 +9,20 @@ from typing import Any, ClassVar
 
 from freezeout.schedule import Schedule
 
-NORMS = ("eval", "train")
+REESTIMATE = "reestimate"
+NORMS = ("eval", "train", REESTIMATE)
+BATCHES = 100  # from which running statistics are computed afresh, or as many as an epoch has
 INDEX, COST = "index", "cost"
+State = dict[str, Any]  # of an adaptive strategy
 
 
 class Strategy(ABC):
     """Which stages freeze when, under which learning rates, and for how many steps a run of it trains.
 
     Attributes:
-        bn: How a frozen stage normalises: "eval" with its running statistics, which stand still, or "train" with those
-            of the batch, which keep moving its running statistics.
+        bn: How a frozen stage normalises: "eval" with its running statistics, which stand still; "reestimate" likewise,
+            once they have been computed afresh from BATCHES batches; or "train" with those of the batch, which keep
+            moving its running statistics.
         depth: How deep a stage lies: "index" by its place, "cost" by the share of the counted FLOPs that lie before it,
             or a list of numbers, one a stage, by the share of these.
         swept: Names of the fields that are varied along a curve of a plot. Configurations that differ in nothing else
@@ -74,3 +78,40 @@ class Strategy(ABC):
         None for all others: the paper's estimate of the saving is not about them.
         """
         return None
+
+
+class Adaptive(Strategy):
+    """Decides what is frozen by what is seen of training, at the end of each of some equal intervals but the last.
+
+    Its objects hold no progress: a state does, which is plain data (numbers, texts, None, and lists and dicts of them),
+    lies in checkpoints, and is replaced, never changed.
+
+    Attributes:
+        intervals: How many a run is divided into.
+        observes: What of an interval it is shown, one number a stage: a key of `freezeout.observing.OBSERVERS`.
+    """
+
+    intervals: int
+    observes: ClassVar[str]
+
+    def schedule(self, n: int) -> Schedule:
+        """The learning rates, those of the baseline; what freezes is not known yet."""
+        return Schedule(freeze=(1.0,) * n, anneal=(1.0,) * n)
+
+    @abstractmethod
+    def init(self, n: int) -> State:
+        """The state before the first step, for n stages."""
+
+    @abstractmethod
+    def update(self, state: State, t: float, observation: Sequence[float]) -> State:
+        """The state after an interval.
+
+        Args:
+            state: Before it.
+            t: The fraction of training at its end.
+            observation: One number a stage; 0 for a frozen one.
+        """
+
+    def frozen_prefix(self, state: State, t: float) -> int:
+        """How many leading stages are frozen from t, the end of an interval, on."""
+        return int(state["prefix"])

@@ -27,7 +27,17 @@ OTHER = {
     "strategy.t_0": 0.7,
     "strategy.how_scale": "linear",
     "strategy.scale_lr": False,
-    "strategy.bn": {"freezeout": "train", "freeze_only": "train", "geometric": "train", "layer_freezing": "eval"},
+    "strategy.bn": {
+        "freezeout": "train",
+        "freeze_only": "train",
+        "geometric": "train",
+        "layer_freezing": "eval",
+        "autofreeze": "train",
+        "weight_delta": "train",
+    },
+    "strategy.intervals": 28,
+    "strategy.percentile": 100.0,
+    "strategy.threshold": 100.0,
     "strategy.const_time": True,
     "strategy.depth": "cost",
     "strategy.budget": 0.5,
@@ -85,6 +95,8 @@ def start(group: str, name: str) -> dict[str, Any]:
         ("strategy", "freeze_only"): {"t_0": 0.5},
         ("strategy", "layer_freezing"): {"epochs": 4, "freeze_start": 0.1},
         ("strategy", "geometric"): {"epochs": 4, "share": 0.6},
+        ("strategy", "autofreeze"): {"intervals": 56},  # a decision a step
+        ("strategy", "weight_delta"): {"intervals": 56},
     }
     if group == "augment":  # views are taken by epochs that begin with a frozen stage
         chosen |= {"strategy": {"name": "freezeout", "t_0": 0.5}, "epochs": 4}

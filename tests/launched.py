@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from freezeout import records
+from freezeout.run.signals import Stop
 
 ROOT = Path(__file__).parent.parent
 WORDS = [
@@ -61,6 +63,21 @@ def wait_for_epochs(out: Path, n: int, process: subprocess.Popen) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the run made no progress")
+
+
+def impatient(after: int) -> type[Stop]:
+    """A Stop for `freezeout.run.runner`: as if Ctrl-C came in step `after`."""
+
+    class Impatient(Stop):
+        steps = 0
+
+        @property
+        def asked(self) -> bool:
+            Impatient.steps += 1
+            self.signal = signal.SIGINT if Impatient.steps >= after else None
+            return super().asked
+
+    return Impatient
 
 
 def comparable(record: dict) -> dict:

@@ -14,9 +14,11 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from freezeout import Chain, FreezeOut
+from freezeout.adaptive import AutoFreeze, WeightDelta
 from freezeout.strategies import FreezeOut as Strategy
 
 STEPS = 12
+ADAPTIVE = {"autofreeze": AutoFreeze(intervals=6), "weight_delta": WeightDelta(intervals=6, threshold=0.05)}
 STRATEGY = Strategy(t_0=0.25, how_scale="linear", scale_lr=True)
 
 
@@ -34,10 +36,12 @@ def group_norm(width: int) -> nn.Module:
     return nn.GroupNorm(2, width)
 
 
-def build(norm=group_norm, steps=STEPS):
+def build(norm=group_norm, steps=STEPS, strategy=STRATEGY, sharded=False):
     chain = network(norm)
+    if sharded:
+        shard(chain)
     optimizer = torch.optim.AdamW(chain.parameters(), lr=0.01)
-    return chain, optimizer, FreezeOut(chain, optimizer, STRATEGY, steps)
+    return chain, optimizer, FreezeOut(chain, optimizer, strategy, steps)
 
 
 def batch(step: int) -> torch.Tensor:
@@ -104,12 +108,17 @@ def main(rank: int, folder: Path) -> None:
     train(freezer.distribute(chain), optimizer, freezer, part=half, parts=2)
     seen["accumulated"] = weights(chain)
 
-    chain, optimizer, freezer = build()
-    shard(chain)
-    optimizer = torch.optim.AdamW(chain.parameters(), lr=0.01)
-    freezer = FreezeOut(chain, optimizer, STRATEGY, STEPS)
+    chain, optimizer, freezer = build(sharded=True)
     train(chain, optimizer, freezer, part=half)
     seen["sharded"] = [t.full_tensor() for t in chain.state_dict().values()]
+
+    for name, strategy in ADAPTIVE.items():
+        chain, optimizer, freezer = build(strategy=strategy)
+        train(freezer.distribute(chain), optimizer, freezer, part=half)
+        seen[name] = freezer.times, weights(chain)
+        chain, optimizer, freezer = build(strategy=strategy, sharded=True)
+        train(chain, optimizer, freezer, part=half)
+        seen[f"{name}, sharded"] = freezer.times, [t.full_tensor() for t in chain.state_dict().values()]
 
     try:
         build(steps=STEPS + rank)[2].distribute(chain)

@@ -22,21 +22,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "holder": set(),
     "imports": {"checks"},
     "strategy": {"schedule"},
-    "strategies": {"strategy", "schedule", "checks"},
+    "adaptive": {"strategy", "checks"},
+    "strategies": {"adaptive", "strategy", "schedule", "checks"},
+    "observing": set(),
+    "adapting": {"observing", "strategy", "schedule"},
     "stages": set(),
     "savings": {"schedule", "stages", "records"},
     "parameter_groups": set(),
     "distributed": set(),
     "recompiling": set(),
     "forward": {"stages"},
+    "reestimation": set(),
     "freeze": {
         "schedule",
         "strategy",
+        "adapting",
         "stages",
         "checks",
         "parameter_groups",
         "distributed",
         "recompiling",
+        "reestimation",
         "forward",
     },
     "layers": {"schedule", "stages", "checks"},
@@ -52,7 +58,7 @@ MAY_IMPORT["__main__"] = {"cli", "run"}
 MAY_IMPORT["plugins"] = {"freeze", "stages", "strategies"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
 STANDARD_LIBRARY_ONLY = ["schedule", "strategy", "strategies", "compat", "records", "packed", "holder", "checks"]
-STANDARD_LIBRARY_ONLY += ["imports", "savings/cost", "savings/caching"]
+STANDARD_LIBRARY_ONLY += ["imports", "adaptive", "savings/cost", "savings/caching"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
 STANDARD_LIBRARY_ONLY += [
     "run/__init__",

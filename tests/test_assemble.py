@@ -17,6 +17,7 @@ from freezeout.run.assemble import assemble
 from freezeout.run.config import Config, ConfigError
 
 STEPS = 3
+ADAPTIVE_STEPS = 12  # until its rule has made a difference
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def observe(compiled) -> Callable[[dict[str, Any]], dict[str, Any]]:
             "window": training.run_ahead,
             "freeze times": training.freezeout.times,
             "steps": training.freezeout.total_steps,
+            "first decision": training.freezeout.steady_until(0),
             "normalisation of frozen stages": training.freezeout.bn,
             "shapes": [tuple(p.shape) for p in chain.parameters()],
             "hyperparameters": {k: v for k, v in optimizer.param_groups[0].items() if k not in ("params", "lr")},
@@ -57,7 +59,7 @@ def observe(compiled) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
         def on_step() -> bool:
             done.append(training.loss_sum.item())
-            return len(done) == STEPS
+            return len(done) == (ADAPTIVE_STEPS if plan.is_adaptive else STEPS)
 
         training.train_epoch(on_step)
         rates = [training.freezeout.rates(step) for step in range(training.freezeout.total_steps)]

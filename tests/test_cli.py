@@ -38,7 +38,7 @@ MISTAKES = {
     "model=null": ("model=null", "There are: densenet_bc"),
     "-m model=null,wrn_10_1": ("model=null", "There are"),
     "-m sweeps=digits,quick": ("sweeps=digits,quick", "one file at a time"),
-    "-m sweeps=": ("sweeps=", "There are: cpu_confirm"),
+    "-m sweeps=": ("sweeps=", "There are: cpu_adaptive_screen, cpu_confirm"),
     "new=1": ("there is no new", "There are: model"),
     "machine.thread=1": ("machine has no field thread; did you mean threads?",),
     "seed=99999999999999999999": ("seed=99999999999999999999", "2 ** 63"),
@@ -165,6 +165,7 @@ def test_one_run_leaves_its_record_and_the_second_time_only_reads_it(freezeout, 
         "scale_lr": True,
         "bn": "eval",
         "const_time": False,
+        "depth": "index",
     }
     before = (folder / "record.json").read_bytes()
     again = freezeout("strategy=freezeout", "t_0=0.5", "epochs=1")
@@ -192,8 +193,8 @@ def test_help_is_a_page_of_ours(freezeout) -> None:
     assert said.code == 0
     for words in (
         "python -m freezeout -m sweeps=NAME",
-        "strategy   baseline, freeze_only, freezeout",
-        "sweeps     cpu_confirm",
+        "strategy   autofreeze, baseline, freeze_only, freezeout",
+        "sweeps     cpu_adaptive_screen, cpu_confirm",
         "Examples",
         "t_0: 0.8",
     ):

@@ -45,6 +45,19 @@ def test_two_ranks_train_as_one_process_does_with_the_same_batch(seen, alone, wa
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("way", ["", ", sharded"])
+@pytest.mark.parametrize("name", ranks.ADAPTIVE)
+def test_an_adaptive_strategy_decides_on_two_ranks_as_on_one(seen, name: str, way: str) -> None:
+    chain, optimizer, freezer = ranks.build(strategy=ranks.ADAPTIVE[name])
+    ranks.train(chain, optimizer, freezer)
+    assert 0 < freezer.prefix < 4
+    for rank in seen:
+        times, weights = rank[name + way]
+        assert times == freezer.times
+        for ours, theirs in zip(weights, ranks.weights(chain), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("way", ["group_norm", "batch_norm", "accumulated"])
 def test_ranks_hold_equal_networks(seen, way) -> None:
     for one, other in zip(seen[0][way], seen[1][way], strict=True):

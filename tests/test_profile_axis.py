@@ -144,6 +144,7 @@ def test_the_device_and_the_versions_may_differ(root, tmp_path):
         ({"prefixes": None}, "steps"),
         ({"prefixes": [{"prefix": 0, "step_from": 0, "step_to": 50, "seconds": 1.0}]}, "steps"),
         ({"config": {"strategy": freezeout(0.5) | {"bn": "train"}}}, "bn"),
+        ({"config": {"strategy": freezeout(0.5) | {"bn": "reestimate"}}}, "bn"),
         ({"data": {"name": "digits", "image": [8, 8]}}, "classes"),
         ({"data": {"name": "digits", "classes": 10}}, "image"),
     ],
@@ -333,9 +334,11 @@ def test_the_table_prints_profiled_savings_beside_measured_ones(root, capsys):
     assert "prof.: from seconds a step on Xeon 8480" in " ".join(said.split())
 
 
+@pytest.mark.parametrize("bn", ["eval", "reestimate"])
 @pytest.mark.parametrize("views", [1, 2])
-def test_what_a_run_remembers_is_subtracted_as_it_was_when_it_was_planned(views: int) -> None:
+def test_what_a_run_remembers_is_subtracted_as_it_was_when_it_was_planned(views: int, bn: str) -> None:
     config = start("strategy", "freezeout") | {"epochs": 10, "augment": {"name": "augment", "views": views}}
+    config["strategy"]["bn"] = bn
     plan = plan_of(config)
     frozen = Frozen(forward=(2e-4, 1e-4, 1e-4, 1e-4), bytes=(1000, 1000, 500, 100))
     profile = Profile((0.1, 0.08, 0.06, 0.05, 0.04), (0.0,) * 5, frozen, Tier(read=1e-9, write=1e-9))
@@ -345,6 +348,7 @@ def test_what_a_run_remembers_is_subtracted_as_it_was_when_it_was_planned(views:
         "effective": identity.effective(plan),
         "data": plan.outline.sizes,
         "freeze_times": list(plan.schedule.freeze),
+        "freeze_steps": plan.schedule.freeze_steps(plan.steps),
         "steps": plan.steps,
         "steps_per_epoch": plan.steps_per_epoch,
         "prefixes": [{"prefix": k, "step_from": a, "step_to": b} for k, a, b in segments],

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launched import WORDS, comparable, launch, only_run, wait_for_epochs
+from launched import WORDS, comparable, impatient, launch, only_run, wait_for_epochs
 
 from freezeout import holder, records
 from freezeout.run import lease, runner
@@ -62,20 +62,8 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(
 def test_a_run_stopped_inside_a_window_goes_on_to_the_same_bits(freezeout, tmp_path, monkeypatch, after: int) -> None:
     words = [*WORDS, "machine.run_ahead=10", "epochs=4"]
     assert freezeout(*words, "out=whole").code == 0
-
-    class Impatient(Stop):
-        """As if Ctrl-C came in step `after`."""
-
-        steps = 0
-
-        @property
-        def asked(self) -> bool:
-            Impatient.steps += 1
-            self.signal = signal.SIGINT if Impatient.steps >= after else None
-            return super().asked
-
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "Stop", Impatient)
+        patched.setattr(runner, "Stop", impatient(after))
         assert freezeout(*words, "out=parts").code == 128 + signal.SIGINT
     folders = [only_run(tmp_path / out) for out in ("whole", "parts")]
     stopped = records.read_record(folders[1])["segments"][-1]["step_to"]

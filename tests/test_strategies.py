@@ -20,6 +20,7 @@ from freezeout.strategies import (
     LrOnly,
     Shortened,
 )
+from freezeout.strategy import NORMS
 
 shares = st.floats(1e-3, 1.0)
 below_one = st.floats(0.0, 0.99)
@@ -28,13 +29,16 @@ VALUES = {
     "t_0": shares,
     "how_scale": st.sampled_from(sorted(POWERS)),
     "scale_lr": st.booleans(),
-    "bn": st.sampled_from(["eval", "train"]),
+    "bn": st.sampled_from(NORMS),
     "budget": st.floats(1e-3, 2.0),
     "epochs": st.integers(1, 40),
     "freeze_start": below_one,
     "freeze_level": st.floats(0.0, 1.0),
     "start": below_one,
     "share": st.floats(1e-3, 0.99),
+    "intervals": st.integers(2, 40),
+    "percentile": st.floats(0.1, 100.0),
+    "threshold": st.floats(1e-6, 10.0),
 }
 registered = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
 stages = st.integers(1, 60)
@@ -181,7 +185,7 @@ def test_strategies_of_epochs_freeze_only_where_an_epoch_begins(strategy, n, epo
         (FreezeOut, {"t_0": math.nan}, "t_0=nan: must lie in (0, 1]"),
         (FreezeOut, {"t_0": 0.0}, "t_0=0.0: must lie in (0, 1]"),
         (FreezeOut, {"t_0": 0.5, "how_scale": "quartic"}, "strategy.how_scale=quartic: must be one of linear, squared"),
-        (FreezeOut, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off: must be one of eval, train"),
+        (FreezeOut, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off: must be one of eval, train, reestimate"),
         (LrOnly, {"t_0": 2.0}, "t_0=2.0: must lie in (0, 1]"),
         (LrOnly, {"t_0": 0.5, "how_scale": "quartic"}, "strategy.how_scale=quartic"),
         (FreezeOut, {"t_0": 0.5, "depth": "price"}, "strategy.depth=price: must be one of index, cost"),

@@ -27,7 +27,7 @@ def kind(record: Mapping[str, Any]) -> str:
     views = (effective.get("views") or {}).get("count")
     words = ["its outputs remembered"] if effective.get("cache") else []
     words += [counted(views, "view")] if words and views else []
-    words += ["bn=train"] if strategy.get("bn", "eval") != "eval" else []
+    words += ["bn=train"] if strategy.get("bn") == "train" else []
     return ", ".join(words) or PLAIN
 
 

@@ -43,10 +43,18 @@ def _assemble(plan: Plan) -> Training:
     if plan.channels_last:
         chain = chain.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(config.optimizer, chain, capture=plan.capture)
+    freezeout = FreezeOut(
+        chain,
+        optimizer,
+        plan.applied,
+        plan.steps,
+        warmup=config.optimizer.warmup,
+        batches=lambda: training.first_batches(),  # which is made below, of this
+    )
     training = Training(
         chain=chain,
         optimizer=optimizer,
-        freezeout=FreezeOut(chain, optimizer, plan.applied, plan.steps, warmup=config.optimizer.warmup),
+        freezeout=freezeout,
         source=plan.source.to(plan.device),
         clock=device_clock(plan.device),
         device=plan.device,

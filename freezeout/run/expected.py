@@ -10,6 +10,8 @@ from freezeout.savings import caching, cost
 from freezeout.savings import profile as profiles
 from freezeout.savings.caching import Frozen, Tier
 from freezeout.savings.profile import Profile
+from freezeout.schedule import Schedule
+from freezeout.strategy import BATCHES, REESTIMATE
 
 
 def stored_profile(plan: Plan) -> Profile | None:
@@ -22,7 +24,9 @@ def stored_profile(plan: Plan) -> Profile | None:
     return profiles.read(path) if path.exists() else None
 
 
-def saving(plan: Plan, baseline_steps: int, profile: Profile | None = None) -> dict[str, float | None]:
+def saving(
+    plan: Plan, baseline_steps: int, profile: Profile | None = None, schedule: Schedule | None = None
+) -> dict[str, float | None]:
     """Savings as fractions of the time of a baseline, None where they are not known.
 
     Args:
@@ -31,6 +35,7 @@ def saving(plan: Plan, baseline_steps: int, profile: Profile | None = None) -> d
             with `plan.full_steps` it is what the asker saves.
         profile: Of this network and of prefixes that normalise as this run's; None takes the stored one, if there is
             one.
+        schedule: What an adaptive strategy has frozen, and when; None while that is not known, and with it no saving.
 
     Returns:
         "estimated": the paper's formula, for a DenseNet-BC under the paper's freeze times, at as many steps as the
@@ -38,23 +43,41 @@ def saving(plan: Plan, baseline_steps: int, profile: Profile | None = None) -> d
         need not compute because it remembers the frozen prefix's outputs, as if there were memory for all of them.
     """
     predicted = profiled = None
+    if schedule is None:
+        if plan.is_adaptive:
+            return {"estimated": None, "predicted": None, "profiled": None}
+        schedule = plan.schedule
     if plan.costs:
-        predicted = 1 - run_flops(plan) / (baseline_steps * cost.step_cost(plan.costs, 0))
+        predicted = 1 - run_flops(plan, schedule) / (baseline_steps * cost.step_cost(plan.costs, 0))
     profile = profile or stored_profile(plan)
-    if profile is not None and (plan.remember is None or profile.frozen is not None):
-        profiled = profiles.profiled_saving(profile, plan.schedule, plan.steps, baseline_steps)
+    needs_frozen = plan.remember is not None or plan.strategy.bn == REESTIMATE
+    if profile is not None and (profile.frozen is not None or not needs_frozen):
+        profiled = profiles.profiled_saving(profile, schedule, plan.steps, baseline_steps)
         if profile.frozen is not None:
-            seconds = remembered(plan, profile.frozen, profile.tier)
+            seconds = remembered(plan, profile.frozen, profile.tier) - reestimation(plan, profile.frozen, schedule)
             profiled += seconds / (baseline_steps * profile.seconds[0])
     return {"estimated": estimated(plan), "predicted": predicted, "profiled": profiled}
 
 
-def run_flops(plan: Plan) -> float:
-    """FLOPs of a run's training steps. What is remembered costs none. Only for a network whose FLOPs are counted."""
+def run_flops(plan: Plan, schedule: Schedule | None = None) -> float:
+    """FLOPs of a run's training steps. What is remembered costs none. Only for a network whose FLOPs are counted.
+
+    schedule: What was frozen, and when; by default what the plan knows, which of an adaptive strategy is nothing.
+    """
+    schedule = schedule or plan.schedule
     assert plan.costs
     per_image = [stage.forward / plan.config.batch_size for stage in plan.costs]
-    whole = cost.run_cost(plan.costs, plan.schedule, plan.steps)
-    return whole - remembered(plan, Frozen(per_image, [1] * len(per_image)))
+    whole, frozen = cost.run_cost(plan.costs, schedule, plan.steps), Frozen(per_image, [1] * len(per_image))
+    return whole + reestimation(plan, frozen, schedule) - remembered(plan, frozen)
+
+
+def reestimation(plan: Plan, frozen: Frozen, schedule: Schedule) -> float:
+    """What computing running statistics afresh costs, in the unit of `frozen`; 0 unless strategy.bn=reestimate."""
+    if plan.strategy.bn != REESTIMATE:
+        return 0.0
+    forward = [plan.config.batch_size * one for one in frozen.forward]
+    batches = min(BATCHES, plan.steps_per_epoch)
+    return cost.reestimation_cost(forward, schedule.freeze_steps(plan.steps), batches)
 
 
 def remembered(plan: Plan, frozen: Frozen, tier: Tier = caching.UNLIMITED) -> float:

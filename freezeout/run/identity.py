@@ -111,7 +111,12 @@ def profile_conditions(plan: Plan) -> dict[str, Any]:
 
     A prefix that normalises with the statistics of the batch does more work than one that does not.
     """
-    return conditions(plan) | {"bn": plan.strategy.bn}
+    return conditions(plan) | {"bn": bn_of(plan)}
+
+
+def bn_of(plan: Plan) -> str:
+    """How frozen stages normalise in a step: statistics that were computed afresh stand still like any others."""
+    return "train" if plan.strategy.bn == "train" else "eval"
 
 
 def profile_path(plan: Plan) -> Path:

@@ -75,11 +75,11 @@ def notes(plan: Plan, training: Training) -> list[str]:
             "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
         )
     if plan.config.machine.cache and plan.remember is None:
-        why = (
-            "strategy.bn=train: its frozen stages go on moving"
-            if plan.strategy.bn == "train"
-            else "nothing comes again"
-        )
+        why = "nothing comes again"
+        if plan.strategy.bn == "train":
+            why = "strategy.bn=train: its frozen stages go on moving"
+        elif plan.is_adaptive:
+            why = "when it freezes depends on the data, and what is kept is planned beforehand"
         found.append(f"note: machine.cache=true has no effect on {plan.config_dict['strategy']['name']}: {why}")
     if not training.chain.executable:
         found.append(

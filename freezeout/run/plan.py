@@ -19,7 +19,7 @@ from freezeout.savings.cost import StageCost
 from freezeout.savings.flops import Counts
 from freezeout.schedule import Schedule, progress
 from freezeout.stages.chain import Chain
-from freezeout.strategy import Strategy
+from freezeout.strategy import Adaptive, Strategy
 from freezeout.train.run_ahead import size_for
 
 _sources: dict[str, Source] = {}
@@ -81,7 +81,13 @@ class Plan:
 
     @property
     def schedule(self) -> Schedule:
+        """What is known beforehand: of an adaptive strategy the learning rates, and nothing of what freezes."""
         return self.applied.schedule(self.stages)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether what freezes, and when, depends on the data."""
+        return isinstance(self.strategy, Adaptive)
 
     @cached_property
     def views(self) -> Views | None:
@@ -99,8 +105,10 @@ class Plan:
     @cached_property
     def remember(self) -> Views | None:
         """The views of which the frozen prefix's outputs may be kept; None where nothing is: nothing comes again."""
-        if self.config.machine.cache is False or self.strategy.bn != "eval" or self.counts is None:
+        if self.config.machine.cache is False or self.strategy.bn == "train" or self.counts is None:
             return None
+        if self.is_adaptive:
+            return None  # it is planned by the freeze steps
         once = self.config.augment.kind == "none"  # images as they are: each visit is the same
         views = Views(1, first_epoch=0) if once else self.views
         if views is None:

@@ -83,7 +83,7 @@ def measure(
     )
     path = identity.profile_path(plan)
     profiles.write(path, profile, rounds=rounds, steps=steps, shared_device=shared)
-    prefixes = "prefixes" if plan.strategy.bn == "eval" else f"prefixes with bn={plan.strategy.bn}"
+    prefixes = "prefixes with bn=train" if plan.strategy.bn == "train" else "prefixes"
     if shared:
         say("note: something else used this device meanwhile; measure again when the machine is quiet")
     say(f"profile: {path} ({rounds} rounds of {steps} steps at each of {plan.stages} {prefixes})")
@@ -144,7 +144,7 @@ def time_prefixes(
     each = warm_up + steps
     prefixes = prefixes or range(plan.stages)
     total = len(prefixes) * each
-    strategy = EachPrefix(prefixes=prefixes, each=each, bn=plan.strategy.bn)
+    strategy = EachPrefix(prefixes=prefixes, each=each, bn=identity.bn_of(plan))
     plan = with_machine(plan, cache=False)  # a step as it is without: what is remembered is counted apart
     training = assemble(dataclasses.replace(plan, strategy=strategy, steps=total))
     clock = training.clock
@@ -171,7 +171,7 @@ def time_prefixes(
 
 def time_frozen(plan: Plan, training: Training) -> tuple[Frozen | None, Tier]:
     """What frozen stages take for an image, and memory for a byte, after a training; None where no stage is frozen."""
-    if not training.freezeout.prefix or training.freezeout.bn != "eval" or not training.chain.executable:
+    if not training.freezeout.prefix or not training.freezeout.pure or not training.chain.executable:
         return None, UNLIMITED
     cache = make_cache(plan, training, Views(1, first_epoch=0))
     tier = cache.room.tiers(1).get("device", UNLIMITED)

@@ -63,7 +63,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         origin: See `provenance`.
     """
     plan, training = run.plan, run.training
-    schedule, costs, source = plan.schedule, plan.costs, plan.source
+    schedule, costs, source = training.freezeout.schedule, plan.costs, plan.source
     run.update_segment()
     freeze_steps = schedule.freeze_steps(plan.steps)
     parts = run.seconds | {"train": training.clock.seconds, "total": sum(s["seconds"] for s in run.segments)}
@@ -79,9 +79,10 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         }
         for i, (name, stage) in enumerate(training.chain.stages.items())
     ]
+    known = not plan.is_adaptive or status == "done"  # what an adaptive strategy freezes is known at the end
     flops = None
-    if costs:
-        flops = {"step": cost.step_cost(costs, 0), "run": expected.run_flops(plan)}
+    if costs and known:
+        flops = {"step": cost.step_cost(costs, 0), "run": expected.run_flops(plan, schedule)}
     cuda = training.device.type == "cuda"
     return {
         "schema_version": records.SCHEMA_VERSION,
@@ -126,7 +127,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         "peak_memory": torch.cuda.max_memory_allocated(training.device) if cuda else None,
         "cache": training.cache.summary if training.cache else None,
         "flops": flops,
-        "saving": expected.saving(plan, plan.steps),
+        "saving": expected.saving(plan, plan.steps, schedule=schedule if known else None),
         "shared_device": run.shared_device,
         "wandb": None,
     }
@@ -137,6 +138,9 @@ def summary(plan: Plan, record: dict[str, Any]) -> str:
     title = run_title(plan.config_dict)
     if record["status"] != "done":
         return f"{title}: {record['status']}: {record['reason']}"
-    predicted = expected.saving(plan, plan.full_steps)["predicted"]
-    saved = "" if predicted is None else f", {100 * predicted:.1f} % saving predicted"
+    if plan.is_adaptive:  # as many steps as were asked for
+        predicted, how = record["saving"]["predicted"], "saved by counted FLOPs"
+    else:
+        predicted, how = expected.saving(plan, plan.full_steps)["predicted"], "saving predicted"
+    saved = "" if predicted is None else f", {100 * predicted:.1f} % {how}"
     return f"{title}: error {record['error']:.2f} %, {record['seconds']['train']:.1f} s{saved}"

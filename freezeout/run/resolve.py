@@ -15,6 +15,7 @@ from freezeout.run.config import Config, ConfigError, to_dict
 from freezeout.run.plan import Plan, build_model, has_tf32, load_data
 from freezeout.run.provenance import device_model
 from freezeout.savings import flops
+from freezeout.strategy import REESTIMATE
 
 _counts: dict[str, tuple[int, flops.Counts | None]] = {}
 
@@ -63,6 +64,13 @@ def _make_plan(config: Config) -> Plan:
         counts=counts,
     )
     plan = choices.filled_in(plan)
+    if counts is None and plan.strategy.bn == REESTIMATE:
+        raise ConfigError("strategy.bn=reestimate: this network does not run stage by stage; choose eval or train")
+    if plan.is_adaptive and config.augment.views is not None and config.augment.views_from is None:
+        raise ConfigError(
+            f"augment.views={config.augment.views}: they begin with the first freeze, and when strategy "
+            f"{config_dict['strategy']['name']} freezes depends on the data; give augment.views_from=T"
+        )
     plan.applied.schedule(stages)  # what cannot be scheduled is refused before anything is costed by it
     plan.steps = full = plan.full_steps
     plan.steps = config.strategy.steps(full, expected.best_saving(expected.saving(plan, full)))

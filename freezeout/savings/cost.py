@@ -55,6 +55,18 @@ def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int, d
     return sum((end - start) * step_cost(costs, prefix) for prefix, start, end in segments)
 
 
+def reestimation_cost(forward: Sequence[float], freeze_steps: Sequence[int | None], batches: int) -> float:
+    """Cost of computing running statistics afresh before each freeze event (strategy.bn=reestimate).
+
+    Args:
+        forward: Of each stage, for one batch.
+        freeze_steps: When each stage freezes; None for never.
+        batches: That go through all stages up to those that freeze, at each event.
+    """
+    steps = [step for step in freeze_steps if step is not None]
+    return batches * sum(sum(forward[: sum(s <= event for s in steps)]) for event in {*steps})
+
+
 def predicted_saving(
     costs: Sequence[StageCost], schedule: Schedule, total_steps: int, baseline_steps: int | None = None
 ) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 
 import torch
@@ -16,6 +18,7 @@ from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
 from freezeout.stages.prefix import Prefix
+from freezeout.strategy import BATCHES, REESTIMATE
 from freezeout.train.cache import PrefixCache
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
@@ -85,7 +88,7 @@ class Training:
         self.prefix = Prefix(
             stages,
             lambda: self.freezeout.prefix if self.chain.executable else 0,
-            pure=self.freezeout.bn == "eval",
+            pure=self.freezeout.pure,
             fold=self.fold,
             dtype=torch.bfloat16 if self.bf16 else None,
         )
@@ -141,10 +144,7 @@ class Training:
         self.chain.train()
         self.freezeout.set_modes()
         self.clock.start()
-        view = self.views.of(number) if self.views else None
-        table = epoch_table(
-            self.seed, number, self.source.sizes["train"], self.batch_size, self.source.pad, self.augment, view
-        )
+        table = self._table(number)
         # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
         window = self.next_window(epoch)
         rows = range(window.start - epoch.start, len(epoch))
@@ -161,10 +161,26 @@ class Training:
         self.clock.stop()
         return None
 
+    def first_batches(self) -> Iterator[Tensor]:
+        """Images of the epoch that the coming step lies in, its first BATCHES batches, as the network takes them."""
+        rows = range(min(BATCHES, self.steps_per_epoch))
+        return (x for x, _ in self._aside.batches(self._table(self.step // self.steps_per_epoch).rows(rows)))
+
+    @cached_property
+    def _aside(self) -> Inputs:
+        """The same inputs, read beside those of the epoch: a source may serve one iteration at a time."""
+        return replace(self.inputs, source=replace(self.source))
+
     def next_window(self, epoch: range) -> range:
         """The window in which the next training step lies; `epoch` are the steps of its epoch."""
         freezeout = self.freezeout
-        return window_of(self.step, epoch, self.run_ahead, freezeout.prefix_at, freezeout.steady_until)
+        freezeout.settle()
+        return window_of(self.step, epoch, self.run_ahead, freezeout.phase_at, freezeout.steady_until)
+
+    def _table(self, epoch: int) -> Table:
+        view = self.views.of(epoch) if self.views else None
+        images, pad = self.source.sizes["train"], self.source.pad
+        return epoch_table(self.seed, epoch, images, self.batch_size, pad, self.augment, view)
 
     def _batches(self, table: Table, rows: range, epoch: int, prefix: int) -> Iterator[tuple[Tensor, Tensor]]:
         """What the steps of these rows of the epoch's table begin with: images, or what was remembered of them."""
@@ -223,6 +239,7 @@ class Training:
 
     def _begin_step(self) -> None:
         self.generator.manual_seed(stream_seed(self.seed, self.step))
-        self.freezeout.step(set_rates=self.captured is None)
+        with self.body.autocast() if self.freezeout.bn == REESTIMATE else nullcontext():
+            self.freezeout.step(set_rates=self.captured is None)
         if self.prefix.grow():
             self.clock.lap("switch")

@@ -2,14 +2,14 @@
 
 A frozen prefix is a pure function of the images, so its forward pass over several coming batches can be one large
 batch: on a GPU the launches of small batches are what is wasted. A window is a range of steps. It starts at an absolute
-multiple of its size, at a freeze event or at the start of an epoch, and ends before the next of these. So a resumed run
-meets the same windows, and computes the one it stopped in from its start again. Only those of full size run as one
-batch.
+multiple of its size, at a freeze event, where an adaptive strategy decides, or at the start of an epoch, and ends
+before the next of these. So a resumed run meets the same windows, and computes the one it stopped in from its start
+again. Only those of full size run as one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from freezeout.train.schema import WINDOWS
 
@@ -17,7 +17,7 @@ SHARE = 8  # a window may hold one part in so many of the device's memory
 
 
 def window_of(
-    step: int, epoch: range, size: int, prefix_at: Callable[[int], int], steady_until: Callable[[int], int]
+    step: int, epoch: range, size: int, phase_at: Callable[[int], Hashable], steady_until: Callable[[int], int]
 ) -> range:
     """The window in which training step `step` lies.
 
@@ -25,11 +25,11 @@ def window_of(
         step: A step of `epoch`.
         epoch: The steps of the epoch, counted over the whole run.
         size: Steps of a full window.
-        prefix_at: Frozen stages during a step; asked about `step` and the steps of its window before it.
+        phase_at: Of a step, equal for those that one window may hold; asked about `step` and those before it.
         steady_until: The first step after a step at which the prefix may change.
     """
     start = max(epoch.start, step - step % size)
-    while prefix_at(start) != prefix_at(step):
+    while phase_at(start) != phase_at(step):
         start += 1
     return range(start, min(epoch.stop, start - start % size + size, steady_until(step)))
 

@@ -1,0 +1,150 @@
+"""What adaptive strategies are shown of each interval: one number a stage, gathered on the device, read once.
+
+An observer adds at most one operation to a step, never waits for the device in one, and keeps its tensors where they
+are, so that a captured step goes on writing to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+class Observer(Protocol):
+    """Watches the training steps of one interval after another."""
+
+    def begin(self, first: int) -> None:
+        """An interval begins, in which the stages from `first` on train."""
+
+    def read(self) -> list[float]:
+        """One number for each stage, of the interval that ends here; 0 for a frozen one. Waits for the device."""
+
+    def state_dict(self) -> list[list[Tensor]]:
+        """What has been gathered of the interval so far."""
+
+    def load_state_dict(self, state: list[list[Tensor]]) -> None:
+        """Go on within an interval."""
+
+
+class Gradients:
+    """The L1 norms of the sums of an interval's gradients, added up for each stage.
+
+    The gradients are those that the optimizer sees (averaged, accumulated, clipped), as its step begins.
+
+    Args:
+        stages: In running order.
+        optimizer: Over their parameters.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], optimizer: Optimizer) -> None:
+        self._parameters = trainable(stages)
+        self._sums = [[torch.zeros_like(p) for p in own] for own in self._parameters]
+        self._index()
+        optimizer.register_step_pre_hook(lambda optimizer, *_: self._add(optimizer))
+
+    def begin(self, first: int) -> None:
+        self._sums[:first] = [[] for _ in range(first)]
+        self._index()
+        if active := [s for own in self._sums for s in own]:
+            torch._foreach_zero_(active)
+
+    def read(self) -> list[float]:
+        return together([total(torch._foreach_norm(own, 1)) if own else None for own in self._sums], self._parameters)
+
+    def state_dict(self) -> list[list[Tensor]]:
+        return [list(own) for own in self._sums]
+
+    def load_state_dict(self, state: list[list[Tensor]]) -> None:
+        for i, (own, saved) in enumerate(zip(self._sums, state, strict=True)):
+            if saved:
+                torch._foreach_copy_(own, saved)
+            else:
+                self._sums[i] = []
+        self._index()
+
+    def _index(self) -> None:
+        pairs = zip(self._parameters, self._sums, strict=True)
+        self._sum_of = {id(p): s for own, sums in pairs for p, s in zip(own, sums, strict=False)}
+
+    def _add(self, optimizer: Any) -> None:
+        if getattr(optimizer, "grad_scale", None) is not None:
+            raise RuntimeError(
+                "a fused optimizer under GradScaler steps with gradients that are still scaled: an adaptive strategy "
+                "needs fused=False"
+            )
+        seen = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if pairs := [(s, p.grad) for p in seen if (s := self._sum_of.get(id(p))) is not None]:
+            torch._foreach_add_([s for s, _ in pairs], [gradient for _, gradient in pairs])
+
+
+class Movement:
+    """How far each stage's weights have moved since the interval began, as a share of their size then; L2 norms.
+
+    A step costs nothing: the weights are copied where an interval begins.
+
+    Args:
+        stages: In running order.
+        optimizer: Not used.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], optimizer: Optimizer) -> None:
+        self._parameters = trainable(stages)
+        self._start: list[list[Tensor]] = [[] for _ in stages]
+
+    @torch.no_grad()
+    def begin(self, first: int) -> None:
+        self._start = [[p.clone() for p in own] if i >= first else [] for i, own in enumerate(self._parameters)]
+
+    @torch.no_grad()
+    def read(self) -> list[float]:
+        pairs = zip(self._parameters, self._start, strict=True)
+        return together([moved(own, start) if start else None for own, start in pairs], self._parameters)
+
+    def state_dict(self) -> list[list[Tensor]]:
+        return [list(own) for own in self._start]
+
+    def load_state_dict(self, state: list[list[Tensor]]) -> None:
+        self._start = [
+            [torch.empty_like(p, requires_grad=False).copy_(s) for p, s in zip(own, saved, strict=True)]
+            if saved
+            else []
+            for own, saved in zip(self._parameters, state, strict=True)
+        ]
+
+
+OBSERVERS: dict[str, type[Gradients] | type[Movement]] = {"gradient": Gradients, "movement": Movement}
+
+
+def trainable(stages: Sequence[nn.Module]) -> list[list[nn.Parameter]]:
+    """The parameters of each stage that train now."""
+    return [[p for p in stage.parameters() if p.requires_grad] for stage in stages]
+
+
+def total(norms: Sequence[Tensor]) -> Tensor:
+    """The sum of some norms, in float64: they may be very different. Of sharded tensors, over all ranks."""
+    return torch.stack([whole(norm).double() for norm in norms]).sum()
+
+
+def whole(number: Tensor) -> Tensor:
+    """A number of which ranks may hold parts, as a DTensor (whose module takes long to import)."""
+    return number.full_tensor() if hasattr(number, "full_tensor") else number
+
+
+def moved(now: Sequence[nn.Parameter], before: Sequence[Tensor]) -> Tensor:
+    """The norm of the difference of all that is given, over that of all that was."""
+    far, size = (
+        total([whole(norm).double() ** 2 for norm in torch._foreach_norm(tensors)]).sqrt()
+        for tensors in (torch._foreach_sub([p.detach() for p in now], list(before)), list(before))
+    )
+    return far / size
+
+
+def together(numbers: Sequence[Tensor | None], parameters: Sequence[Sequence[Tensor]]) -> list[float]:
+    """The numbers of all stages, 0 where there is none, read at once."""
+    device = next(p.device for own in reversed(parameters) for p in own)
+    zero = torch.zeros((), dtype=torch.float64, device=device)
+    return torch.stack([zero if number is None else number for number in numbers]).tolist()
