@@ -186,7 +186,8 @@ def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | 
         "profiled_saving": saving_of(record, profile),
         "profiled_seconds": seconds_of(record, profile),
         "timed_on": profile.device,
-        "timed_to": trusted_to(profile),
+        # Where nothing freezes the saving is one of steps, whichever of the profiles that fit gives the seconds.
+        "timed_to": trusted_to(profile) if max(steps_at(record), default=0) else 0.0,
     }
 
 

@@ -84,7 +84,7 @@ def test_the_machine_and_the_commit_are_where_wandbs_users_look_for_them(whole):
     for update in (r["environment"] for r in whole.read if r["type"] == "environment"):
         environment |= update
     assert environment["git"] == run_of(whole.read)["git"] == {"commit": COMMIT}
-    assert {"host", "os", "python", "program", "args", "cpu_count", "memory"} <= set(environment)
+    assert {"host", "os", "python", "program", "cpu_count", "memory"} <= set(environment)
     assert not {"username", "email"} & set(environment)
     stats = [r["stats"]["item"] for r in whole.read if r["type"] == "stats"]
     assert "memory_percent" in stats[0]
