@@ -109,7 +109,7 @@ def test_runs_side_by_side_are_those_one_by_one_and_each_end_is_a_line(tmp_path,
 
 def test_ctrl_c_while_the_processes_start_is_no_traceback(tmp_path) -> None:
     process = begin(tmp_path / "runs")
-    assert until(lambda: len(in_session(process.pid)) > 2), "the command, a tracker of resources, and a first process"
+    assert until(lambda: len(in_session(process.pid)) > 3), "the command, two trackers of resources, a first process"
     os.killpg(process.pid, signal.SIGINT)
     assert "the same command goes on" in ended(process, 128 + signal.SIGINT)
     assert until(lambda: not in_session(process.pid))

@@ -131,10 +131,14 @@ class Chosen:
             OmegaConf.update(config, "machine.threads", max(fixed, default=None))
             worker.announce(worker.visible(gpus))
         if self.name == "joblib":
-            from joblib.externals.loky.backend import resource_tracker
+            from multiprocessing import resource_tracker
 
-            # As it starts, it unblocks the signals that are blocked here, for `workers.told_to_stop` among others.
+            from joblib.externals.loky.backend import resource_tracker as loky
+
+            # joblib starts both before its first process. As each starts, it unblocks the signals that are blocked
+            # here, and `workers.told_to_stop` blocks one.
             resource_tracker.ensure_running()
+            loky.ensure_running()
         if self.name == "submitit_slurm":
             from freezeout.cli import slurm_queue
 

@@ -83,16 +83,14 @@ def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def hear() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        ended.wait()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     # Processes inherit what the thread that starts them blocks; Ctrl-C reaches this one by a thread that does not.
     ended = threading.Event()
-    threading.Thread(target=hear, name="Ctrl-C", daemon=True).start()
+    threading.Thread(target=ended.wait, name="Ctrl-C", daemon=True).start()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        for number in before:
+            signal.signal(number, stop)
         yield
     finally:
         ended.set()
