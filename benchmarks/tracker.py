@@ -9,34 +9,42 @@ which tells what W&B's service takes from the processor beside a run.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.parser import Parser
 
 TRACKERS = ("none", "wandb")
 CLOCKS: dict[str, Callable[[], float]] = {"clock": time.perf_counter, "processor": time.process_time}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tracker", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("words", nargs="*", default=["sweeps=digits"])
-    chosen = parser.parse_args(arguments)
+    """Measure and print; 0, or 2 after one line for a wrong request."""
+    parser = Parser("tracker", __doc__.partition(": ")[0])
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="trainings with and without it")
+    parser.add_argument("--inside", type=Path, help=SUPPRESS)
+    parser.add_argument("words", nargs="*", default=["sweeps=digits"], help="what to train (sweeps=digits)")
+    chosen = parser.parse(sys.argv[1:] if arguments is None else arguments)
     if chosen.inside:
         inside(chosen.inside, chosen.words)
         return 0
+    if chosen.rounds < 1:
+        parser.error(f"--rounds {chosen.rounds}: must be at least 1")
     found: dict[str, list[float]] = {"by the clock": [], "of the processor": [], "training, with over without": []}
     for number in range(chosen.rounds):
         order = TRACKERS if number % 2 == 0 else TRACKERS[::-1]
-        taken = {tracker: one(tracker, chosen.words) for tracker in order}
+        try:
+            taken = {tracker: one(tracker, chosen.words) for tracker in order}
+        except subprocess.CalledProcessError as error:
+            parser.error(str(error.stderr.splitlines()[-1]))
         off, on = (taken[tracker] for tracker in TRACKERS)
         print(json.dumps({"none": off, "wandb": on}), flush=True)
         for name, clock in zip(found, CLOCKS, strict=False):
@@ -52,7 +60,7 @@ def one(tracker: str, words: list[str]) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "taken.json"
         command = [sys.executable, "-m", "benchmarks.tracker", "--inside", str(path), *words, f"tracker={tracker}"]
-        subprocess.run([*command, f"out={folder}/runs"], check=True, capture_output=True)
+        subprocess.run([*command, f"out={folder}/runs"], check=True, capture_output=True, text=True)
         taken: dict[str, dict[str, float]] = json.loads(path.read_text())
         return taken
 

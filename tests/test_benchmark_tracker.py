@@ -25,3 +25,19 @@ def test_the_tracker_is_timed_beside_training_and_none_is_free(capsys, monkeypat
     ]
     share = taken["wandb"]["tracker"]["clock"] / taken["wandb"]["train"]["clock"]
     assert f"by the clock: {share:.4f} [" in rest[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rounds", "0"], "tracker: --rounds 0: must be at least 1"),
+        (["--round", "1"], "tracker: --round: unknown; did you mean --rounds?"),
+        (["--rounds", "1", "modle=resnet8"], "tracker: freezeout: modle"),
+    ],
+)
+def test_a_wrong_request_is_one_line(capsys, words, said):
+    with pytest.raises(SystemExit) as stop:
+        tracker.main(words)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
