@@ -59,7 +59,7 @@ def rows(network: str) -> Iterator[dict[str, object]]:
 def frozen_forward(plan: Plan) -> float:
     """The forward passes of stages while they are frozen, as a share of the baseline's FLOPs."""
     assert plan.costs
-    whole = sum(c.forward + c.backward_own + c.backward_input for c in plan.costs)
+    whole = sum(c.whole for c in plan.costs)
     steps = plan.schedule.freeze_steps(plan.steps)
     frozen = [0.0 if step is None else 1 - step / plan.steps for step in steps]
     return sum(c.forward * share for c, share in zip(plan.costs, frozen, strict=True)) / whole

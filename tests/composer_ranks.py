@@ -14,7 +14,8 @@ from composer import Callback, Trainer
 from composer.algorithms import LayerFreezing
 from composer.models import ComposerModel
 from composer.utils import dist
-from torch import distributed, nn
+from ranks import counting
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -68,12 +69,6 @@ class Counts(Callback):
 
     def batch_start(self, state, logger):
         self.sent.append(0)
-
-
-def counting(sent: list[int], bucket) -> torch.futures.Future[torch.Tensor]:
-    sent[-1] += bucket.buffer().nbytes
-    work = distributed.all_reduce(bucket.buffer(), async_op=True)
-    return work.get_future().then(lambda done: done.value()[0] / distributed.get_world_size())
 
 
 def fit(*algorithms, callbacks=(), parts=1, **options) -> list[torch.Tensor]:

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BaseFinetuning, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
+from ranks import counting
 from torch import distributed, nn
 
 from freezeout import Chain
@@ -72,12 +73,6 @@ class FlagsOnly(BaseFinetuning):
     def finetune_function(self, pl_module, epoch, optimizer):
         if epoch == 1:
             self.freeze(pl_module.network[0])
-
-
-def counting(sent: list[int], bucket) -> torch.futures.Future[torch.Tensor]:
-    sent[-1] += bucket.buffer().nbytes
-    work = distributed.all_reduce(bucket.buffer(), async_op=True)
-    return work.get_future().then(lambda done: done.value()[0] / distributed.get_world_size())
 
 
 def fit(folder: Path, *callbacks, devices=2, accumulate=1, **options) -> list[torch.Tensor]:

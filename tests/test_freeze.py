@@ -6,21 +6,15 @@ import copy
 
 import pytest
 import torch
+from made_chains import small_chain
 from torch import nn
 
-from freezeout import Chain, FreezeOut
+from freezeout import FreezeOut
 from freezeout.strategies import Baseline, FreezeOnly
 from freezeout.strategies import FreezeOut as Strategy
 
 STEPS = 40
 PAPER = Strategy(t_0=0.3, how_scale="linear", scale_lr=False)
-
-
-def small_chain() -> Chain:
-    torch.manual_seed(0)
-    conv = {f"conv{i}": nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU()) for i in range(4)}
-    head = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 16, 5))
-    return Chain({**conv, "head": head})
 
 
 def make(strategy=PAPER, kind: type[FreezeOut] = FreezeOut, optimizer=None):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_chains import equal, small_chain
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -34,12 +35,6 @@ pytestmark = [pytest.mark.filterwarnings("ignore")]
 
 STEPS = 12
 EARLY = Schedule(t_0=0.25, how_scale="linear", scale_lr=True)
-
-
-def small_chain() -> Chain:
-    torch.manual_seed(0)
-    conv = {f"conv{i}": nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU()) for i in range(4)}
-    return Chain({**conv, "head": nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 16, 5))})
 
 
 class Model(ComposerModel):
@@ -121,10 +116,6 @@ def by_hand(*, parts=1, double=False, cosine=False) -> Chain:
         optimizer.step()
         optimizer.zero_grad()
     return chain
-
-
-def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_the_lines_of_the_docstring_train_and_freeze() -> None:

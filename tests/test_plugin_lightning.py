@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from made_chains import equal, small_chain
 from torch import nn
 
 from freezeout import Chain, FreezeOut, find_stages
@@ -29,12 +30,6 @@ pytestmark = [pytest.mark.filterwarnings("ignore")]
 
 STEPS = 12
 EARLY = Schedule(t_0=0.25, how_scale="linear", scale_lr=True)
-
-
-def small_chain() -> Chain:
-    torch.manual_seed(0)
-    conv = {f"conv{i}": nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU()) for i in range(4)}
-    return Chain({**conv, "head": nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 16, 5))})
 
 
 def loss_of(network: nn.Module, batch: int) -> torch.Tensor:
@@ -96,10 +91,6 @@ def by_hand(strategy=EARLY, *, scheduler=False, accumulate=1, kind=FreezeOut) ->
         if cosine:
             cosine.step()
     return chain
-
-
-def equal(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(p, q) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 def test_the_lines_of_the_docstring_train_and_freeze(tmp_path) -> None:

@@ -75,7 +75,7 @@ class Plan:
     @property
     def applied(self) -> Strategy:
         """The strategy by the clock that training follows: the original's under compat=original."""
-        costs = [c.forward + c.backward_own + c.backward_input for c in self.costs] if self.costs else None
+        costs = [c.whole for c in self.costs] if self.costs else None
         strategy = self.strategy.placed(costs)
         return compat.applied(self.config.compat, strategy, self.config_dict["model"]["name"], self.steps_per_epoch)
 

@@ -74,7 +74,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
             "name": name,
             "parameters": sum(p.numel() for p in stage.parameters()),
             "forward": costs[i].forward if costs else None,
-            "backward": costs[i].backward_own + costs[i].backward_input if costs else None,
+            "backward": costs[i].backward if costs else None,
             "freeze_step": freeze_steps[i],
         }
         for i, (name, stage) in enumerate(training.chain.stages.items())

@@ -27,6 +27,16 @@ class StageCost:
     backward_own: float
     backward_input: float
 
+    @property
+    def backward(self) -> float:
+        """Its full backward pass."""
+        return self.backward_own + self.backward_input
+
+    @property
+    def whole(self) -> float:
+        """Its share of a step in which nothing is frozen."""
+        return self.forward + self.backward
+
 
 def step_cost(costs: Sequence[StageCost], prefix: int) -> float:
     """Cost of one training step with the first `prefix` stages frozen.
