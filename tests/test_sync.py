@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,9 @@ def trained(root: Path, *run_ids: str) -> None:
         for epoch in (1, 2):
             tracker.log(entry(epoch))
         finish(tracker, root, RECORD | {"config": CONFIG, "run_id": run_id, "schema_version": 1})
+        log, until = next(tracker.folder.glob("*.wandb")), time.monotonic() + 60
+        while log.stat().st_size <= sync.HEADER and time.monotonic() < until:  # wandb's service writes it later
+            time.sleep(0.02)
 
 
 def test_what_is_new_is_uploaded_and_said_and_nothing_twice(server, tmp_path):
