@@ -12,7 +12,7 @@ import pandas as pd
 
 from .images import Wrong
 from .savings import CURVE
-from .twins import Pair, pairs
+from .twins import ONLY_CONTROLS, Pair, pairs
 from .verdicts import Judgement, judge, log_error
 
 
@@ -55,8 +55,8 @@ class Cells:
 
     @cached_property
     def family(self) -> list[int]:
-        """Positions of the arms that are judged together: all but the controls that have a twin."""
-        controls = {pair.control for pair in self.pairs}
+        """Positions of the arms that are judged together: all but those that are nothing but a twin's control."""
+        controls = {pair.control for pair in self.pairs if pair.what in ONLY_CONTROLS}
         return [c for c in range(len(self.arms)) if c not in controls]
 
     @cached_property

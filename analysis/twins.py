@@ -1,7 +1,8 @@
 """Controls and their twins: two arms of one schedule that differ in one thing. What that one thing does to the error.
 
-A control is set against its twin by a paired t of its own. It asks another question than whether freezing beats
-shortening, so it belongs to no family of arms.
+A control is set against its twin by a paired t of its own: another question than whether freezing beats shortening.
+`lr_only`, which saves no time, and `bn=train`, which repeats its twin, answer that one alone and belong to no family of
+arms. `freeze_only`, and views beside fresh crops, are ways of freezing besides: they stand in the family too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .pooled import CONFIDENCE, LEAST
 
 FREEZING = "freezeout"
 CONTROLS = ("lr_only", "freeze_only")  # the strategy with one of its two mechanisms switched off
+ONLY_CONTROLS = ("rates only", "bn=train")  # in no family
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
     """
     read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
     names = [label["strategy"]["name"] for label in read]
-    controls = [c for c, n in enumerate(names) if n in CONTROLS or (n == FREEZING and norm(read[c]) == "train")]
+    controls = [c for c, name in enumerate(names) if name in (FREEZING, *CONTROLS)]
     twins = [t for t, name in enumerate(names) if name == FREEZING]
     return [
         _pair(c, t, what, z[:, c] - z[:, t]) for c in controls for t in twins if (what := difference(read[c], read[t]))
@@ -66,6 +68,8 @@ def norm(label: dict[str, Any]) -> str:
 def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     """The one thing that a control has otherwise than its twin; None where they are no such pair."""
     own, other = control["strategy"], twin["strategy"]
+    if own == other and "views" in control.keys() - twin.keys() and {**control, "views": None} == {**twin, "views": None}:
+        return f"views={control['views']}"
     if {**control, "strategy": None} != {**twin, "strategy": None} or other["name"] != FREEZING:
         return None
     shared = (own.keys() & other.keys()) - {"name", "bn"}

@@ -16,6 +16,7 @@ from made_verdicts import BETTER, DATA, IMAGES, ON_CURVE, WORSE, curve, made_pan
 from analysis.__main__ import main
 from analysis.judging import judged_panels
 from analysis.panel_verdicts import PanelVerdicts, document
+from analysis.twins import ONLY_CONTROLS, pairs
 from freezeout.records import sweep_path
 
 
@@ -179,7 +180,7 @@ def control(name: str, t_0: float = 0.5) -> dict[str, Any]:
     return {"name": name, "t_0": t_0, "how_scale": "cubic", **({"scale_lr": True} if name == "lr_only" else {})}
 
 
-def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_leave_the_family(tmp_path, capsys):
+def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_those_that_are_no_more_leave_the_family(tmp_path, capsys):
     twin, unlike = freezeout(0.5), control("lr_only", 0.3)
     train = {**twin, "bn": "train"}
     arms = [(twin, 0.0), (control("lr_only"), 0.05), (control("freeze_only"), -0.05), (train, 0.0), (unlike, 0.0)]
@@ -193,12 +194,21 @@ def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_leave_the_f
     ]
     assert [found.name(c) for c in found.cells.family] == [
         "FreezeOut cubic scaled t_0=0.5",
+        "freeze_only cubic t_0=0.5",
         "lr_only cubic scaled t_0=0.3",
     ]
     main(["verdicts", "--runs", str(tmp_path)])
     assert "control (rates only): lr_only cubic scaled t_0=0.5 against FreezeOut cubic" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_views_are_set_against_fresh_crops_and_stay_in_the_family():
+    label = {"epochs": 10, "strategy": freezeout(0.5)}
+    labels = [json.dumps(one) for one in ({**label, "views": 2}, label, {**label, "views": 1, "views_from": 0.5})]
+    (pair,) = pairs(labels, np.array([[0.12, 0.0, 0.0], [0.09, 0.0, 0.0], [0.11, 0.0, 0.0]]))
+    assert (pair.control, pair.twin, pair.what, pair.word) == (0, 1, "views=2", "worse")
+    assert pair.what not in ONLY_CONTROLS
 
 
 def fix(root: Path, margin: Any) -> None:
