@@ -68,7 +68,7 @@ def norm(label: dict[str, Any]) -> str:
 def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     """The one thing that a control has otherwise than its twin; None where they are no such pair."""
     own, other = control["strategy"], twin["strategy"]
-    if own == other and "views" in control.keys() - twin.keys() and {**control, "views": None} == {**twin, "views": None}:
+    if control.keys() - twin.keys() == {"views"} and control == {**twin, "views": control["views"]}:
         return f"views={control['views']}"
     if {**control, "strategy": None} != {**twin, "strategy": None} or other["name"] != FREEZING:
         return None

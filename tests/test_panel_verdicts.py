@@ -180,7 +180,7 @@ def control(name: str, t_0: float = 0.5) -> dict[str, Any]:
     return {"name": name, "t_0": t_0, "how_scale": "cubic", **({"scale_lr": True} if name == "lr_only" else {})}
 
 
-def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_those_that_are_no_more_leave_the_family(tmp_path, capsys):
+def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_mere_ones_leave_the_family(tmp_path, capsys):
     twin, unlike = freezeout(0.5), control("lr_only", 0.3)
     train = {**twin, "bn": "train"}
     arms = [(twin, 0.0), (control("lr_only"), 0.05), (control("freeze_only"), -0.05), (train, 0.0), (unlike, 0.0)]
