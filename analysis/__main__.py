@@ -21,6 +21,7 @@ from .judging import judged_panel, judged_panels
 from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
 from .methods import paragraph
+from .overview import draw_overview
 from .panel_verdicts import document
 from .paper import FIGURES
 from .parser import parser
@@ -47,6 +48,16 @@ def _verdicts(chosen: argparse.Namespace) -> None:
         print("\n\n".join(verdict_text(one) for one in found))
     for path in [path for one in found if chosen.out for path in draw_verdicts(one, chosen.out)]:
         print(f"wrote {path}", file=sys.stderr if chosen.json else sys.stdout)
+
+
+def _overview(chosen: argparse.Namespace) -> None:
+    root = chosen.runs or RUNS
+    records = collect(root)
+    wanted = [[name] for name in chosen.sweep] or [[]]
+    paths = draw_overview(
+        [one for own in wanted for one in judged_panels(root, sweeps=own, records=records)], chosen.out
+    )
+    print("\n".join(f"wrote {path}" for path in paths) or "nothing to draw: no arm can be set against a curve")
 
 
 def _recommend(chosen: argparse.Namespace) -> None:
@@ -155,6 +166,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "pareto": _table,
     "table": _table,
     "verdicts": _verdicts,
+    "overview": _overview,
     "recommend": _recommend,
     "methods": _methods,
     "status": _status,

@@ -64,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
             judged.add_argument("--margin", type=_share, metavar="P%", help=words)
         judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
         judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
+    command = add("overview", "draw the verdicts of all panels below each other, every sweep by itself", out="figures")
+    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these alone, in this order")
     text = (
         "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
     )

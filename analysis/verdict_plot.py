@@ -20,14 +20,14 @@ from freezeout.naming import counted
 
 from .axes import ERRORS
 from .drawn_curve import DrawnCurve, drawn_curve
-from .intervals import limits, mark_cuts
-from .looks import CURVE_COLOUR, MARGIN_COLOUR, STYLE, marker_face, styles, write
+from .forest import ROW, Block, Looks, draw_forest
+from .intervals import limits
+from .looks import CURVE_COLOUR, STYLE, marker_face, styles, write
 from .panel_verdicts import PanelVerdicts
 from .summary import few_images
 from .verdict_rows import arm_rows, shown
 
 WIDTH = 7.0  # inches
-ROW = 0.185  # inches that an arm takes in the forest
 
 
 def draw_verdicts(one: PanelVerdicts, out: Path) -> list[Path]:
@@ -55,7 +55,7 @@ def draw_verdicts(one: PanelVerdicts, out: Path) -> list[Path]:
     return paths
 
 
-def _over_time(axes: Axes, one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataFrame, looks: dict[str, Any]) -> None:
+def _over_time(axes: Axes, one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataFrame, looks: Looks) -> None:
     """The curve with its band, the runs that it is fitted to, and the arms."""
     found, panel = one.cells, one.panel
     x = 100 * (1 - curve.budgets)
@@ -104,78 +104,23 @@ def _time_scale(axes: Axes, points: float) -> None:
     axes.set_xlim(left, right)
 
 
-def _forest(axes: Axes, one: PanelVerdicts, arms: pd.DataFrame, looks: dict[str, Any]) -> None:
-    """A row per arm: its difference, the interval over seeds, and thin what the bound on time adds to it."""
-    y = np.arange(len(arms), dtype=float)
-    ends = np.concatenate([arms[f"difference_{end}"] for end in ("low", "high")])
-    margin = [] if one.margin is None else [100 * one.margin, -100 * one.margin]
-    axes.set_xlim(limits([0.0, *margin, *arms["difference"]], ends))
-    if one.margin is not None:
-        band = f"as good: within the margin, {100 * one.margin:g} % of the error"
-        axes.axvspan(*sorted(margin), color=MARGIN_COLOUR, linewidth=0, zorder=0, label=band)
-    axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
-    middle = arms["difference"].to_numpy()
-    colours = [looks[str(name)][0] for name in arms["series"]]
-    for i, (_, arm) in enumerate(arms.iterrows()):
-        colour, marker = looks[arm["series"]]
-        axes.plot([arm["difference_low"], arm["difference_high"]], [i, i], color=colour, linewidth=0.8, zorder=3)
-        if not math.isnan(arm["difference_low"]):
-            axes.plot(
-                [arm["seeds_low"], arm["seeds_high"]],
-                [i, i],
-                color=colour,
-                linewidth=3,
-                alpha=0.55,
-                solid_capstyle="butt",
-                zorder=3,
-            )
-            low, high = (np.array([arm[f"difference_{end}"]]) for end in ("low", "high"))
-            mark_cuts(axes, "x", middle[i : i + 1], y[i : i + 1], low, high, colour)
-        axes.plot(
-            arm["difference"], i, marker, color=colour, markersize=6, zorder=4, **marker_face(colour, int(arm["n"]))
-        )
-    axes.set_ylim(len(arms) - 0.4, -0.6)
+def _forest(axes: Axes, one: PanelVerdicts, arms: pd.DataFrame, looks: Looks) -> None:
+    """The arms, each series named once beside what was swept in it."""
     first = ~arms["series"].duplicated().to_numpy()
     names = [f"{s}   {w}" if f else w for s, w, f in zip(arms["series"], arms["swept"], first, strict=True)]
-    axes.set_yticks(y, names, fontsize=8)
-    for label, colour in zip(axes.get_yticklabels(), colours, strict=True):
-        label.set_color(colour)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-    _words_beside(axes, arms)
-    axes.set_xlabel(_forest_label(one, arms, any(line.get_gid() == "cut" for line in axes.lines)))
+    cut = draw_forest(axes, [Block(arms, names, one.margin)], looks)
+    axes.set_xlabel(_forest_label(one, arms, cut))
     if one.margin is not None:
         axes.figure.legend(loc="outside lower center", frameon=False, fontsize=8)
 
 
-def _forest_label(one: PanelVerdicts, arms: pd.DataFrame, is_cut: bool) -> str:
+def _forest_label(one: PanelVerdicts, arms: pd.DataFrame, cut: bool) -> str:
     """What the axis is, what the intervals are, and which arms have no row."""
     words, over = "Per cent of the curve's error", len(one.judgement.family)
     if arms["difference_low"].notna().any():
         words += f"; simultaneous 95 % intervals over {over} arms,\nthin: what the bound on time adds"
-        words += "; arrow heads: the interval goes on" if is_cut else ""
+        words += "; arrow heads: the interval goes on" if cut else ""
     else:
         words += "; one seed: no intervals"
     missing = Counter(said.word for said in one.judgement.verdicts if not said.n)
     return words + "".join(f"\nnot drawn: {counted(n, 'arm')}, {word}" for word, n in missing.items())
-
-
-def _words_beside(axes: Axes, arms: pd.DataFrame) -> None:
-    """To the right of the axes: the seeds and the verdict of each arm."""
-    side = blended_transform_factory(axes.transAxes, axes.transData)
-    n = arms["n"]
-    for i, (_, arm) in enumerate(arms.iterrows()):
-        lost = f", {arm['diverged_seeds']} diverged" if arm["diverged_seeds"] else ""
-        seeds = f" (n = {arm['n']})" if n.nunique() > 1 and not arm["verdict"].startswith("under") else ""
-        bold = "bold" if arm["verdict"] in ("better", "worse", "as good") else "normal"
-        axes.text(
-            1.02,
-            i,
-            f"{arm['verdict']}{seeds}{lost}",
-            transform=side,
-            va="center",
-            fontsize=8,
-            fontweight=bold,
-            color="#333333",
-        )

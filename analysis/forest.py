@@ -1,0 +1,103 @@
+"""A forest: a row per arm with its difference from the curve, its interval and its verdict, panel after panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import blended_transform_factory
+
+from .intervals import limits, mark_cuts
+from .looks import CURVE_COLOUR, MARGIN_COLOUR, marker_face
+
+Looks = dict[str, tuple[str, str]]
+ROW = 0.185  # inches that a row takes
+TITLE = "#111111"  # colour of a block's title; no series has it
+SOFT: dict[str, Any] = {"color": "#333333", "fontsize": 8, "va": "center"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one panel.
+
+    Attributes:
+        rows: As `verdict_rows.arm_rows` gives them.
+        names: One a row, to its left.
+        margin: Relative difference that does not matter, drawn as a band; None for none.
+        title: A line of its own above the rows; "" takes no room.
+    """
+
+    rows: pd.DataFrame
+    names: Sequence[str]
+    margin: float | None
+    title: str = ""
+
+    @property
+    def lines(self) -> int:
+        """Rows that it takes."""
+        return len(self.rows) + bool(self.title)
+
+
+def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks) -> bool:
+    """Draw the blocks below each other: thick the interval over seeds, thin what the bound on time adds to it.
+
+    Returns:
+        Whether an interval goes on beyond the axes, which an arrow head says.
+    """
+    table = pd.concat([block.rows for block in blocks])
+    ends = np.concatenate([table[f"difference_{end}"] for end in ("low", "high")])
+    margins = [sign * 100 * block.margin for block in blocks if block.margin is not None for sign in (1, -1)]
+    axes.set_xlim(limits([0.0, *margins, *table["difference"]], ends))
+    axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
+    top = 0
+    places: list[int] = []
+    names: list[tuple[str, str]] = []  # with colours
+    for block in blocks:
+        if block.margin is not None:
+            first, last = top + bool(block.title) - 0.6, top + block.lines - 0.4
+            band = f"as good: within the margin, {100 * block.margin:g} % of the error"
+            corner, width = (-100 * block.margin, first), 200 * block.margin
+            axes.add_patch(Rectangle(corner, width, last - first, color=MARGIN_COLOUR, lw=0, zorder=0, label=band))
+        if block.title:
+            places.append(top)
+            names.append((block.title, TITLE))
+        for y, (_, arm) in enumerate(block.rows.iterrows(), top + bool(block.title)):
+            _row(axes, y, arm, *looks[arm["series"]])
+            _word(axes, y, arm, block.rows["n"].nunique() > 1)
+            places.append(y)
+        names += zip(block.names, (looks[series][0] for series in block.rows["series"]), strict=True)
+        top += block.lines
+    axes.set_ylim(top - 0.4, -0.6)
+    axes.set_yticks(places, [name for name, _ in names], fontsize=8)
+    for label, (_, colour) in zip(axes.get_yticklabels(), names, strict=True):
+        label.set(color=colour, fontweight="bold" if colour == TITLE else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    return any(line.get_gid() == "cut" for line in axes.lines)
+
+
+def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:
+    axes.plot([arm["difference_low"], arm["difference_high"]], [y, y], color=colour, linewidth=0.8, zorder=3)
+    if not math.isnan(arm["difference_low"]):
+        thick: dict[str, Any] = {"linewidth": 3, "alpha": 0.55, "solid_capstyle": "butt", "zorder": 3}
+        axes.plot([arm["seeds_low"], arm["seeds_high"]], [y, y], color=colour, **thick)
+        middle, low, high = (np.array([arm[f"difference{end}"]]) for end in ("", "_low", "_high"))
+        mark_cuts(axes, "x", middle, np.array([float(y)]), low, high, colour)
+    face = marker_face(colour, int(arm["n"]))
+    axes.plot(arm["difference"], y, marker, color=colour, markersize=6, zorder=4, **face)
+
+
+def _word(axes: Axes, y: int, arm: Any, several: bool) -> None:
+    """To the right of the axes: the verdict, the seeds where the panel's arms differ in them, and those that diverged."""
+    side = blended_transform_factory(axes.transAxes, axes.transData)
+    lost = f", {arm['diverged_seeds']} diverged" if arm["diverged_seeds"] else ""
+    seeds = f" (n = {arm['n']})" if several and not arm["verdict"].startswith("under") else ""
+    bold = "bold" if arm["verdict"] in ("better", "worse", "as good") else "normal"
+    axes.text(1.02, y, f"{arm['verdict']}{seeds}{lost}", transform=side, fontweight=bold, **SOFT)

@@ -1,0 +1,63 @@
+"""Every panel's arms in one forest: does freezing pay, network by network?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from freezeout.naming import counted
+
+from .forest import ROW, Block, draw_forest
+from .looks import STYLE, styles, write
+from .panel_verdicts import PanelVerdicts
+from .verdict_rows import arm_rows
+
+WIDTH = 8.0  # inches
+COLUMNS = ("name", "saving", "n", "difference", "difference_low", "difference_high", "margin", "verdict")
+
+
+def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
+    """Write overview.png, .svg and .csv into `out` and give their paths; [] where no panel has an arm to judge.
+
+    A row per arm of each panel, in the order of the panels. Intervals are simultaneous within a panel, not over all.
+    The same panels give the same bytes.
+    """
+    rows = {i: rows for i, one in enumerate(found) if not (rows := arm_rows(one)).empty}
+    if not rows:
+        return []
+    paths = [out / f"overview.{kind}" for kind in ("png", "svg", "csv")]
+    blocks = [Block(own, _names(own), found[i].margin, _title(found[i])) for i, own in rows.items()]
+    looks = styles(pd.concat([found[i].panel.points for i in rows]))
+    with plt.rc_context(STYLE):
+        lines = sum(block.lines for block in blocks)
+        figure, axes = plt.subplots(figsize=(WIDTH, ROW * lines + 1.0), layout="constrained")
+        cut = draw_forest(axes, blocks, looks)
+        axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10)
+        words = "Per cent of the error; 95 % intervals, simultaneous over a panel's arms,"
+        words += "\nthin: what the bound on time adds"
+        words += "; arrow heads: the interval goes on" if cut else ""
+        words += "; green: the margin" if any(block.margin is not None for block in blocks) else ""
+        axes.set_xlabel(words)
+        write(figure, pd.concat([_table(found[i], own) for i, own in rows.items()]), paths)
+    return paths
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    return [f"{arm['name']}, {100 * arm['saving']:.0f} % saved" for _, arm in rows.iterrows()]
+
+
+def _title(one: PanelVerdicts) -> str:
+    panel = one.panel
+    split = panel.first("evaluation_split")
+    return (
+        f"{panel.first('model')} on {panel.first('dataset')}, {counted(panel.runs['seed'].nunique(), 'seed')}, {split}"
+    )
+
+
+def _table(one: PanelVerdicts, rows: pd.DataFrame) -> pd.DataFrame:
+    panel = one.panel
+    whose = {"sweep": panel.sweep, "model": panel.first("model"), "dataset": panel.first("dataset")}
+    return rows[[*COLUMNS]].assign(**whose)[[*whose, *COLUMNS]]
