@@ -95,7 +95,7 @@ def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:
 
 
 def _word(axes: Axes, y: int, arm: Any, several: bool) -> None:
-    """To the right of the axes: the verdict, the seeds where the panel's arms differ in them, and those that diverged."""
+    """To the right of the axes: the verdict, how many seeds where a panel's arms differ, and those that diverged."""
     side = blended_transform_factory(axes.transAxes, axes.transData)
     lost = f", {arm['diverged_seeds']} diverged" if arm["diverged_seeds"] else ""
     seeds = f" (n = {arm['n']})" if several and not arm["verdict"].startswith("under") else ""
