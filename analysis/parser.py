@@ -6,6 +6,8 @@ import argparse
 import math
 from pathlib import Path
 
+from freezeout.parser import Parser
+
 from . import PROGRAM
 from .axes import AXES
 from .presets import PRESETS, RECORDS
@@ -15,12 +17,12 @@ from .run_list import SORTS
 ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """What is read from the command line; `command` is the name of the one that was asked for."""
-    found = argparse.ArgumentParser(prog=PROGRAM, description=ABOUT)
+    found = Parser(prog=PROGRAM, description=ABOUT)
     commands = found.add_subparsers(dest="command", required=True)
 
-    def add(name: str, text: str, *, out: str | None = None, runs: str = "runs") -> argparse.ArgumentParser:
+    def add(name: str, text: str, *, out: str | None = None, runs: str = "runs") -> Parser:
         command = commands.add_parser(name, help=text, description=text)
         if runs:
             command.add_argument("--runs", type=Path, help=f"the folder of records (default: {runs})")
@@ -98,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("archive", text)
     command.add_argument("--sweep", required=True, help="its name")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
+    commands.metavar = f"{{{','.join(commands.choices)}}}"  # what a call without a command is told
     return found
 
 

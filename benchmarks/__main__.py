@@ -12,9 +12,9 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.parser import Parser
 from benchmarks.settings import PARTS, SETTINGS, Settings
 from freezeout.checks import nearest
+from freezeout.parser import Parser
 from freezeout.run.config import ConfigError
 from freezeout.run.messages import one_line
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    parser = Parser("benchmarks", __doc__.split(": ", 1)[1])
+    parser = Parser(prog="python -m benchmarks", description=__doc__.split(": ", 1)[1])
     add = parser.add_argument
     add("--device", choices=list(SETTINGS), default="cpu", help="default: cpu")
     add("--out", type=Path, metavar="FOLDER", help=f"default: {' or '.join(map(str, FOLDERS.values()))}")
@@ -70,7 +70,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     add("--strict", action="store_true", help="exit with 1 when a bound is missed")
     for name, (_, text) in NUMBERS.items():
         add(f"--{name}", type=int, metavar="N", help=text)
-    return parser.parse(words)
+    return parser.parse_args(words)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

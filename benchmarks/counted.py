@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.looks import NO_DATE
-from benchmarks.parser import Parser
+from freezeout.parser import Parser
 from freezeout.records import replacing
 from freezeout.run import expected
 from freezeout.run.overrides import compose_all
@@ -60,9 +59,9 @@ def write(
     Raises:
         SystemExit: 2, after one line for a wrong request.
     """
-    parser = Parser(name, about)
+    parser = Parser(prog=f"python -m benchmarks.{name}", description=about)
     parser.add_argument("--out", type=Path, default=Path("docs"), help=f"folder of {name}.csv and {name}.png (docs)")
-    options = parser.parse(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(arguments)
     table = count()
     print(text(table))
     try:

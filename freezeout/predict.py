@@ -8,10 +8,8 @@ measures which memory format, run-ahead and folding are faster here, which machi
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import signal
-import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from freezeout.data.schema import Outline, Synthetic
 from freezeout.naming import configuration, label_of, network
+from freezeout.parser import Parser
 from freezeout.run.config import Config, ConfigError
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import compose_all
@@ -142,15 +141,14 @@ def per_cent(value: float | None) -> str:
 
 def main() -> None:
     """The command line; exits with 0, or with 2 after one line for the user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout; lists sweep")
     parser.add_argument("--measure", action="store_true", help="time a step at each prefix here first, a minute or two")
     options = parser.parse_args()
     try:
         predict(options.overrides, measure=options.measure)
     except (ConfigError, HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        print(f"freezeout.predict: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        parser.error(one_line(error))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "packed": {"records"},
     "holder": set(),
     "imports": {"checks"},
+    "parser": {"checks"},
     "strategy": {"schedule"},
     "adaptive": {"strategy", "checks"},
     "strategies": {"adaptive", "strategy", "schedule", "checks"},
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "layers": {"schedule", "stages", "checks"},
     "models": {"stages", "checks", "imports"},
-    "data": {"checks", "imports"},
+    "data": {"checks", "imports", "parser"},
     "compat": {"schedule", "strategy", "checks", "models.schema"},
     "naming": {"strategies", "strategy", "schedule", "models.schema"},
     "train": {"freeze", "stages", "data", "checks", "records", "savings", "schedule", "strategy"},
@@ -58,7 +59,7 @@ MAY_IMPORT["__main__"] = {"cli", "run"}
 MAY_IMPORT["plugins"] = {"freeze", "stages", "strategies"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
 STANDARD_LIBRARY_ONLY = ["schedule", "strategy", "strategies", "compat", "records", "packed", "holder", "checks"]
-STANDARD_LIBRARY_ONLY += ["imports", "adaptive", "savings/cost", "savings/caching"]
+STANDARD_LIBRARY_ONLY += ["parser", "imports", "adaptive", "savings/cost", "savings/caching"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
 STANDARD_LIBRARY_ONLY += [
     "run/__init__",
@@ -164,7 +165,18 @@ def test_analysis_reads_records_and_never_torch(path: Path) -> None:
     names = imports(path)
     assert not {n.split(".")[0] for n in names} & {"torch", "torchvision", "hydra", "omegaconf", "wandb"}
     ours = {n.split(".")[1] for n in names if n.startswith("freezeout.")}
-    light = {"records", "packed", "holder", "schedule", "strategy", "strategies", "naming", "savings", "checks"}
+    light = {
+        "records",
+        "packed",
+        "holder",
+        "schedule",
+        "strategy",
+        "strategies",
+        "naming",
+        "savings",
+        "checks",
+        "parser",
+    }
     assert ours <= light
 
 

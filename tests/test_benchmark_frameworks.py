@@ -46,7 +46,7 @@ def test_a_watch_counts_layers_times_steps_and_sees_what_moves(monkeypatch) -> N
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["composr"], "frameworks: argument framework: invalid choice: 'composr' (choose from"),
+        (["composr"], "frameworks: composr: unknown; did you mean composer?"),
         (["lightning", "--rounds", "0"], "frameworks: --rounds 0: must be at least 1"),
         (["lightning", "--round", "3"], "frameworks: --round: unknown; did you mean --rounds?"),
     ],

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
         ("--frozen 0 1", "--frozen 1: must be at least 0 and less than 1"),
         ("--frozen nan", "--frozen nan: must be at least 0 and less than 1"),
         ("--precision tf32", "a CPU has no tf32"),
-        ("--device gpu", "'gpu' (choose from"),
+        ("--device gpu", "--device gpu: unknown; did you mean cpu? There are: cpu, cuda"),
         ("--bursts 3", "--bursts: unknown; did you mean --burst?"),
         (
             "--networks wrn_10_1 --compiled wrn_10_2",
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
         ),
         ("--cached resnet56", "--cached resnet56: not among the networks"),
         ("--cache-epoch 0", "--cache-epoch 0: must be at least 1"),
-        ("--parts caches", "'caches' (choose from"),
+        ("--parts caches", "--parts caches: unknown; did you mean cache?"),
         ("--parts cache --networks wrn_16_4", "--parts cache: none of the networks is --cached"),
         ("--parts cache --run-rounds 0", "--run-rounds 0: --parts steps must be measured then"),
     ],

@@ -22,9 +22,9 @@ from benchmarks.gpu import archive, page, state
 from benchmarks.gpu.parts import GPU, REHEARSAL, parts
 from benchmarks.gpu.results import last_line
 from benchmarks.gpu.session import ROOT, Session
-from benchmarks.parser import Parser
 from freezeout.checks import nearest
 from freezeout.naming import options as options_of
+from freezeout.parser import Parser
 
 INTERRUPTED = 130
 
@@ -56,7 +56,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: In one line, for what is not allowed.
     """
-    parser = Parser("gpu", __doc__.split(": ", 1)[1])
+    parser = Parser(prog="python -m benchmarks.gpu", description=__doc__.split(": ", 1)[1])
     add = parser.add_argument
     add("--minutes", type=float, default=25.0, help="that the call may take in all; default: 25")
     add("--rehearse", action="store_true", help="on a CPU, with tiny networks and few steps")
@@ -65,7 +65,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     add("--wheels", type=Path, metavar="FOLDER", help="wheels of packages that are not installed")
     add("--out", type=Path, default=Path("figures/gpu"), metavar="FOLDER", help="default: figures/gpu")
     add("--archive", type=Path, default=Path("gpu.tar.gz"), metavar="FILE", help="default: gpu.tar.gz")
-    options = parser.parse(words)
+    options = parser.parse_args(words)
     if not 0 < options.minutes < math.inf:
         raise ValueError(f"--minutes {options.minutes:g}: must be above 0")
     if options.sweep is not None and options.sweep not in (known := options_of("sweeps")):

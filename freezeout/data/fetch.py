@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from freezeout.data import DATASETS, load
 from freezeout.data.source import Source
+from freezeout.parser import Parser
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 2 where a set cannot be obtained, which a line on stderr explains.
     """
-    parser = argparse.ArgumentParser(prog="python -m freezeout.data.fetch", description=__doc__)
+    parser = Parser(prog="python -m freezeout.data.fetch", description=__doc__)
     parser.add_argument("names", nargs="+", choices=("cifar10", "cifar100"), metavar="cifar10|cifar100")
     parser.add_argument(
         "--root",
