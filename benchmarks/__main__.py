@@ -12,9 +12,9 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmarks.parser import Parser
 from benchmarks.settings import PARTS, SETTINGS, Settings
 from freezeout.checks import nearest
+from freezeout.parser import Parser
 from freezeout.run.config import ConfigError
 from freezeout.run.messages import one_line
 

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.looks import NO_DATE
-from benchmarks.parser import Parser
+from freezeout.parser import Parser
 from freezeout.records import replacing
 from freezeout.run import expected
 from freezeout.run.overrides import compose_all
@@ -60,7 +60,7 @@ def write(
     Raises:
         SystemExit: 2, after one line for a wrong request.
     """
-    parser = Parser(name, about)
+    parser = Parser(f"benchmarks.{name}", about)
     parser.add_argument("--out", type=Path, default=Path("docs"), help=f"folder of {name}.csv and {name}.png (docs)")
     options = parser.parse(sys.argv[1:] if arguments is None else arguments)
     table = count()

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.parser import Parser
+from freezeout.parser import Parser
 
 TRACKERS = ("none", "wandb")
 CLOCKS: dict[str, Callable[[], float]] = {"clock": time.perf_counter, "processor": time.process_time}
@@ -28,7 +28,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"clock": time.perf_counter, "processor
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 0, or 2 after one line for a wrong request."""
-    parser = Parser("tracker", __doc__.partition(": ")[0])
+    parser = Parser("benchmarks.tracker", __doc__.partition(": ")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="trainings with and without it")
     parser.add_argument("--inside", type=Path, help=SUPPRESS)
     parser.add_argument("words", nargs="*", default=["sweeps=digits"], help="what to train (sweeps=digits)")

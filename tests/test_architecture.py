@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "packed": {"records"},
     "holder": set(),
     "imports": {"checks"},
+    "parser": {"checks"},
     "strategy": {"schedule"},
     "adaptive": {"strategy", "checks"},
     "strategies": {"adaptive", "strategy", "schedule", "checks"},
@@ -58,7 +59,7 @@ MAY_IMPORT["__main__"] = {"cli", "run"}
 MAY_IMPORT["plugins"] = {"freeze", "stages", "strategies"}
 HEAVY = {"torch", "torchvision", "hydra", "omegaconf", "wandb", "pandas", "matplotlib", "sklearn", "numpy", "tqdm"}
 STANDARD_LIBRARY_ONLY = ["schedule", "strategy", "strategies", "compat", "records", "packed", "holder", "checks"]
-STANDARD_LIBRARY_ONLY += ["imports", "adaptive", "savings/cost", "savings/caching"]
+STANDARD_LIBRARY_ONLY += ["parser", "imports", "adaptive", "savings/cost", "savings/caching"]
 STANDARD_LIBRARY_ONLY += ["models/schema", "data/schema", "train/schema", "models/__init__", "data/__init__"]
 STANDARD_LIBRARY_ONLY += [
     "run/__init__",

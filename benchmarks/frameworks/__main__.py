@@ -15,7 +15,7 @@ from statistics import median
 import torch
 
 from benchmarks.frameworks.protocol import AT, BATCH, EPOCHS, OURS, PIXELS, STEPS, Host, Watch, network
-from benchmarks.parser import Parser
+from freezeout.parser import Parser
 from freezeout.run.provenance import device_model
 
 HOSTS = ("composer", "lightning", "huggingface")
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 after one line for a wrong request.
     """
-    parser = Parser("frameworks", __doc__.split(": ", 1)[1])
+    parser = Parser("benchmarks.frameworks", __doc__.split(": ", 1)[1])
     parser.add_argument("framework", choices=HOSTS)
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="trainings in each way")
     options = parser.parse(list(sys.argv[1:] if arguments is None else arguments))

@@ -22,9 +22,9 @@ from benchmarks.gpu import archive, page, state
 from benchmarks.gpu.parts import GPU, REHEARSAL, parts
 from benchmarks.gpu.results import last_line
 from benchmarks.gpu.session import ROOT, Session
-from benchmarks.parser import Parser
 from freezeout.checks import nearest
 from freezeout.naming import options as options_of
+from freezeout.parser import Parser
 
 INTERRUPTED = 130
 
@@ -56,7 +56,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: In one line, for what is not allowed.
     """
-    parser = Parser("gpu", __doc__.split(": ", 1)[1])
+    parser = Parser("benchmarks.gpu", __doc__.split(": ", 1)[1])
     add = parser.add_argument
     add("--minutes", type=float, default=25.0, help="that the call may take in all; default: 25")
     add("--rehearse", action="store_true", help="on a CPU, with tiny networks and few steps")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from freezeout import records
 from freezeout.naming import counted, full_title
+from freezeout.parser import Parser
 from freezeout.run import wandb_session
 from freezeout.run.tracking import wandb_folder
 
@@ -28,10 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0, 1 where runs could not be uploaded, 2 where nothing could; a line on stderr says why.
     """
-    parser = argparse.ArgumentParser(prog="python -m freezeout.run.sync", description=__doc__)
+    parser = Parser("freezeout.run.sync", __doc__)
     text = "output roots (default: %(default)s); their W&B folders, those that their records name, and $WANDB_DIR/wandb"
     parser.add_argument("roots", nargs="*", type=Path, default=[Path("runs")], metavar="ROOT", help=text)
-    roots: list[Path] = parser.parse_args(arguments).roots
+    roots: list[Path] = parser.parse(sys.argv[1:] if arguments is None else arguments).roots
     folders = sorted({path.resolve(): path for root in roots for path in wandb_folders(root)}.values())
     logs = [log for folder in folders for log in offline_logs(folder)]
     unsent = [log for log in logs if not is_sent(log)]

@@ -5,10 +5,10 @@ Needs `wandb login` and the extra `workspace`. Each call makes a new saved view 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from freezeout.parser import Parser
 from freezeout.run import wandb_session
 from freezeout.run.tracking import Wandb
 
@@ -31,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         defaults = Wandb(mode="online")
     except ValueError as error:  # of a variable
         return refuse(str(error))
-    parser = argparse.ArgumentParser(prog="python -m freezeout.run.workspace", description=__doc__)
+    parser = Parser("freezeout.run.workspace", __doc__)
     parser.add_argument("--entity", help="user or team (default: WANDB_ENTITY, or the account's)")
     parser.add_argument("--project", default=defaults.effective_project, help="default: WANDB_PROJECT, or freezeout")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse(sys.argv[1:] if arguments is None else arguments)
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError:
