@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from freezeout.cli import forecast
+from freezeout.cli import forecast, sweeper
 from freezeout.cli.forecast import Rates
 from freezeout.run import expected, identity, profiling
 from freezeout.run.overrides import compose_all
@@ -73,6 +73,23 @@ def test_a_stored_profile_is_taken_instead(timed, tmp_path) -> None:
 def test_runs_of_seconds_are_not_forecast(timed) -> None:
     assert forecast.forecast([plan("epochs=1")], Rates()) is None
     assert timed == []
+
+
+def test_of_a_run_that_goes_on_what_is_left_is_counted(timed, tmp_path) -> None:
+    whole, half = (plan(f"out={tmp_path}", f"seed={seed}", "epochs=20") for seed in (0, 1))
+    seconds = 0.1 * (forecast.steps_of(whole) + forecast.steps_of(half, 420))
+    assert forecast.forecast([whole, half], Rates(), [0, 420]).startswith(f"about {forecast.duration(seconds)} for 2 ")
+    assert forecast.duration(seconds) != forecast.duration(0.1 * 2 * forecast.steps_of(whole))
+    assert forecast.forecast([half], Rates(), [half.steps - 5]) is None, "all but done"
+
+
+def test_a_sweep_tells_its_forecast_what_lies_behind_its_runs(freezeout, monkeypatch) -> None:
+    asked: list[list[int]] = []
+    monkeypatch.setattr(forecast, "forecast", lambda plans, rates, done: asked.append(done))
+    words = ["-m", "seed=0,1", "strategy=baseline", "epochs=2", "sweep=mine"]
+    monkeypatch.setattr(sweeper, "steps_done", lambda job: 28 * (1 - job.config.seed))
+    freezeout(*words)
+    assert sorted(asked[0]) == [0, 28]
 
 
 def test_a_network_that_does_not_fit_is_left_to_its_run_to_report(monkeypatch) -> None:

@@ -85,3 +85,16 @@ def test_the_script_works_from_a_wheel_in_any_folder(clean: Path, tmp_path: Path
     run(clean / "bin/freezeout", *sweep, cwd=tmp_path, environment=environment)
     # One epoch makes other runs than the file's: a sweep of its own.
     assert len(list(tmp_path.glob("runs/sweeps/digits-*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_wheel_has_all_sweep_files_and_the_docs_say_how_to_copy_those_of_w_and_b(clean: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/wandb.md").read_text(encoding="utf-8")
+    (command,) = [line for line in page.splitlines() if line.startswith("$ cp ")]
+    run("bash", "-c", f'PATH="{clean}/bin:$PATH"; {command[2:]}', cwd=tmp_path)
+    shipped = run(clean / "bin/python", "-c", "import freezeout.sweeps as s; print(*s.__path__)", cwd=tmp_path).strip()
+    for there in (ROOT / "sweeps/wandb", ROOT / "sweeps"):
+        folder = tmp_path if there.name == "wandb" else Path(shipped)
+        names = {file.name for file in there.glob("*.yaml")}
+        assert {file.name for file in folder.glob("*.yaml")} == names
+        assert all((folder / name).read_bytes() == (there / name).read_bytes() for name in names)

@@ -50,7 +50,7 @@ def _add(sums: dict[str, tuple[float, float]], plan: Plan, seconds: float, steps
     sums[key] = before[0] + seconds, before[1] + steps
 
 
-def forecast(plans: Sequence[Plan], rates: Rates) -> str | None:
+def forecast(plans: Sequence[Plan], rates: Rates, done: Sequence[int] = ()) -> str | None:
     """One line that says how long the runs will take: `about 4.2 min for 39 runs, one after another (...)`.
 
     Training and evaluation are counted. The runs themselves are not touched: each builds and seeds everything itself.
@@ -58,12 +58,14 @@ def forecast(plans: Sequence[Plan], rates: Rates) -> str | None:
     Args:
         plans: The runs that are still to do.
         rates: What is known of runs like them; what is not, is timed and added.
+        done: The steps that lie behind each of the runs; empty where none has begun.
 
     Returns:
         The line; the reason why there is no forecast; None where the runs are too short for one to be worth its time.
     """
+    left = list(zip(plans, done or [0] * len(plans), strict=True))
     alike = [list(group) for _, group in groupby(sorted(plans, key=_conditions), _conditions)]
-    if sum(plan.steps for plan in plans) < WORTH * STEPS * len(alike):
+    if sum(plan.steps - behind for plan, behind in left) < WORTH * STEPS * len(alike):
         return None
     unknown = [group[0] for group in alike if rates.seconds(group[0]) is None]
     if any(plan.config.machine.compile for plan in unknown):
@@ -77,7 +79,7 @@ def forecast(plans: Sequence[Plan], rates: Rates) -> str | None:
         return f"no forecast: {next(iter(str(error).splitlines()), type(error).__name__)}"
     finally:
         torch.set_num_threads(threads)
-    seconds = sum(rates.seconds(plan) or 0.0 for plan in plans)
+    seconds = sum(rates.seconds(plan, behind) or 0.0 for plan, behind in left)
     how = f"{STEPS} timed steps of each network" if unknown else "the runs that are done"
     return f"about {duration(seconds)} for {counted(len(plans), 'run')}, one after another (from {how})"
 

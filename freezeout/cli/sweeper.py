@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from freezeout import records
 from freezeout.cli import launchers, sweep_file, sweep_list
 from freezeout.cli.composer import MISTAKES, Composer
-from freezeout.cli.deadline import Deadline, one_for_all, one_limit
+from freezeout.cli.deadline import Deadline, one_for_all, one_limit, steps_done
 from freezeout.cli.expansion import Job, expand, typed
 from freezeout.cli.launching import in_launch_order, launch
 from freezeout.cli.planning import Plans
@@ -105,7 +105,7 @@ class Arms(Sweeper):
             for run_id, record in found.items():  # but a packed run, which may be of another machine
                 if run_id in own and record is not None and record["status"] == "done":
                     rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
-            if expected := forecast([plans[job.run_id] for job in todo], rates):
+            if expected := forecast([plans[job.run_id] for job in todo], rates, [steps_done(job) for job in todo]):
                 print(expected, file=sys.stderr, flush=True)
             self.launch(todo, deadline, plans, root)
         print(table(root, entries))

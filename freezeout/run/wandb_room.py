@@ -21,8 +21,11 @@ def has_room(folder: Path, epochs: float) -> bool:
         folder: Where the folders of runs lie, or will lie.
         epochs: Of one run: its length, or what is left of it.
     """
-    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-    size, free = RUN + EPOCH * epochs, shutil.disk_usage(there).free
+    try:
+        free = shutil.disk_usage(folder).free
+    except FileNotFoundError:
+        free = shutil.disk_usage(next(path for path in folder.resolve().parents if path.exists())).free
+    size = RUN + EPOCH * epochs
     if free < size and folder not in told:
         told.add(folder)
         needs = f"the log of a run needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free"

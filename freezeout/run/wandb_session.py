@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -20,14 +21,16 @@ GRACE = 5.0  # seconds that its service may take to end after a failure, when no
 given_up = False  # its server could not be used once: a sweep must not wait for it before each of its runs
 _ending = threading.Event()  # set once the service was asked to end, by `shut_down` or at the end of the process
 _failed = False  # whether `shut_down` asks
+_set_up: tuple[int, str] | None = None  # the process and the mode that wandb was set up for
 _watched: subprocess.Popen[bytes] | None = None
 
 
 def prepare(mode: str, commit: str | None = None) -> tuple[Any, Any]:
-    """The module wandb, with its service running, and the settings that every run is started with.
+    """The module wandb, with its service running, and the settings that a run is started with beside its own.
 
-    The settings keep wandb silent and quick. Of the machine it collects what it shows as System metrics (every 15 s)
-    and in the Overview of a run; no code, no diff, no list of packages. docs/wandb.md says what that is.
+    What all runs of the process have in common is set once; it keeps wandb silent and quick. Of the machine wandb
+    collects what it shows as System metrics (every 15 s) and in the Overview of a run; no code, no diff, no list of
+    packages. docs/wandb.md says what that is.
 
     Args:
         mode: "offline", or "online": the key is then checked by the server.
@@ -44,8 +47,22 @@ def prepare(mode: str, commit: str | None = None) -> tuple[Any, Any]:
         os.environ.pop("WANDB_SERVICE", None)
     import wandb
 
-    settings = wandb.Settings(
-        mode=mode,  # type: ignore[arg-type]
+    if _set_up != (os.getpid(), mode):
+        _set_up_wandb(wandb, mode)
+    settings = wandb.Settings()
+    if commit and not wandb.env.disable_git():  # found already; wandb would ask git again before each run
+        settings.git_commit, settings.disable_git = commit, True
+    # In this mode wandb.init would ask for a key: at a terminal in the middle of a sweep.
+    if mode == "online" and not wandb.login(prompt=False):
+        raise ValueError("no API key: run `wandb login` or set WANDB_API_KEY")
+    return wandb, settings
+
+
+def _set_up_wandb(wandb: Any, mode: str) -> None:
+    """Start the service with what all runs have in common; given to wandb.init, it would be checked thrice a run."""
+    global _set_up
+    shared = wandb.Settings(
+        mode=mode,
         silent=True,
         console="off",
         init_timeout=PATIENCE,
@@ -58,15 +75,29 @@ def prepare(mode: str, commit: str | None = None) -> tuple[Any, Any]:
         use_dot_wandb=False,
         x_save_requirements=False,
     )
-    if commit and not wandb.env.disable_git():  # found already; wandb would ask git again before each run
-        settings.git_commit, settings.disable_git = commit, True
-    connection = wandb.setup(settings=settings).ensure_service()
+    _without_launch(wandb.Run)
+    connection = wandb.setup(settings=shared).ensure_service()
     if own := connection._proc:
         _end_when_asked(own._process)
-    # In this mode wandb.init would ask for a key: at a terminal in the middle of a sweep.
-    if mode == "online" and not wandb.login(prompt=False):
-        raise ValueError("no API key: run `wandb login` or set WANDB_API_KEY")
-    return wandb, settings
+    _set_up = os.getpid(), mode
+
+
+def _without_launch(run: Any) -> None:
+    """Spare the process W&B Launch, which is not used here.
+
+    wandb.init imports it, and W&B's public API with it, only to ask whether inputs of a job wait for the run: half a
+    second, more than all else that the first run costs. Where nobody has imported it, none can wait.
+    """
+    apply = getattr(run, "_detect_and_apply_job_inputs", None)
+    if apply is None or hasattr(apply, "__wrapped__"):
+        return
+
+    @functools.wraps(apply)
+    def where_any_can_wait(self: Any) -> None:
+        if "wandb.sdk.launch" in sys.modules:
+            apply(self)
+
+    run._detect_and_apply_job_inputs = where_any_can_wait
 
 
 def _end_when_asked(service: subprocess.Popen[bytes]) -> None:
@@ -119,7 +150,8 @@ def give_up(error: Exception) -> str:
 
 def shut_down() -> None:
     """End wandb's service after a failure; the next run starts a new one."""
-    global _failed
+    global _failed, _set_up
+    _set_up = None
     if (wandb := sys.modules.get("wandb")) is not None:
         _failed = True
         _ending.set()
