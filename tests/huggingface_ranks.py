@@ -11,9 +11,13 @@ import transformers
 from torch import distributed
 from transformers import Trainer, TrainingArguments
 
+from freezeout.adaptive import AutoFreeze, WeightDelta
 from freezeout.plugins.huggingface import FreezeOutCallback
 from freezeout.strategies import FreezeOut as Schedule
+from freezeout.strategies import Strategy
 
+ADAPTIVE = {"autofreeze": AutoFreeze(intervals=6), "weight_delta": WeightDelta(intervals=6, threshold=0.0625)}
+SCHEDULED = Schedule(t_0=0.25, how_scale="linear")
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
 
 
@@ -21,7 +25,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     seen: dict = {}
 
-    def train(resume: Path | None = None, **options) -> int:
+    def train(resume: Path | None = None, strategy: Strategy = SCHEDULED, **options) -> int:
         torch.manual_seed(0)
         config = transformers.BertConfig(vocab_size=50, max_position_embeddings=16, **SMALL)
         model = transformers.BertForSequenceClassification(config)
@@ -30,15 +34,21 @@ def main(folder: Path) -> None:
         usual |= {"save_steps": 6, "report_to": [], "use_cpu": True, "ddp_backend": "gloo", "disable_tqdm": True}
         arguments = TrainingArguments(str(folder), **{**usual, **options})
         trainer = Trainer(model=model, args=arguments, train_dataset=data)
-        freezing = FreezeOutCallback(Schedule(t_0=0.25, how_scale="linear")).add_to(trainer)
+        freezing = FreezeOutCallback(strategy).add_to(trainer)
         trainer.train(resume_from_checkpoint=resume and str(resume))
         seen["weights"] = [t.clone() for t in model.state_dict().values()]
+        seen["times"] = freezing.freezer.times
         return freezing.freezer.prefix
 
     seen["prefix"] = train()
     seen["through"] = seen.pop("weights")
     train(folder / "checkpoint-6")
     seen["resumed"] = seen.pop("weights")
+    for name, strategy in ADAPTIVE.items():
+        train(strategy=strategy, save_steps=5, warmup_steps=0)
+        through = seen.pop("weights"), seen["times"]
+        train(folder / "checkpoint-5", strategy, warmup_steps=0)
+        seen[name] = through, (seen.pop("weights"), seen["times"])
     try:
         train(ddp_find_unused_parameters=False)
     except ValueError as error:

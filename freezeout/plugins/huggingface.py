@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ try:
 except ImportError as error:
     raise ImportError(f"freezeout.plugins.huggingface: {error}: pip install 'freezeout[huggingface]'") from None
 
+KEY = "freezeout"  # in a group of the optimizer's saved state
+
 
 class FreezeOutCallback(TrainerCallback):
     """Freezes a model's stages from the front, as a strategy says: embeddings, then each block.
@@ -32,8 +34,8 @@ class FreezeOutCallback(TrainerCallback):
 
     The Trainer's own scheduler goes on, and FreezeOut scales its rates (`rates="scale"`). Frozen blocks stay in
     evaluation mode, their dropout asleep, although the Trainer calls model.train() before each batch. The step that
-    FreezeOut resumes from is the Trainer's own global_step, which its checkpoints hold: `resume_from_checkpoint`
-    continues to bitwise the run that was never stopped.
+    FreezeOut resumes from is the Trainer's own global_step, and what an adaptive strategy has seen and decided lies in
+    the checkpoint's optimizer.pt: `resume_from_checkpoint` continues to bitwise the run that was never stopped.
 
     Passed as `callbacks=[...]` it does the same, but for W&B, TensorBoard and the like: they are called before it.
 
@@ -68,9 +70,11 @@ class FreezeOutCallback(TrainerCallback):
         """The optimizer exists by now, and its state is loaded.
 
         Raises:
-            ValueError: Stages cannot be found, or would have to thaw; or DDP is told that no parameter goes unused.
+            ValueError: Stages cannot be found, or would have to thaw; DDP is told that no parameter goes unused; or the
+                checkpoint is of a run of another length, or without what an adaptive strategy needs.
         """
         model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
+        loaded = optimizer.param_groups[0].pop(KEY, {})
         refuse_ddp_without_unused(args, model)
         if self.freezer is None:
             stages = self._stages(model) if self._stages else self._find(model, kwargs["train_dataloader"], args.device)
@@ -78,9 +82,11 @@ class FreezeOutCallback(TrainerCallback):
             self.freezer = FreezeOut(stages, optimizer, self._strategy, state.max_steps, rates="scale", **self._options)
             freezer = self.freezer
             model.register_forward_pre_hook(lambda *_: freezer.set_modes())  # after the Trainer's model.train()
+            keep_in_checkpoints(freezer, optimizer)
         elif optimizer is not self._optimizer or state.max_steps != self.freezer.total_steps:
             raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
-        self.freezer.load_state_dict({"step": state.global_step})
+        refuse_another_run(self.freezer, loaded, state.global_step)
+        self.freezer.load_state_dict({**loaded, "step": state.global_step})
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -127,6 +133,37 @@ class FreezeOutCallback(TrainerCallback):
 def torch_optimizer(optimizer: Any) -> Optimizer:
     """The optimizer itself, within accelerate's wrapper."""
     return getattr(optimizer, "optimizer", optimizer)
+
+
+def keep_in_checkpoints(freezer: FreezeOut, optimizer: Optimizer) -> None:
+    """Let the optimizer's saved state hold the freezer's, which its first group has once it is loaded.
+
+    The Trainer gives callbacks no other place: it keeps the numbers of theirs in JSON, where gathered gradients would
+    make no sense, and does not say which folder it resumes from. An optimizer's groups may hold anything.
+    """
+
+    def add(_: Optimizer, state: dict[str, Any]) -> None:
+        state["param_groups"][0][KEY] = {**freezer.state_dict(), "total_steps": freezer.total_steps}
+
+    optimizer.register_state_dict_post_hook(add)
+
+
+def refuse_another_run(freezer: FreezeOut, loaded: Mapping[str, Any], step: int) -> None:
+    """Refuse a checkpoint that this run cannot be continued from.
+
+    Raises:
+        ValueError: It is of a run of another length, or says nothing of what an adaptive strategy had seen.
+    """
+    if loaded and loaded["total_steps"] != freezer.total_steps:
+        raise ValueError(
+            f"the checkpoint is of a run of {loaded['total_steps']} steps, and this one has {freezer.total_steps}: "
+            "stages would freeze at other times"
+        )
+    if step and "adaptive" in freezer.state_dict() and "adaptive" not in loaded:
+        raise ValueError(
+            f"the checkpoint is of step {step} and holds no state of an adaptive strategy: it was written without "
+            "FreezeOutCallback, under another strategy or with save_only_model"
+        )
 
 
 def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None:
