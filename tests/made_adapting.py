@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import replay
 import torch
@@ -9,7 +11,7 @@ from made_chains import small_chain
 from test_freeze import STEPS as SMALL
 
 from freezeout import FreezeOut
-from freezeout.adaptive import AutoFreeze, WeightDelta
+from freezeout.adaptive import AutoFreeze, WeightDelta, change, percentile
 from freezeout.strategy import Adaptive
 
 RULES = {"autofreeze": AutoFreeze(intervals=8), "weight_delta": WeightDelta(intervals=8, threshold=0.5)}
@@ -51,3 +53,33 @@ def free_run(strategy, network: str = "wrn", **how):
 
     steps = list(replay.replay(replay.load(network), strategy=strategy, mechanism=Seen, **how))
     return ([loss for loss, _, _ in steps], steps[-1][2].state_dict()), seen[0].times
+
+
+class Watched(Adaptive):
+    """An adaptive strategy, and how far its decisions were from being others.
+
+    Attributes:
+        margin: The least distance, as a share, of what was compared from what it was compared with.
+    """
+
+    observes = ""
+
+    def __init__(self, strategy: AutoFreeze | WeightDelta) -> None:
+        self.strategy, self.margin = strategy, math.inf
+        self.intervals, self.observes, self.bn = strategy.intervals, strategy.observes, strategy.bn
+
+    def init(self, n: int):
+        return self.strategy.init(n)
+
+    def update(self, state, t: float, observation):
+        active = slice(state["prefix"], -1)
+        if isinstance(self.strategy, WeightDelta):
+            values, limit = observation[active], self.strategy.threshold
+        elif state["norms"] is None:
+            values, limit = [], 1.0
+        else:
+            values = [change(a, b) for a, b in zip(state["norms"][active], observation[active], strict=True)]
+            limit = percentile(values, self.strategy.percentile)
+        # The one that is the limit, as the middle one of three is, is so however it is rounded.
+        self.margin = min([self.margin, *(abs(value / limit - 1) for value in values if value != limit)])
+        return self.strategy.update(state, t, observation)
