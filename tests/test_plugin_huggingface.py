@@ -202,6 +202,12 @@ def test_two_processes_hold_equal_networks_and_resume(tmp_path) -> None:
         assert equal(seen[0][way], seen[1][way]), "ranks hold equal networks"
     assert equal(seen[0]["resumed"], seen[0]["through"])
     assert seen[0]["prefix"] == 4
+    assert seen[0]["sent"] == sorted(seen[0]["sent"], reverse=True)
+    assert len(set(seen[0]["sent"])) == 5, "falls at each event"
+    assert seen[0]["sent when resumed"] == seen[0]["sent"][6:]
+    assert equal(seen[0]["no walk"], seen[0]["through"])
+    assert equal(seen[0]["passed"], seen[0]["through"])
+    assert len(set(seen[0]["sent when passed"])) == 1, "who does not know the Trainer cannot do that"
     for name in ("autofreeze", "weight_delta"):
         (one, times), (again, own) = seen[0][name]
         assert any(5 / STEPS < time < 1.0 for time in times)

@@ -7,6 +7,7 @@ import torch
 from made_trainers import STEPS, TrainerCallback, bert, equal, made, weights
 
 from freezeout.adaptive import AutoFreeze, WeightDelta
+from freezeout.plugins.kept import KEY
 from freezeout.strategies import Baseline
 
 plugin = pytest.importorskip("freezeout.plugins.huggingface")
@@ -41,7 +42,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped_bitwise(tmp_path, name,
     assert own == times
     assert callback.freezer.state_dict()["adaptive"]["state"]["prefix"] == callback.freezer.prefix
     assert equal(weights(again), weights(through))
-    assert not any(plugin.KEY in group for group in callback._optimizer.param_groups)
+    assert not any(KEY in group for group in callback._optimizer.param_groups)
 
 
 @every
@@ -50,7 +51,7 @@ def test_with_what_was_seen_of_the_interval_forgotten_it_would_be_another_run(tm
     through, _, _ = trained(tmp_path, name, **options)
     file = tmp_path / "checkpoint-5" / "optimizer.pt"
     state = torch.load(file)
-    for own in state["param_groups"][0][plugin.KEY]["adaptive"]["observed"]:
+    for own in state["param_groups"][0][KEY]["adaptive"]["observed"]:
         for tensor in own:
             tensor.zero_()
     torch.save(state, file)

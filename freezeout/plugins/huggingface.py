@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from freezeout.freeze import FreezeOut
+from freezeout.plugins.kept import keep_in_checkpoints, loaded_with, refuse_another_run
 from freezeout.plugins.logged import logged
+from freezeout.plugins.rebuilt import build_anew
 from freezeout.stages.chain import find_stages
 from freezeout.strategies import Strategy
 
@@ -21,8 +24,6 @@ try:
     from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise ImportError(f"freezeout.plugins.huggingface: {error}: pip install 'freezeout[huggingface]'") from None
-
-KEY = "freezeout"  # in a group of the optimizer's saved state
 
 
 class FreezeOutCallback(TrainerCallback):
@@ -39,8 +40,8 @@ class FreezeOutCallback(TrainerCallback):
 
     Passed as `callbacks=[...]` it does the same, but for W&B, TensorBoard and the like: they are called before it.
 
-    On several processes DDP needs find_unused_parameters, which is the Trainer's default; frozen parameters are then
-    still synchronised.
+    Under DDP frozen parameters are no longer synchronised: the wrapper is built anew at each freeze event. Passed as
+    `callbacks=[...]` it knows no wrapper: DDP then needs find_unused_parameters, the Trainer's default, and sends all.
 
     Args:
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
@@ -58,9 +59,11 @@ class FreezeOutCallback(TrainerCallback):
         self._strategy = strategy
         self._stages = stages
         self._options = options
+        self._trainer: Trainer | None = None
 
     def add_to(self, trainer: Trainer) -> FreezeOutCallback:
         """Become a callback of a Trainer, before those that report to W&B, TensorBoard and the like."""
+        self._trainer = trainer
         trainer.callback_handler.callbacks.insert(0, self)
         return self
 
@@ -74,8 +77,9 @@ class FreezeOutCallback(TrainerCallback):
                 checkpoint is of a run of another length, or without what an adaptive strategy needs.
         """
         model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
-        loaded = optimizer.param_groups[0].pop(KEY, {})
-        refuse_ddp_without_unused(args, model)
+        loaded = loaded_with(optimizer)
+        if self._wrapper() is None:
+            refuse_ddp_without_unused(args, model)
         if self.freezer is None:
             stages = self._stages(model) if self._stages else self._find(model, kwargs["train_dataloader"], args.device)
             self._optimizer = optimizer
@@ -87,6 +91,8 @@ class FreezeOutCallback(TrainerCallback):
             raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
         refuse_another_run(self.freezer, loaded, state.global_step)
         self.freezer.load_state_dict({**loaded, "step": state.global_step})
+        if self.freezer.prefix:
+            self._build_anew()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -94,7 +100,10 @@ class FreezeOutCallback(TrainerCallback):
         """Prepares a step of the optimizer, before the first of the batches that it accumulates."""
         assert self.freezer is not None
         if self.freezer.steps_begun == state.global_step:  # else it was begun, and its epoch stopped
+            before = self.freezer.prefix
             self.freezer.step()
+            if self.freezer.prefix != before:
+                self._build_anew()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -118,6 +127,20 @@ class FreezeOutCallback(TrainerCallback):
         logs.update(figures)
         state.log_history[-1].update(figures)  # a copy of the logs, made before
 
+    def _wrapper(self) -> DistributedDataParallel | None:
+        """The Trainer's own, where there is one and this callback knows of it."""
+        wrapper = getattr(self._trainer, "model_wrapped", None)
+        return wrapper if isinstance(wrapper, DistributedDataParallel) else None
+
+    def _build_anew(self) -> None:
+        wrapper = self._wrapper()
+        if wrapper is not None:
+            assert self._trainer is not None
+            handler = self._trainer.accelerator.ddp_handler
+            build_anew(wrapper, **(handler.to_kwargs() if handler else {}))
+            if handler:
+                handler.register_comm_hook(wrapper)
+
     @staticmethod
     def _find(model: nn.Module, batches: Any, device: torch.device) -> Iterable[nn.Module]:
         try:
@@ -135,37 +158,6 @@ def torch_optimizer(optimizer: Any) -> Optimizer:
     return getattr(optimizer, "optimizer", optimizer)
 
 
-def keep_in_checkpoints(freezer: FreezeOut, optimizer: Optimizer) -> None:
-    """Let the optimizer's saved state hold the freezer's, which its first group has once it is loaded.
-
-    The Trainer gives callbacks no other place: it keeps the numbers of theirs in JSON, where gathered gradients would
-    make no sense, and does not say which folder it resumes from. An optimizer's groups may hold anything.
-    """
-
-    def add(_: Optimizer, state: dict[str, Any]) -> None:
-        state["param_groups"][0][KEY] = {**freezer.state_dict(), "total_steps": freezer.total_steps}
-
-    optimizer.register_state_dict_post_hook(add)
-
-
-def refuse_another_run(freezer: FreezeOut, loaded: Mapping[str, Any], step: int) -> None:
-    """Refuse a checkpoint that this run cannot be continued from.
-
-    Raises:
-        ValueError: It is of a run of another length, or says nothing of what an adaptive strategy had seen.
-    """
-    if loaded and loaded["total_steps"] != freezer.total_steps:
-        raise ValueError(
-            f"the checkpoint is of a run of {loaded['total_steps']} steps, and this one has {freezer.total_steps}: "
-            "stages would freeze at other times"
-        )
-    if step and "adaptive" in freezer.state_dict() and "adaptive" not in loaded:
-        raise ValueError(
-            f"the checkpoint is of step {step} and holds no state of an adaptive strategy: it was written without "
-            "FreezeOutCallback, under another strategy or with save_only_model"
-        )
-
-
 def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None:
     """Refuse DDP that waits for the gradients of frozen parameters, before it does.
 
@@ -177,8 +169,8 @@ def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None
         unused = not getattr(model, "is_gradient_checkpointing", False)
     if args.world_size > 1 and not unused:
         raise ValueError(
-            "DistributedDataParallel waits for the gradients of frozen parameters: "
-            "TrainingArguments(ddp_find_unused_parameters=True)"
+            "DistributedDataParallel waits for the gradients of frozen parameters: FreezeOutCallback(...).add_to(trainer), "
+            "or TrainingArguments(ddp_find_unused_parameters=True)"
         )
 
 
