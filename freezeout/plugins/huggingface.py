@@ -169,8 +169,8 @@ def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None
         unused = not getattr(model, "is_gradient_checkpointing", False)
     if args.world_size > 1 and not unused:
         raise ValueError(
-            "DistributedDataParallel waits for the gradients of frozen parameters: FreezeOutCallback(...).add_to(trainer), "
-            "or TrainingArguments(ddp_find_unused_parameters=True)"
+            "DistributedDataParallel waits for the gradients of frozen parameters: "
+            "FreezeOutCallback(...).add_to(trainer), or TrainingArguments(ddp_find_unused_parameters=True)"
         )
 
 
