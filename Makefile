@@ -57,7 +57,7 @@ $(COMPOSER)/installed: constraints-composer.txt
 ON_OLD_TORCH := freeze layers chain schedule strategies parameter_groups forward fold traced tracing untraced distributed recompiling
 
 test-composer: composer-env ## the plug-in for Composer, and the mechanism on the torch that Composer takes
-	$(COMPOSER)/bin/python -m pytest tests/test_plugin_composer.py
+	$(COMPOSER)/bin/python -m pytest tests/test_plugin_composer.py tests/test_plugin_composer_resume.py
 	$(COMPOSER)/bin/python -m pytest -k composer tests/test_examples.py tests/test_benchmark_frameworks.py
 	$(COMPOSER)/bin/python -m pytest -m 'not slow' -k 'not those_of_torch and not sequence' $(ON_OLD_TORCH:%=tests/test_%.py)
 

@@ -1,7 +1,7 @@
 """FreezeOut beside a scheduler, with mixed precision, clipping and a checkpoint: python examples/scheduler_loop.py
 
-rates="scale" leaves the rates to the scheduler and multiplies them while the optimizer steps. The run is stopped in the
-middle, loaded into new objects, and ends with bitwise the weights of a run that was never stopped.
+FreezeOnly freezes at the paper's times, and with rates="scale" what trains has exactly the scheduler's rate. The run is
+stopped in the middle, loaded into new objects, and ends with bitwise the weights of a run that was never stopped.
 """
 
 import io
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from freezeout import Chain, FreezeOut
-from freezeout.strategies import FreezeOut as Schedule
+from freezeout.strategies import FreezeOnly
 
 STEPS = 40
 
@@ -25,7 +25,7 @@ class Loop:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.01)
         self.scheduler = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, max_lr=0.02, total_steps=STEPS + 1)
         self.scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
-        self.freezer = FreezeOut(self.model, self.optimizer, Schedule(t_0=0.4), total_steps=STEPS, rates="scale")
+        self.freezer = FreezeOut(self.model, self.optimizer, FreezeOnly(t_0=0.8), STEPS, rates="scale")
         self.parts = (self.model, self.optimizer, self.scheduler, self.scaler, self.freezer)
 
     def train(self, steps: range) -> None:
@@ -43,8 +43,8 @@ class Loop:
             self.optimizer.zero_grad()
             self.scheduler.step()
             if step % 10 == 9:
-                rates = [f"{self.scheduler.get_last_lr()[0] * factor:.4f}" for factor in self.freezer.factors]
-                print(f"step {step + 1}: {self.freezer.prefix} frozen, rates {' '.join(rates)}, loss {loss.item():.3f}")
+                rate = self.scheduler.get_last_lr()[0]
+                print(f"step {step + 1}: {self.freezer.prefix} frozen, rate {rate:.4f}, loss {loss.item():.3f}")
 
 
 through = Loop()

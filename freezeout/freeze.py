@@ -19,7 +19,7 @@ from freezeout.recompiling import compile_whole
 from freezeout.reestimation import reestimate
 from freezeout.schedule import Schedule, lr_factor, progress
 from freezeout.stages.chain import Chain, check_stages
-from freezeout.strategy import REESTIMATE, Adaptive, Strategy
+from freezeout.strategy import REESTIMATE, Adaptive, Strategy, check_strategy
 
 
 class FreezeOut:
@@ -45,7 +45,7 @@ class FreezeOut:
             are split by stage, and nobody else may change the rates. "scale": a scheduler (or nobody) sets them, and
             FreezeOut multiplies them while the optimizer steps, by its rate over that of the plain cosine. Under
             torch's CosineAnnealingLR over total_steps the two are the same rates; where nothing freezes, and for the
-            head always, the factor is exactly 1.
+            head always, the factor is exactly 1; with a strategy that only freezes it is 1 for all that train.
         max_events: Freeze at no more than so many steps: some stages then wait for later ones, at rates of their own
             time. None freezes each stage as soon as its time has come.
         batches: Gives inputs of the network, from which the running statistics of stages are computed afresh before
@@ -78,6 +78,7 @@ class FreezeOut:
         batches: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         check_choice("rates", rates, tuple(RATES))
+        check_strategy(strategy)
         if total_steps < 1:
             raise ValueError(f"total_steps={total_steps}: must be at least 1")
         self.stages = list(stages)

@@ -8,8 +8,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from freezeout.checks import check_share
-from freezeout.schedule import linear_depth
+from freezeout.schedule import frozen_prefix, linear_depth
 from freezeout.stages.chain import Chain
+from freezeout.strategy import REESTIMATE, Adaptive, Strategy, check_strategy
 
 
 def freeze_layers(
@@ -18,14 +19,20 @@ def freeze_layers(
     current_duration: float,
     freeze_start: float = 0.5,
     freeze_level: float = 1.0,
+    *,
+    strategy: Strategy | None = None,
 ) -> tuple[int, float]:
     """Freeze the first layers of a network, more of them the longer it has trained.
 
     Nothing is remembered between calls. To resume, load the states of model and optimizers, in any order and also
     after a call, and go on calling: in Composer that is an error, since frozen parameters have left the groups.
 
-    A frozen layer computes no gradient, and the optimizers keep no state for it. As in Composer, its BatchNorm goes on
-    normalising with the batch and moving its running statistics; `FreezeOut` freezes these, too.
+    A frozen layer computes no gradient, and the optimizers keep no state for it; the rate of the others is left alone.
+    As in Composer, its BatchNorm goes on normalising with the batch and moving its running statistics. With a strategy
+    whose bn is "eval" it stands still, if this is called after each model.train():
+
+    >>> model.train()
+    >>> freeze_layers(model, optimizer, epoch / epochs, strategy=FreezeOnly(t_0=0.8))
 
     Args:
         model: Its layers are the stages of a Chain (see `find_stages`); of any other network the modules that hold
@@ -35,12 +42,15 @@ def freeze_layers(
         current_duration: Fraction of training completed, in [0, 1].
         freeze_start: Fraction of training after which layers freeze, in [0, 1).
         freeze_level: Fraction of the layers, the last one not counted, that are frozen at the end, in [0, 1].
+        strategy: When layers freeze, in place of the two before; one that knows it beforehand and leaves rates alone,
+            as `freezeout.strategies.FreezeOnly` does.
 
     Returns:
-        How many layers are frozen, and freeze_level times the share of the freezing time that is over.
+        How many layers are frozen, and freeze_level times the share of the freezing time that is over; with a strategy,
+        the share of the layers but the last.
 
     Raises:
-        ValueError: A fraction lies outside its range, or the network has no layer.
+        ValueError: A fraction lies outside its range, the network has no layer, or the strategy is of another kind.
 
     Source: Composer 0.32, composer/algorithms/layer_freezing.
     """
@@ -50,7 +60,11 @@ def freeze_layers(
     layers = list(model) if isinstance(model, Chain) else list(leaves(model))
     if not layers:
         raise ValueError(f"{type(model).__name__} has no layer with parameters: there is nothing to freeze")
-    depth, fraction = linear_depth(len(layers), current_duration, freeze_start, freeze_level)
+    if strategy is None:
+        depth, fraction = linear_depth(len(layers), current_duration, freeze_start, freeze_level)
+    else:
+        depth = depth_of(strategy, len(layers), current_duration)
+        fraction = depth / max(1, len(layers) - 1)
     trained = {id(p) for layer in layers[depth:] for p in layer.parameters()}
     every: Iterable[Optimizer] = (optimizers,) if isinstance(optimizers, Optimizer) else optimizers
     for p in (p for layer in layers[:depth] for p in layer.parameters() if id(p) not in trained):
@@ -58,7 +72,24 @@ def freeze_layers(
         p.grad = None  # without one every optimizer passes over it, decay and momentum included
         for optimizer in every:
             optimizer.state.pop(p, None)
+    if strategy is not None and strategy.bn == "eval":
+        for layer in layers[:depth]:
+            layer.eval()
     return depth, fraction
+
+
+def depth_of(strategy: Strategy, n: int, t: float) -> int:
+    """How many of n layers a strategy has frozen at t.
+
+    Raises:
+        ValueError: It does not know that beforehand, changes rates, or computes statistics afresh.
+    """
+    check_strategy(strategy)
+    schedule = strategy.schedule(n)
+    if isinstance(strategy, Adaptive) or {*schedule.anneal} != {1.0} or strategy.bn == REESTIMATE:
+        name = type(strategy).__name__
+        raise ValueError(f"strategy={name}: freeze_layers freezes and does no more; FreezeOut(...) does what this asks")
+    return min(frozen_prefix(t, schedule.freeze), n - 1)
 
 
 def leaves(module: nn.Module) -> Iterator[nn.Module]:

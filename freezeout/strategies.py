@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from freezeout.adaptive import ADAPTIVE
+from freezeout.adaptive import AutoFreeze as AutoFreeze
+from freezeout.adaptive import WeightDelta as WeightDelta
 from freezeout.checks import check_choice, check_share
 from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times, linear_depth
 from freezeout.strategy import COST, INDEX, NORMS
@@ -127,7 +129,16 @@ class LrOnly(Strategy):
 
 @dataclass(kw_only=True)
 class FreezeOnly(Strategy):
-    """Control: FreezeOut's freeze times under the baseline's learning rate.
+    """Freezing alone: FreezeOut's freeze times, under the plain learning rate. A control, and a method of its own.
+
+    In a loop of your own the plain rate is yours: a scheduler's, a constant, whatever the optimizer has. With
+    rates="scale" it stays exactly that for every stage that trains, and frozen ones leave the optimizer:
+
+    >>> model = find_stages(network, images)
+    >>> freezer = FreezeOut(model, optimizer(model), FreezeOnly(t_0=0.8), total_steps=100, rates="scale")
+    >>> freezer.step()  # before each training step
+
+    With rates="set", and in runs of `python -m freezeout`, it is one cosine from the optimizer's rate to 0 for all.
 
     Attributes:
         t_0, how_scale, bn, depth: As of FreezeOut.

@@ -115,3 +115,14 @@ class Adaptive(Strategy):
     def frozen_prefix(self, state: State, t: float) -> int:
         """How many leading stages are frozen from t, the end of an interval, on."""
         return int(state["prefix"])
+
+
+def check_strategy(given: Any) -> None:
+    """Refuse what is no strategy, such as the name or the class of one.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(given, type) or not hasattr(given, "schedule"):
+        name = given.__name__ if isinstance(given, type) else repr(given)
+        raise ValueError(f"strategy={name}: must be a strategy with its values, such as FreezeOnly(t_0=0.8)")

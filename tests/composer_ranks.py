@@ -1,7 +1,7 @@
 """Trains on two processes that Composer's launcher starts, in several ways, and leaves what each saw in files.
 
-composer -n 2 composer_ranks.py FOLDER, and then alone: python composer_ranks.py FOLDER; test_plugin_composer.py runs
-both.
+composer -n 2 composer_ranks.py FOLDER, and then alone: python composer_ranks.py FOLDER;
+test_plugin_composer_resume.py runs both.
 """
 
 import sys

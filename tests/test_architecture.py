@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "reestimation",
         "forward",
     },
-    "layers": {"schedule", "stages", "checks"},
+    "layers": {"schedule", "strategy", "stages", "checks"},
     "models": {"stages", "checks", "imports"},
     "data": {"checks", "imports", "parser"},
     "compat": {"schedule", "strategy", "checks", "models.schema"},

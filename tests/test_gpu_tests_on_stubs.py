@@ -24,13 +24,15 @@ from freezeout.run.plan import Plan
 from freezeout.train import rows
 from freezeout.train.captured import CapturedStep
 from freezeout.train.compiled import compile_stages
+from tests.gpu import test_cuda_adaptive as adaptive
 from tests.gpu import test_cuda_cache as cache
 from tests.gpu import test_cuda_engine as engine
 from tests.gpu import test_cuda_fold as fold
 from tests.gpu import test_cuda_parity as parity
-from tests.gpu.conftest import _full_precision, _short_lived, captures  # noqa: F401
+from tests.gpu.conftest import _full_precision, _short_lived, captures, repeatable  # noqa: F401
 
 CPU = torch.device("cpu")
+MODULES = (adaptive, cache, engine, fold, parity)
 SINGLE = {"bf16": False, "tf32": True, "bound": 1e-5}
 BF16 = {"name": "vgg", "layout": torch.channels_last}
 CASES: list[tuple] = [
@@ -40,6 +42,15 @@ CASES: list[tuple] = [
     (engine.test_a_replayed_step_waits_for_nobody, {}),
     (engine.test_later_graphs_take_the_memory_of_the_one_before, {}),
     (engine.test_the_command_captures_and_says_where_the_seconds_went, {}),
+    *(
+        (adaptive.test_in_float64_it_freezes_in_the_steps_of_a_cpu_and_trains_the_same, {"name": name, "path": path})
+        for name, path in (("autofreeze", "captured, run ahead"), ("weight_delta", "captured"))
+    ),
+    (adaptive.test_statistics_computed_afresh_are_those_of_a_cpu, {"path": "captured, run ahead"}),
+    (adaptive.test_a_run_on_cuda_is_the_run_on_a_cpu_as_far_as_float32_goes, {"field": "strategy.bn=reestimate"}),
+    # A tape draws no dropout as a graph does.
+    (adaptive.test_a_run_that_was_stopped_goes_on_to_the_same_bits, {"name": "autofreeze", "capture": "false"}),
+    (adaptive.test_a_step_that_decides_nothing_waits_for_nobody, {"name": "autofreeze", "path": "captured, run ahead"}),
     (cache.test_rows_of_the_host_are_read_as_they_were_written, {}),
     (cache.test_memory_of_rows_that_are_still_in_use_is_not_taken_again, {}),
     (cache.test_captured_steps_with_a_cache_are_those_without, {"kind": "device"}),
@@ -71,6 +82,8 @@ class TapesOfAStep(Tapes):
             yield from stage.state_dict().values()
         yield from (v for s in step._optimizer.state.values() for v in s.values() if isinstance(v, torch.Tensor))
         yield from (step._row, step._rates, step._step.loss_sum)
+        if step._freezeout._adapting:
+            yield from (t for own in step._freezeout._adapting._observer.state_dict() for t in own)
 
 
 class Stream:
@@ -104,9 +117,10 @@ def _stand_ins(monkeypatch) -> None:
     monkeypatch.setattr(CapturedStep, "__init__", init)
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", ("default", "warn", "error").index)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: next(memory))
-    for module in (cache, engine, fold, parity):
+    for module in MODULES:
         monkeypatch.setattr(module, "CUDA", CPU)
     monkeypatch.setattr(engine, "CudaGraphs", TapesOfAStep)
+    monkeypatch.setattr(adaptive, "CudaGraphs", TapesOfAStep)
     monkeypatch.setattr(engine, "LARGE", 2)
     monkeypatch.setattr(engine, "models", SimpleNamespace(build=small))
     monkeypatch.setattr(engine, "compile_stages", functools.partial(compile_stages, backend=Counter()))
@@ -158,7 +172,7 @@ def freezeout(freezeout):
 
 
 def test_each_of_them_is_here() -> None:
-    there = {f for m in (cache, engine, fold, parity) for name, f in vars(m).items() if name.startswith("test_")}
+    there = {f for module in MODULES for name, f in vars(module).items() if name.startswith("test_")}
     assert there == {test for test, _ in CASES + SLOW}
 
 

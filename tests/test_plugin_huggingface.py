@@ -11,76 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_trainers import EARLY, STEPS, Trainer, TrainerCallback, arguments, bert, equal, made, vit, weights
 from torch import nn
 
 from freezeout import FreezeOut, find_stages
 from freezeout.strategies import Baseline
 from freezeout.strategies import FreezeOut as Schedule
 
-pytest.importorskip("accelerate", reason="pip install 'freezeout[huggingface]'")
-transformers = pytest.importorskip("transformers", reason="pip install 'freezeout[huggingface]'")
 plugin = pytest.importorskip("freezeout.plugins.huggingface")
-Trainer, TrainerCallback = transformers.Trainer, transformers.TrainerCallback
-TrainingArguments, FreezeOutCallback = transformers.TrainingArguments, plugin.FreezeOutCallback
+FreezeOutCallback = plugin.FreezeOutCallback
 
 # Advice about loaders and devices, and what transformers and accelerate do that torch no longer likes.
 pytestmark = [pytest.mark.filterwarnings("ignore")]
-
-STEPS = 12
-EARLY = Schedule(t_0=0.25, how_scale="linear", scale_lr=True)
-SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
-
-
-def bert() -> tuple[nn.Module, list[dict]]:
-    torch.manual_seed(0)
-    config = transformers.BertConfig(vocab_size=50, max_position_embeddings=16, **SMALL)
-    model = transformers.BertForSequenceClassification(config)
-    return model, [{"input_ids": torch.randint(50, (7,)), "labels": i % 3} for i in range(32)]
-
-
-def vit() -> tuple[nn.Module, list[dict]]:
-    torch.manual_seed(0)
-    drops = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
-    model = transformers.ViTForImageClassification(transformers.ViTConfig(image_size=8, patch_size=4, **SMALL, **drops))
-    return model, [{"pixel_values": torch.randn(3, 8, 8), "labels": i % 3} for i in range(32)]
-
-
-class Watch(TrainerCallback):
-    """Keeps the weights after each step."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[torch.Tensor]] = []
-
-    def on_step_end(self, args, state, control, model=None, **_):
-        self.seen.append([p.detach().clone() for p in model.parameters()])
-
-
-def arguments(tmp_path, **options) -> TrainingArguments:
-    """Three epochs of four steps, with a linear warm-up."""
-    usual = {"num_train_epochs": 3, "per_device_train_batch_size": 8, "learning_rate": 0.01, "warmup_steps": 3}
-    usual |= {"weight_decay": 0.01, "report_to": [], "save_strategy": "no", "use_cpu": True, "disable_tqdm": True}
-    return TrainingArguments(str(tmp_path), **{**usual, **options})
-
-
-def made(tmp_path, build, callback=None, *, data=None, model=None, **options) -> Trainer:
-    new, default = build()
-    model = model or new
-    watch = Watch()
-    trainer = Trainer(
-        model=model, args=arguments(tmp_path, **options), train_dataset=data or default, callbacks=[watch]
-    )
-    trainer.watch = watch
-    if callback:
-        callback.add_to(trainer)
-    return trainer
-
-
-def weights(trainer: Trainer) -> list[torch.Tensor]:
-    return list(trainer.model.state_dict().values())
-
-
-def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
 class SaysAnything(doctest.OutputChecker):
@@ -260,6 +202,18 @@ def test_two_processes_hold_equal_networks_and_resume(tmp_path) -> None:
         assert equal(seen[0][way], seen[1][way]), "ranks hold equal networks"
     assert equal(seen[0]["resumed"], seen[0]["through"])
     assert seen[0]["prefix"] == 4
+    assert seen[0]["sent"] == sorted(seen[0]["sent"], reverse=True)
+    assert len(set(seen[0]["sent"])) == 5, "falls at each event"
+    assert seen[0]["sent when resumed"] == seen[0]["sent"][6:]
+    assert equal(seen[0]["no walk"], seen[0]["through"])
+    assert equal(seen[0]["passed"], seen[0]["through"])
+    assert len(set(seen[0]["sent when passed"])) == 1, "who does not know the Trainer cannot do that"
+    for name in ("autofreeze", "weight_delta"):
+        (one, times), (again, own) = seen[0][name]
+        assert any(5 / STEPS < time < 1.0 for time in times)
+        assert times == own == seen[1][name][0][1] == seen[1][name][1][1], "ranks decide alike, resumed or not"
+        assert equal(one, again)
+        assert equal(one, seen[1][name][0][0])
     assert seen[0]["refused"].endswith("TrainingArguments(ddp_find_unused_parameters=True)")
 
 

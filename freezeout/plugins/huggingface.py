@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from freezeout.freeze import FreezeOut
+from freezeout.plugins.kept import keep_in_checkpoints, loaded_with, refuse_another_run
 from freezeout.plugins.logged import logged
+from freezeout.plugins.rebuilt import build_anew
 from freezeout.stages.chain import find_stages
 from freezeout.strategies import Strategy
 
@@ -32,13 +35,13 @@ class FreezeOutCallback(TrainerCallback):
 
     The Trainer's own scheduler goes on, and FreezeOut scales its rates (`rates="scale"`). Frozen blocks stay in
     evaluation mode, their dropout asleep, although the Trainer calls model.train() before each batch. The step that
-    FreezeOut resumes from is the Trainer's own global_step, which its checkpoints hold: `resume_from_checkpoint`
-    continues to bitwise the run that was never stopped.
+    FreezeOut resumes from is the Trainer's own global_step, and what an adaptive strategy has seen and decided lies in
+    the checkpoint's optimizer.pt: `resume_from_checkpoint` continues to bitwise the run that was never stopped.
 
     Passed as `callbacks=[...]` it does the same, but for W&B, TensorBoard and the like: they are called before it.
 
-    On several processes DDP needs find_unused_parameters, which is the Trainer's default; frozen parameters are then
-    still synchronised.
+    Under DDP frozen parameters are no longer synchronised: the wrapper is built anew at each freeze event. Passed as
+    `callbacks=[...]` it knows no wrapper: DDP then needs find_unused_parameters, the Trainer's default, and sends all.
 
     Args:
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
@@ -56,9 +59,11 @@ class FreezeOutCallback(TrainerCallback):
         self._strategy = strategy
         self._stages = stages
         self._options = options
+        self._trainer: Trainer | None = None
 
     def add_to(self, trainer: Trainer) -> FreezeOutCallback:
         """Become a callback of a Trainer, before those that report to W&B, TensorBoard and the like."""
+        self._trainer = trainer
         trainer.callback_handler.callbacks.insert(0, self)
         return self
 
@@ -68,19 +73,26 @@ class FreezeOutCallback(TrainerCallback):
         """The optimizer exists by now, and its state is loaded.
 
         Raises:
-            ValueError: Stages cannot be found, or would have to thaw; or DDP is told that no parameter goes unused.
+            ValueError: Stages cannot be found, or would have to thaw; DDP is told that no parameter goes unused; or the
+                checkpoint is of a run of another length, or without what an adaptive strategy needs.
         """
         model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
-        refuse_ddp_without_unused(args, model)
+        loaded = loaded_with(optimizer)
+        if self._wrapper() is None:
+            refuse_ddp_without_unused(args, model)
         if self.freezer is None:
             stages = self._stages(model) if self._stages else self._find(model, kwargs["train_dataloader"], args.device)
             self._optimizer = optimizer
             self.freezer = FreezeOut(stages, optimizer, self._strategy, state.max_steps, rates="scale", **self._options)
             freezer = self.freezer
             model.register_forward_pre_hook(lambda *_: freezer.set_modes())  # after the Trainer's model.train()
+            keep_in_checkpoints(freezer, optimizer)
         elif optimizer is not self._optimizer or state.max_steps != self.freezer.total_steps:
             raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
-        self.freezer.load_state_dict({"step": state.global_step})
+        refuse_another_run(self.freezer, loaded, state.global_step)
+        self.freezer.load_state_dict({**loaded, "step": state.global_step})
+        if self.freezer.prefix:
+            self._build_anew()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -88,7 +100,10 @@ class FreezeOutCallback(TrainerCallback):
         """Prepares a step of the optimizer, before the first of the batches that it accumulates."""
         assert self.freezer is not None
         if self.freezer.steps_begun == state.global_step:  # else it was begun, and its epoch stopped
+            before = self.freezer.prefix
             self.freezer.step()
+            if self.freezer.prefix != before:
+                self._build_anew()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -111,6 +126,20 @@ class FreezeOutCallback(TrainerCallback):
         figures = logged(self.freezer, [{**group, "lr": rate} for group, rate in groups], scaled=True)
         logs.update(figures)
         state.log_history[-1].update(figures)  # a copy of the logs, made before
+
+    def _wrapper(self) -> DistributedDataParallel | None:
+        """The Trainer's own, where there is one and this callback knows of it."""
+        wrapper = getattr(self._trainer, "model_wrapped", None)
+        return wrapper if isinstance(wrapper, DistributedDataParallel) else None
+
+    def _build_anew(self) -> None:
+        wrapper = self._wrapper()
+        if wrapper is not None:
+            assert self._trainer is not None
+            handler = self._trainer.accelerator.ddp_handler
+            build_anew(wrapper, **(handler.to_kwargs() if handler else {}))
+            if handler:
+                handler.register_comm_hook(wrapper)
 
     @staticmethod
     def _find(model: nn.Module, batches: Any, device: torch.device) -> Iterable[nn.Module]:
@@ -141,7 +170,7 @@ def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None
     if args.world_size > 1 and not unused:
         raise ValueError(
             "DistributedDataParallel waits for the gradients of frozen parameters: "
-            "TrainingArguments(ddp_find_unused_parameters=True)"
+            "FreezeOutCallback(...).add_to(trainer), or TrainingArguments(ddp_find_unused_parameters=True)"
         )
 
 

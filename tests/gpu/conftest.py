@@ -39,3 +39,11 @@ def captures(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(CapturedStep, "_capture", capture)
     return found
+
+
+@pytest.fixture
+def repeatable(monkeypatch):
+    """Room for what machine.deterministic needs of cuBLAS, and its switch put back."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    yield
+    torch.use_deterministic_algorithms(False)
