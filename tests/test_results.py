@@ -14,6 +14,7 @@ from freezeout.naming import options
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "RESULTS.md").read_text()
+README = (ROOT / "README.md").read_text()
 FIGURES = re.findall(r"\(docs/(verdicts_\w+)\.png\)", TEXT)
 
 
@@ -21,20 +22,42 @@ def test_there_is_something_to_redraw() -> None:
     assert FIGURES
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_drawn_from_the_kept_records(name: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(ROOT)
-    sweep = name.removeprefix("verdicts_")
-    (words,) = re.findall(rf"`python -m analysis (verdicts .* --sweep {sweep} --out docs)`", TEXT)
-    assert main([*words.split()[:-1], str(tmp_path)]) == 0
-    found, kept = (pd.read_csv(folder / f"{name}.csv") for folder in (tmp_path, ROOT / "docs"))
+def agree(found: pd.DataFrame, kept: pd.DataFrame) -> None:
     assert [*found.columns] == [*kept.columns]
     for column in kept:
         if kept[column].dtype.kind == "f":
             np.testing.assert_allclose(found[column], kept[column], rtol=1e-3, atol=1e-4, err_msg=column)
         else:
             assert found[column].astype(str).tolist() == kept[column].astype(str).tolist(), column
+
+
+def redrawn(words: str, name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main([*words.split()[:-1], str(tmp_path)]) == 0
+    agree(*(pd.read_csv(folder / f"{name}.csv") for folder in (tmp_path, ROOT / "docs")))
     assert (ROOT / "docs" / f"{name}.png").exists()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_from_the_kept_records(name: str, tmp_path: Path, monkeypatch) -> None:
+    sweep = name.removeprefix("verdicts_")
+    (words,) = re.findall(rf"`python -m analysis (verdicts .* --sweep {sweep} --out docs)`", TEXT)
+    redrawn(words, name, tmp_path, monkeypatch)
+
+
+def test_so_are_the_readmes_first_figure_and_table(tmp_path: Path, monkeypatch) -> None:
+    (words,) = re.findall(r"`python -m analysis (overview .* --out docs)`", README)
+    redrawn(words, "overview", tmp_path, monkeypatch)
+    assert README.splitlines()[0].endswith("(docs/overview.png)")
+    rows = pd.read_csv(ROOT / "docs/overview.csv")
+    known = {
+        f"{100 * row.saving:.1f} % | [{row.difference_low:+.1f}, {row.difference_high:+.1f}] | {row.verdict}"
+        for row in rows.itertuples()
+    }
+    pattern = r"^\| .* \| ([\d.]+ %) \| [\d.]+ \| [+-][\d.]+ (\[.*?\]) \| \*(.*)\* \|$"
+    said = [" | ".join(found) for found in re.findall(pattern, README, re.M)]
+    assert len(said) == 7
+    assert {*said} <= known
 
 
 def test_every_sweep_that_is_named_is_there() -> None:
