@@ -66,7 +66,7 @@ def plans(freezeout, monkeypatch) -> Any:
     found: list[Any] = []
     for module in ("plan", "resolve"):
         monkeypatch.setattr(f"freezeout.run.{module}.load_data", as_large_as)
-    monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, rates: found.extend(plans))
+    monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, *known: found.extend(plans))
     monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
 

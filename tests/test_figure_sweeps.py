@@ -42,7 +42,7 @@ def plans(freezeout, monkeypatch):
     found = []
     monkeypatch.setattr("freezeout.run.plan.load_data", as_large_as)
     # It is given every plan that is not done.
-    monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, rates: found.extend(plans))
+    monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda plans, *known: found.extend(plans))
     monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: None)
     monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
 
