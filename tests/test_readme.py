@@ -30,7 +30,7 @@ def commands() -> list[str]:
 
 def test_the_library_snippet_runs_and_freezes(capsys) -> None:
     exec(compile(block("import torch\nfrom freezeout import FreezeOut"), "README.md", "exec"), {})
-    assert re.search(r"2 of 3 stages are frozen; they froze at t = \(0\.125, ", capsys.readouterr().out)
+    assert re.search(r"2 of 3 stages are frozen; they froze at t = \(0\.512, ", capsys.readouterr().out)
 
 
 def test_a_strategy_takes_a_dataclass_a_line_and_a_file(freezeout, tmp_path) -> None:
