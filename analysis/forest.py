@@ -18,7 +18,6 @@ from .looks import CURVE_COLOUR, MARGIN_COLOUR, marker_face
 
 Looks = dict[str, tuple[str, str]]
 ROW = 0.185  # inches that a row takes
-TITLE = "#111111"  # colour of a block's title; no series has it
 SOFT: dict[str, Any] = {"color": "#333333", "fontsize": 8, "va": "center"}
 
 
@@ -44,11 +43,17 @@ class Block:
         return len(self.rows) + bool(self.title)
 
 
-def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks) -> bool:
+def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) -> str:
     """Draw the blocks below each other: thick the interval over seeds, thin what the bound on time adds to it.
 
+    Args:
+        axes: Where to draw.
+        blocks: From the top.
+        looks: Colour and marker of each series.
+        over: What the intervals are simultaneous over, in words.
+
     Returns:
-        Whether an interval goes on beyond the axes, which an arrow head says.
+        What the intervals are, to go on with in the axis' label.
     """
     table = pd.concat([block.rows for block in blocks])
     ends = np.concatenate([table[f"difference_{end}"] for end in ("low", "high")])
@@ -57,7 +62,7 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks) -> bool:
     axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
     top = 0
     places: list[int] = []
-    names: list[tuple[str, str]] = []  # with colours
+    names: list[tuple[str, dict[str, str]]] = []  # and how each looks
     for block in blocks:
         if block.margin is not None:
             first, last = top + bool(block.title) - 0.6, top + block.lines - 0.4
@@ -66,21 +71,26 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks) -> bool:
             axes.add_patch(Rectangle(corner, width, last - first, color=MARGIN_COLOUR, lw=0, zorder=0, label=band))
         if block.title:
             places.append(top)
-            names.append((block.title, TITLE))
+            names.append((block.title, {"color": "#111111", "fontweight": "bold"}))
         for y, (_, arm) in enumerate(block.rows.iterrows(), top + bool(block.title)):
             _row(axes, y, arm, *looks[arm["series"]])
             _word(axes, y, arm, block.rows["n"].nunique() > 1)
             places.append(y)
-        names += zip(block.names, (looks[series][0] for series in block.rows["series"]), strict=True)
+        colours = [looks[series][0] for series in block.rows["series"]]
+        names += [(name, {"color": colour}) for name, colour in zip(block.names, colours, strict=True)]
         top += block.lines
     axes.set_ylim(top - 0.4, -0.6)
     axes.set_yticks(places, [name for name, _ in names], fontsize=8)
-    for label, (_, colour) in zip(axes.get_yticklabels(), names, strict=True):
-        label.set(color=colour, fontweight="bold" if colour == TITLE else "normal")
+    for label, (_, look) in zip(axes.get_yticklabels(), names, strict=True):
+        label.set(**look)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    return any(line.get_gid() == "cut" for line in axes.lines)
+    if table["difference_low"].isna().all():
+        return "; one seed: no intervals"
+    words = f"; simultaneous 95 % intervals over {over},\nthin: what the bound on time adds"
+    cut = any(line.get_gid() == "cut" for line in axes.lines)
+    return words + ("; arrow heads: the interval goes on" if cut else "")
 
 
 def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:

@@ -13,7 +13,7 @@ from freezeout.naming import counted
 from .forest import ROW, Block, draw_forest
 from .looks import STYLE, styles, write
 from .panel_verdicts import PanelVerdicts
-from .verdict_rows import arm_rows
+from .verdict_rows import arm_rows, not_drawn
 
 WIDTH = 8.0  # inches
 COLUMNS = ("name", "saving", "n", "difference", "difference_low", "difference_high", "margin", "verdict")
@@ -34,13 +34,10 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
     with plt.rc_context(STYLE):
         lines = sum(block.lines for block in blocks)
         figure, axes = plt.subplots(figsize=(WIDTH, ROW * lines + 1.0), layout="constrained")
-        cut = draw_forest(axes, blocks, looks)
+        words = draw_forest(axes, blocks, looks, "a panel's arms")
         axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10)
-        words = "Per cent of the error; 95 % intervals, simultaneous over a panel's arms,"
-        words += "\nthin: what the bound on time adds"
-        words += "; arrow heads: the interval goes on" if cut else ""
-        words += "; green: the margin" if any(block.margin is not None for block in blocks) else ""
-        axes.set_xlabel(words)
+        margin = "; green: the margin" if any(block.margin is not None for block in blocks) else ""
+        axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}")
         write(figure, pd.concat([_table(found[i], own) for i, own in rows.items()]), paths)
     return paths
 

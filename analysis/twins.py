@@ -52,11 +52,12 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
         z: (seeds, arms) log errors; NaN for a run that is not there.
     """
     read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
-    names = [label["strategy"]["name"] for label in read]
-    controls = [c for c, name in enumerate(names) if name in (FREEZING, *CONTROLS)]
-    twins = [t for t, name in enumerate(names) if name == FREEZING]
+    twins = [t for t, label in enumerate(read) if label["strategy"]["name"] == FREEZING]
     return [
-        _pair(c, t, what, z[:, c] - z[:, t]) for c in controls for t in twins if (what := difference(read[c], read[t]))
+        _pair(c, t, what, z[:, c] - z[:, t])
+        for c in range(len(read))
+        for t in twins
+        if (what := difference(read[c], read[t]))
     ]
 
 

@@ -6,7 +6,6 @@ The two parts share nothing but the arms' colours: above, what a run's error is;
 from __future__ import annotations
 
 import math
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
-from freezeout.naming import counted
-
 from .axes import ERRORS
 from .drawn_curve import DrawnCurve, drawn_curve
 from .forest import ROW, Block, Looks, draw_forest
@@ -25,7 +22,7 @@ from .intervals import limits
 from .looks import CURVE_COLOUR, STYLE, marker_face, styles, write
 from .panel_verdicts import PanelVerdicts
 from .summary import few_images
-from .verdict_rows import arm_rows, shown
+from .verdict_rows import arm_rows, not_drawn, shown
 
 WIDTH = 7.0  # inches
 
@@ -108,19 +105,7 @@ def _forest(axes: Axes, one: PanelVerdicts, arms: pd.DataFrame, looks: Looks) ->
     """The arms, each series named once beside what was swept in it."""
     first = ~arms["series"].duplicated().to_numpy()
     names = [f"{s}   {w}" if f else w for s, w, f in zip(arms["series"], arms["swept"], first, strict=True)]
-    cut = draw_forest(axes, [Block(arms, names, one.margin)], looks)
-    axes.set_xlabel(_forest_label(one, arms, cut))
+    words = draw_forest(axes, [Block(arms, names, one.margin)], looks, f"{len(one.judgement.family)} arms")
+    axes.set_xlabel(f"Per cent of the curve's error{words}{not_drawn(one)}")
     if one.margin is not None:
         axes.figure.legend(loc="outside lower center", frameon=False, fontsize=8)
-
-
-def _forest_label(one: PanelVerdicts, arms: pd.DataFrame, cut: bool) -> str:
-    """What the axis is, what the intervals are, and which arms have no row."""
-    words, over = "Per cent of the curve's error", len(one.judgement.family)
-    if arms["difference_low"].notna().any():
-        words += f"; simultaneous 95 % intervals over {over} arms,\nthin: what the bound on time adds"
-        words += "; arrow heads: the interval goes on" if cut else ""
-    else:
-        words += "; one seed: no intervals"
-    missing = Counter(said.word for said in one.judgement.verdicts if not said.n)
-    return words + "".join(f"\nnot drawn: {counted(n, 'arm')}, {word}" for word, n in missing.items())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pandas as pd
+
+from freezeout.naming import counted
 
 from .drawn_curve import DrawnCurve
 from .panel_verdicts import PanelVerdicts
@@ -56,6 +59,12 @@ def arm_rows(one: PanelVerdicts) -> pd.DataFrame:
     return table.sort_values(
         ["series", "saving"], key=lambda c: c.map(order) if c.name == "series" else c, kind="stable"
     )
+
+
+def not_drawn(*found: PanelVerdicts) -> str:
+    """Lines that count the arms without a row, by the reason; "" where every arm has one."""
+    missing = Counter(said.word for one in found for said in one.judgement.verdicts if not said.n)
+    return "".join(f"\nnot drawn: {counted(n, 'arm')}, {word}" for word, n in missing.items())
 
 
 def shown(one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **named: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **named})
+        super().__init__(allow_abbrev=False, **named)
 
     def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         options, unknown = self.parse_known_args(None if args is None else [*args], namespace)
