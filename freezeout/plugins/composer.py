@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freezeout.freeze import FreezeOut
+from freezeout.plugins.kept import kept
 from freezeout.plugins.logged import logged
 from freezeout.plugins.only_chain import only_chain
 from freezeout.strategies import Strategy
@@ -78,7 +79,7 @@ class FreezeOutAlgorithm(Algorithm):
         """FreezeOut's state, and the length of the run that it counts in."""
         if self.freezer is None:
             return {}
-        return {**self.freezer.state_dict(), "total_steps": self.freezer.total_steps}
+        return kept(self.freezer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Composer calls it after the model's and before the optimizer's.

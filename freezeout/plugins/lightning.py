@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from freezeout.freeze import FreezeOut
+from freezeout.plugins.kept import kept, refuse_another_length
 from freezeout.plugins.logged import logged
 from freezeout.plugins.only_chain import only_chain
 from freezeout.strategies import Strategy
@@ -116,7 +117,7 @@ class FreezeOutCallback(Callback):
         """FreezeOut's state, and the length of the run that it counts in."""
         if self.freezer is None:
             return {}
-        return {**self.freezer.state_dict(), "total_steps": self.freezer.total_steps}
+        return kept(self.freezer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning calls it before there are optimizers: what needs them waits for `on_fit_start`."""
@@ -126,11 +127,7 @@ class FreezeOutCallback(Callback):
         assert self.freezer is not None
         state, self._loaded = self._loaded, None
         if state:
-            if state["total_steps"] != self.freezer.total_steps:
-                raise ValueError(
-                    f"the checkpoint is of a run of {state['total_steps']} steps, and this one has "
-                    f"{self.freezer.total_steps}: stages would freeze at other times"
-                )
+            refuse_another_length(self.freezer, state)
             self.freezer.load_state_dict(state)
 
 
