@@ -33,7 +33,8 @@ class Observer(Protocol):
 class Gradients:
     """The L1 norms of the sums of an interval's gradients, added up for each stage.
 
-    The gradients are those that the optimizer sees (averaged, accumulated, clipped), as its step begins.
+    The gradients are those that the optimizer sees (averaged, accumulated, clipped): as its step begins, or where it is
+    given a closure, as Lightning and Composer do, once that has computed them.
 
     Args:
         stages: In running order.
@@ -44,7 +45,7 @@ class Gradients:
         self._parameters = trainable(stages)
         self._sums = [[torch.zeros_like(p) for p in own] for own in self._parameters]
         self._index()
-        optimizer.register_step_pre_hook(lambda optimizer, *_: self._add(optimizer))
+        optimizer.register_step_pre_hook(self._before_step)
 
     def begin(self, first: int) -> None:
         self._sums[:first] = [[] for _ in range(first)]
@@ -70,6 +71,20 @@ class Gradients:
         pairs = zip(self._parameters, self._sums, strict=True)
         self._sum_of = {id(p): s for own, sums in pairs for p, s in zip(own, sums, strict=False)}
 
+    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")  # args[0] is the optimizer
+        if closure is None:
+            self._add(optimizer)
+            return None
+
+        def computed(*given: Any, **options: Any) -> Any:
+            loss = closure(*given, **options)
+            self._add(optimizer)
+            return loss
+
+        return args[:1], {**kwargs, "closure": computed}
+
+    @torch.no_grad()
     def _add(self, optimizer: Any) -> None:
         if getattr(optimizer, "grad_scale", None) is not None:
             raise RuntimeError(

@@ -95,6 +95,31 @@ def test_a_state_between_the_decision_and_its_step_decides_once(name: str) -> No
     assert all(torch.equal(a, b) for a, b in zip(again[0].parameters(), through[0].parameters(), strict=True))
 
 
+@every
+@pytest.mark.parametrize("named", [False, True], ids=["positional", "named"])
+def test_a_step_that_is_given_a_closure_decides_as_one_that_is_not(name: str, named: bool) -> None:
+    """Lightning and Composer give one: the gradients of a step are computed after it has begun."""
+    plain = make(RULES[name])
+    train(*plain, SMALL)
+    chain, optimizer, freezeout = make(RULES[name])
+    for step in range(SMALL):
+        torch.manual_seed(step)
+        chain.train()
+        freezeout.step()
+
+        def closure():
+            loss = chain(torch.randn(4, 3, 4, 4)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            return loss
+
+        loss = optimizer.step(closure=closure) if named else optimizer.step(closure)
+        assert loss.item() >= 0
+    assert freezeout.times == plain[2].times
+    assert 0 < freezeout.prefix < 5
+    assert all(torch.equal(a, b) for a, b in zip(chain.parameters(), plain[0].parameters(), strict=True))
+
+
 def test_without_its_state_it_does_not_go_on() -> None:
     freezeout = make(RULES["autofreeze"])[2]
     freezeout.load_state_dict({"step": 0})
