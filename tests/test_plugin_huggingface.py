@@ -19,6 +19,7 @@ from freezeout.strategies import Baseline
 from freezeout.strategies import FreezeOut as Schedule
 
 plugin = pytest.importorskip("freezeout.plugins.huggingface")
+state = pytest.importorskip("accelerate.state")
 FreezeOutCallback = plugin.FreezeOutCallback
 
 # Advice about loaders and devices, and what transformers and accelerate do that torch no longer likes.
@@ -173,6 +174,19 @@ def test_the_same_trainer_goes_on_from_its_last_checkpoint(tmp_path) -> None:
     assert equal(weights(trainer), weights(through))
     with pytest.raises(ValueError, match=r"cannot go back from step 12 to 0: a frozen stage never thaws"):
         trainer.train()
+
+
+@pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_a_model_in_shards_is_refused_in_one_line_before_anything_freezes(tmp_path, monkeypatch, kind) -> None:
+    callback = FreezeOutCallback(EARLY)
+    trainer = made(tmp_path, bert, callback)
+    monkeypatch.setitem(state.PartialState._shared_state, "distributed_type", state.DistributedType[kind])
+    model = trainer.model
+    with pytest.raises(ValueError, match=rf"^{kind}: FreezeOutCallback works on a single device and with DDP$"):
+        callback.on_train_begin(
+            trainer.args, trainer.state, trainer.control, model=model, optimizer=torch.optim.SGD(model.parameters())
+        )
+    assert callback.freezer is None
 
 
 def test_without_a_first_item_the_stages_are_asked_for_in_one_line(tmp_path) -> None:

@@ -20,7 +20,8 @@ from freezeout.stages.chain import find_stages
 from freezeout.strategies import Strategy
 
 try:
-    import accelerate  # noqa: F401  transformers' Trainer needs it, and says so in many lines
+    # transformers' Trainer needs accelerate, and says so in many lines
+    from accelerate.state import DistributedType, PartialState
     from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
     raise ImportError(f"freezeout.plugins.huggingface: {error}: pip install 'freezeout[huggingface]'") from None
@@ -73,9 +74,11 @@ class FreezeOutCallback(TrainerCallback):
         """The optimizer exists by now, and its state is loaded.
 
         Raises:
-            ValueError: Stages cannot be found, or would have to thaw; DDP is told that no parameter goes unused; or the
-                checkpoint is of a run of another length, or without what an adaptive strategy needs.
+            ValueError: Stages cannot be found, or would have to thaw; the model is sharded, or DDP is told that no
+                parameter goes unused; or the checkpoint is of a run of another length, or without what an adaptive
+                strategy needs.
         """
+        refuse_shards(PartialState().distributed_type)
         model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
         loaded = loaded_with(optimizer)
         if self._wrapper() is None:
@@ -156,6 +159,16 @@ class FreezeOutCallback(TrainerCallback):
 def torch_optimizer(optimizer: Any) -> Optimizer:
     """The optimizer itself, within accelerate's wrapper."""
     return getattr(optimizer, "optimizer", optimizer)
+
+
+def refuse_shards(kind: DistributedType) -> None:
+    """Refuse ways of training on several devices that no test of this callback has seen, by name.
+
+    Raises:
+        ValueError: It is one of these.
+    """
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ValueError(f"{kind.value}: FreezeOutCallback works on a single device and with DDP")
 
 
 def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None:
