@@ -93,6 +93,9 @@ class Known:
     def seconds(self, name: str, done: int) -> float | None:
         return self.known[name]
 
+    def work(self, name: str, done: int) -> float:
+        return 1.0
+
 
 @pytest.fixture
 def at(monkeypatch) -> SimpleNamespace:
@@ -188,6 +191,22 @@ def test_a_run_that_goes_on_needs_and_tells_what_is_left_of_it() -> None:
     assert rates.seconds(frozen, done=140) == pytest.approx(10)
     assert rates.seconds(frozen) == pytest.approx(10 * whole / half)
     assert rates.seconds(plan("t_0=0.5", "epochs=10", "model=densenet_bc_16_4")) is None
+
+
+def test_one_run_in_which_the_machine_slept_does_not_make_all_runs_long() -> None:
+    whole, rates = plan("strategy=baseline", "epochs=10"), Rates()
+    for seconds in (10.0, 12.0, 1800.0):
+        rates.expect(whole, seconds, steps_of(whole))
+    assert rates.seconds(whole) == pytest.approx(12)
+
+
+def test_what_is_left_of_a_run_is_its_work(tmp_path, monkeypatch) -> None:
+    (job,) = jobs(tmp_path, names="a", seeds=(0,))
+    frozen = plan("t_0=0.5", "epochs=10")
+    end = Deadline(None, 0.0, {job.run_id: frozen}, Rates())
+    assert end.work(job) == steps_of(frozen)
+    monkeypatch.setattr("freezeout.cli.deadline.steps_done", lambda job: 140)
+    assert end.work(job) == steps_of(frozen, 140)
 
 
 def test_runs_that_were_done_before_tell_how_long_others_take(freezeout, ticking, monkeypatch) -> None:

@@ -39,17 +39,20 @@ def jobs(tmp_path, names: str = "abcdef", seeds=(0, 1, 2)) -> list[Job]:
     ]
 
 
-def forever() -> Deadline:
-    return Deadline(None, began=0.0, plans={}, rates=Rates())
+class Forever(Deadline):
+    """No limit, for runs that cost what their seed says."""
+
+    def __init__(self) -> None:
+        super().__init__(None, began=0.0, plans={}, rates=Rates())
+
+    def work(self, job: Job) -> float:
+        return 1.0 + job.config.seed
 
 
-class Over(Deadline):
+class Over(Forever):
     """The time is over as soon as the runs have come back."""
 
     seconds_left = 0.0
-
-    def __init__(self) -> None:
-        pass
 
     def lets_begin(self, job: Job) -> bool:
         return True
@@ -88,7 +91,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_launched(tmp_path,
     first, second = todo = jobs(tmp_path, names="ab", seeds=(0,))
     done = {"schema_version": records.SCHEMA_VERSION, "status": "done"}
     launcher = Launcher("fine", first=lambda: records.write_json_atomic(second.folder / "record.json", done))
-    launching.launch(todo, launcher, forever(), here=True)
+    launching.launch(todo, launcher, Forever(), here=True)
     assert launcher.launched == [["name=a"]]
     assert (first.outcome, second.outcome) == ("fine", "trained by another process meanwhile")
     assert capsys.readouterr().err.splitlines()[1] == "[2/2] trained by another process meanwhile"
@@ -123,7 +126,7 @@ def test_a_run_that_another_process_trains_is_passed_over_and_waited_for(
             ending(first, status)
 
     monkeypatch.setattr(launching.time, "sleep", sleep)
-    launching.launch(todo, launcher, forever(), here=here)
+    launching.launch(todo, launcher, Forever(), here=here)
     assert launcher.launched == [["name=b"], ["name=c"]]
     assert [job.outcome for job in todo] == [f"{word} by another process meanwhile", "fine", "fine"]
     assert len(sleeps) == 3
@@ -139,7 +142,7 @@ def test_the_run_of_a_process_that_has_died_is_taken_over(tmp_path, monkeypatch,
     monkeypatch.setattr(holder, "STALE", 0.05)
     monkeypatch.setattr(launching, "GLANCE", 0.01)
     launcher = Launcher("fine", first=lambda: lease.take(job.folder).release())
-    launching.launch(todo, launcher, forever(), here=True)
+    launching.launch(todo, launcher, Forever(), here=True)
     assert (job.outcome, launcher.launched) == ("fine", [["name=a"]])
     assert not list(job.folder.iterdir())
 
@@ -148,7 +151,7 @@ def test_a_run_that_another_process_took_first_is_looked_at_again(tmp_path, monk
     first, _ = todo = jobs(tmp_path, names="ab", seeds=(0,))
     monkeypatch.setattr(launching, "GLANCE", 0.01)
     launcher = Launcher(TakenOverError("runs/a/0", " (pid 7 on node7)"), "fine", "went on")
-    launching.launch(todo, launcher, forever(), here=True)
+    launching.launch(todo, launcher, Forever(), here=True)
     assert launcher.launched == [["name=a"], ["name=b"], ["name=a"]]
     assert (first.outcome, first.elsewhere) == ("went on", False)
 
@@ -197,10 +200,23 @@ def test_the_end_of_a_run_elsewhere_is_told_while_the_others_train(tmp_path, mon
         told.append(said)
 
     launcher = Launcher("from the launcher", "fine", first=train)
-    launching.launch(todo, launcher, forever(), here=False, said=lambda job: f"{job.run_id} by its record")
+    launching.launch(todo, launcher, Forever(), here=False, said=lambda job: f"{job.run_id} by its record")
     assert told == ["[1/2] a-0 by its record; less than a minute left\n"]
     assert capsys.readouterr().err == "[2/2] fine\n", "each once"
     assert second.outcome == "fine"
+
+
+def test_the_time_left_goes_by_what_the_runs_cost_and_not_by_their_number(tmp_path, monkeypatch, capsys) -> None:
+    """A run that was half done before, or stops early, takes less than the others."""
+    todo = jobs(tmp_path, names="a", seeds=(0, 2, 8))
+    clock = iter([100.0, 400.0, 1300.0, 4000.0])
+    monkeypatch.setattr(launching.time, "monotonic", lambda: next(clock))
+    with launching.Progress(todo, Forever()) as progress:
+        for job in todo:
+            job.outcome = "done"
+            progress.tell(job)
+    left = [line.rpartition("; ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert left[:2] == ["about 60 min left", "about 45 min left"]
 
 
 def test_a_launcher_that_breaks_down_fails_what_has_not_ended_and_waits_for_what_still_trains(
@@ -215,7 +231,7 @@ def test_a_launcher_that_breaks_down_fails_what_has_not_ended_and_waits_for_what
         holding(third)
         raise OSError("a process was killed\nwith its log")
 
-    launching.launch(todo, Launcher(first=breaks), forever(), here=False, said=lambda job: f"{job.run_id} done")
+    launching.launch(todo, Launcher(first=breaks), Forever(), here=False, said=lambda job: f"{job.run_id} done")
     assert [job.outcome for job in todo] == [
         "a-0 done",
         "failed: a process was killed",

@@ -72,6 +72,10 @@ class Deadline:
         if (record := job.record) is not None and record["status"] == "done":
             self._rates.mend(self._plans[job.run_id], limit.now() - began, done)
 
+    def work(self, job: Job) -> float:
+        """What a run costs from where it stands to its end, in training steps with nothing frozen."""
+        return self._rates.work(self._plans[job.run_id], steps_done(job))
+
     def left(self, jobs: Sequence[Job]) -> str | None:
         """One line that says what is left of a sweep's runs, and the time that it needs; None where nothing is left."""
         left = [job for job in jobs if job.left]

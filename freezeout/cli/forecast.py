@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import groupby
+from statistics import median
 
 import torch
 
@@ -18,15 +19,15 @@ WORTH = 50  # a network that trains for fewer than this many times the timed ste
 
 
 class Rates:
-    """Seconds of a training step with nothing frozen, by all that they depend on.
+    """Seconds of a training step with nothing frozen, by all that they depend on: the median of the runs seen.
 
     What is measured of runs that end now counts alone, once there is any: it includes all that they spend beside
-    training, on the machine as it is today.
+    training, on the machine as it is today. A machine that slept during a run made one of many long, not all.
     """
 
     def __init__(self) -> None:
-        self._expected: dict[str, tuple[float, float]] = {}  # seconds, steps
-        self._measured: dict[str, tuple[float, float]] = {}
+        self._expected: dict[str, list[float]] = {}
+        self._measured: dict[str, list[float]] = {}
 
     def expect(self, plan: Plan, seconds: float, steps: float) -> None:
         """That many steps of such a run took that long before."""
@@ -41,13 +42,16 @@ class Rates:
         key = _conditions(plan)
         if (known := self._measured.get(key) or self._expected.get(key)) is None:
             return None
-        return known[0] / known[1] * steps_of(plan, done)
+        return median(known) * self.work(plan, done)
+
+    @staticmethod
+    def work(plan: Plan, done: int = 0) -> float:
+        """What a run costs from its step `done` to its end, in training steps with nothing frozen."""
+        return steps_of(plan, done)
 
 
-def _add(sums: dict[str, tuple[float, float]], plan: Plan, seconds: float, steps: float) -> None:
-    key = _conditions(plan)
-    before = sums.get(key, (0.0, 0.0))
-    sums[key] = before[0] + seconds, before[1] + steps
+def _add(rates: dict[str, list[float]], plan: Plan, seconds: float, steps: float) -> None:
+    rates.setdefault(_conditions(plan), []).append(seconds / steps)
 
 
 def forecast(plans: Sequence[Plan], rates: Rates, done: Sequence[int] = ()) -> str | None:
