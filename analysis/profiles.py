@@ -21,7 +21,7 @@ from freezeout.savings import caching, cost
 from freezeout.savings import profile as profile_file
 from freezeout.savings.profile import MADE_BY, Profile
 from freezeout.schedule import Schedule
-from freezeout.strategy import BATCHES, REESTIMATE
+from freezeout.strategy import REESTIMATE, reestimation_batches
 
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
 BN = "eval"  # how the prefixes normalise that a profile without the key has timed
@@ -134,7 +134,8 @@ def reestimation_seconds(record: dict[str, Any], profile: Profile) -> float:
     if (config.get("strategy") or {}).get("bn") != REESTIMATE or frozen is None:
         return 0.0
     forward = [config["batch_size"] * one for one in frozen.forward]
-    return cost.reestimation_cost(forward, record["freeze_steps"], min(BATCHES, record["steps_per_epoch"]))
+    batches = reestimation_batches(record["steps_per_epoch"])
+    return cost.reestimation_cost(forward, record["freeze_steps"], batches)
 
 
 def remembered_seconds(record: dict[str, Any], profile: Profile) -> float:

@@ -11,9 +11,14 @@ from freezeout.schedule import Schedule
 
 REESTIMATE = "reestimate"
 NORMS = ("eval", "train", REESTIMATE)
-BATCHES = 100  # from which running statistics are computed afresh, or as many as an epoch has
+BATCHES = 100  # from which running statistics are computed afresh
 INDEX, COST = "index", "cost"
 State = dict[str, Any]  # of an adaptive strategy
+
+
+def reestimation_batches(steps_per_epoch: int) -> int:
+    """From how many batches running statistics are computed afresh: at most those of one epoch."""
+    return min(BATCHES, steps_per_epoch)
 
 
 class Strategy(ABC):

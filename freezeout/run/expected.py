@@ -11,7 +11,7 @@ from freezeout.savings import profile as profiles
 from freezeout.savings.caching import Frozen, Tier
 from freezeout.savings.profile import Profile
 from freezeout.schedule import Schedule
-from freezeout.strategy import BATCHES, REESTIMATE
+from freezeout.strategy import REESTIMATE, reestimation_batches
 
 
 def stored_profile(plan: Plan) -> Profile | None:
@@ -76,7 +76,7 @@ def reestimation(plan: Plan, frozen: Frozen, schedule: Schedule) -> float:
     if plan.strategy.bn != REESTIMATE:
         return 0.0
     forward = [plan.config.batch_size * one for one in frozen.forward]
-    batches = min(BATCHES, plan.steps_per_epoch)
+    batches = reestimation_batches(plan.steps_per_epoch)
     return cost.reestimation_cost(forward, schedule.freeze_steps(plan.steps), batches)
 
 

@@ -18,7 +18,7 @@ from freezeout.data.source import Source
 from freezeout.freeze import FreezeOut
 from freezeout.stages.chain import Chain
 from freezeout.stages.prefix import Prefix
-from freezeout.strategy import BATCHES, REESTIMATE
+from freezeout.strategy import REESTIMATE, reestimation_batches
 from freezeout.train.cache import PrefixCache
 from freezeout.train.captured import CapturedStep, Graphs
 from freezeout.train.clock import Clock
@@ -162,8 +162,8 @@ class Training:
         return None
 
     def first_batches(self) -> Iterator[Tensor]:
-        """Images of the epoch that the coming step lies in, its first BATCHES batches, as the network takes them."""
-        rows = range(min(BATCHES, self.steps_per_epoch))
+        """Images of the epoch that the coming step lies in, its first batches, as the network takes them."""
+        rows = range(reestimation_batches(self.steps_per_epoch))
         return (x for x, _ in self._aside.batches(self._table(self.step // self.steps_per_epoch).rows(rows)))
 
     @cached_property
