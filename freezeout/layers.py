@@ -12,13 +12,15 @@ from freezeout.schedule import frozen_prefix, linear_depth
 from freezeout.stages.chain import Chain
 from freezeout.strategy import REESTIMATE, Adaptive, Strategy, check_strategy
 
+START, LEVEL = 0.5, 1.0  # Composer's defaults
+
 
 def freeze_layers(
     model: nn.Module,
     optimizers: Optimizer | Sequence[Optimizer],
     current_duration: float,
-    freeze_start: float = 0.5,
-    freeze_level: float = 1.0,
+    freeze_start: float = START,
+    freeze_level: float = LEVEL,
     *,
     strategy: Strategy | None = None,
 ) -> tuple[int, float]:
@@ -50,7 +52,8 @@ def freeze_layers(
         the share of the layers but the last.
 
     Raises:
-        ValueError: A fraction lies outside its range, the network has no layer, or the strategy is of another kind.
+        ValueError: A fraction lies outside its range, the network has no layer, the strategy is of another kind, or it
+            is given beside the two fractions that it replaces.
 
     Source: Composer 0.32, composer/algorithms/layer_freezing.
     """
@@ -63,6 +66,9 @@ def freeze_layers(
     if strategy is None:
         depth, fraction = linear_depth(len(layers), current_duration, freeze_start, freeze_level)
     else:
+        if (freeze_start, freeze_level) != (START, LEVEL):
+            given = f"freeze_start={freeze_start}, freeze_level={freeze_level}"
+            raise ValueError(f"{given}: strategy={type(strategy).__name__} says when layers freeze: give one of both")
         depth = depth_of(strategy, len(layers), current_duration)
         fraction = depth / max(1, len(layers) - 1)
     trained = {id(p) for layer in layers[depth:] for p in layer.parameters()}

@@ -143,6 +143,14 @@ def test_what_the_functional_form_cannot_do_is_refused_in_one_line(strategy) -> 
         freeze_layers(chain, optim.SGD(chain.parameters(), lr=0.1), 0.5, strategy=strategy)
 
 
+def test_two_ways_of_saying_when_layers_freeze_are_refused_in_one_line() -> None:
+    chain = small_chain()
+    line = r"^freeze_start=0\.3, freeze_level=1\.0: strategy=FreezeOnly says when layers freeze: give one of both$"
+    with pytest.raises(ValueError, match=line):
+        freeze_layers(chain, optim.SGD(chain.parameters(), lr=0.1), 0.9, freeze_start=0.3, strategy=MEASURED)
+    assert all(p.requires_grad for p in chain.parameters())
+
+
 @pytest.mark.parametrize(
     ("given", "said"), [("freeze_only", "'freeze_only'"), (FreezeOnly, "FreezeOnly"), (0.8, "0.8"), (None, "None")]
 )
