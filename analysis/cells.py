@@ -26,6 +26,8 @@ class Cells:
         curve_z: (seeds, k) log errors; NaN for a run that is not there.
         arms: m labels, as the table of runs has them, in its order.
         savings: (m,) means over seeds; NaN where none is known.
+        own_savings: (seeds, m) of the single runs, NaN where none is known: what a strategy that decides in training
+            saves depends on the seed. None where savings are from the runs' clocks, whose noise the means are free of.
         arm_z: (seeds, m) log errors.
         diverged: (m,) how many seeds diverged.
         calibration: How far the savings of baseline and shortened runs are from 1 - budget at most, in the mean over
@@ -43,6 +45,7 @@ class Cells:
     savings: list[float]
     arm_z: np.ndarray
     diverged: list[int]
+    own_savings: np.ndarray | None = None
     calibration: float = 0.0
     trust: float = 0.0
     wrong: Wrong = field(default_factory=dict)
@@ -73,6 +76,7 @@ class Cells:
             self.curve_z,
             [1 - self.savings[c] for c in self.family],
             self.arm_z[:, self.family],
+            own_budgets=None if self.own_savings is None else 1 - self.own_savings[:, self.family],
             time_bound=max(self.trust, self.calibration),
             margin=margin,
             diverged=[self.diverged[c] for c in self.family],
@@ -103,6 +107,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     seeds = sorted(int(seed) for seed in own["seed"].unique())
     curve = rivals.pivot(index="seed", columns="budget", values="z").reindex(index=seeds, columns=kept)
     arms = others.pivot(index="seed", columns="label", values="z").reindex(index=seeds, columns=labels)
+    own_savings = others.pivot(index="seed", columns="label", values=saving).reindex(index=seeds, columns=labels)
     gaps = (rivals[saving] - (1 - rivals["budget"])).groupby(rivals["budget"]).mean().abs()
     lost = runs.drop_duplicates("label").set_index("label")["diverged_seeds"]
     means = others.groupby("label")[saving].mean()
@@ -117,6 +122,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         arms=labels,
         savings=[float(means.get(label, math.nan)) for label in labels],
         arm_z=arms.to_numpy(dtype=float),
+        own_savings=None if saving == "measured_saving" else own_savings.to_numpy(dtype=float),
         diverged=[int(lost[label]) for label in labels],
         calibration=float(gaps.max()) if gaps.notna().any() else 0.0,
         trust=float(np.nan_to_num(own["timed_to"].max())) if saving == "profiled_saving" else 0.0,

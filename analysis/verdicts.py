@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .curve import Curve, fit
+from .curve import SAME, Curve, fit
 from .images import Wrong, image_variance
 from .pooled import LEAST, Pooled, pool, seeds_that_tell
 
@@ -80,6 +80,7 @@ def judge(
     arm_budgets: Sequence[float],
     arm_z: np.ndarray,
     *,
+    own_budgets: np.ndarray | None = None,
     time_bound: float = LEAST_BOUND,
     margin: float | None = None,
     diverged: Sequence[int] | None = None,
@@ -92,6 +93,8 @@ def judge(
         curve_z: (seeds, k) log errors, NaN for a run that is not there; each budget has a run.
         arm_budgets: m of the arms, 1 - saving; NaN where it is not known.
         arm_z: (seeds, m) log errors of the same seeds.
+        own_budgets: (seeds, m) of the single runs, which differ where a strategy decides in training; None, or NaN
+            where one is not known: as `arm_budgets`.
         time_bound: How far a budget may be from the truth, a fraction of the full time; at least one point.
         margin: A relative difference that does not matter, 0.015 for 1.5 % of the error; None where none was fixed.
         diverged: Seeds of each arm that diverged; such an arm is neither better nor as good.
@@ -115,13 +118,36 @@ def judge(
         forms[row, k + c] = 1.0
     forms[np.abs(forms) < 1e-12] = 0.0
     z = np.column_stack([curve_z, arm_z])
-    pooled, means = pool(forms, z), np.nanmean(curve_z, axis=0)
+    level, beyond = np.copy(z), [abs(b - arm_budgets[c]) for c, b in zip(family, at, strict=True)]
+    if own_budgets is not None:
+        for row, (c, b) in enumerate(zip(family, at, strict=True)):
+            own = np.where(np.isnan(own_budgets[:, c]), arm_budgets[c], own_budgets[:, c])
+            level[:, k + c] -= along(curve, curve_z, b, np.clip(own, low, high))
+            beyond[row] = float(np.abs(own - np.clip(own, low, high))[~np.isnan(arm_z[:, c])].mean())
+    pooled, means = pool(forms, level), np.nanmean(curve_z, axis=0)
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
         slope = float(curve.slope_weights(b) @ means)
-        time_part = abs(slope / b) * (bound + abs(b - arm_budgets[c]))
+        time_part = abs(slope / b) * (bound + beyond[row])
         images = image_variance(forms[row], z, wrong) if wrong else math.nan
         verdicts[c] = _verdict(pooled, row, time_part, images, margin, lost[c], curve, b, means)
     return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, family, pooled, bound)
+
+
+def along(curve: Curve, z: np.ndarray, start: float, ends: np.ndarray) -> np.ndarray:
+    """How far each seed's own curve rises from a budget to another: what an error there has by its budget alone.
+
+    Args:
+        curve: Over k budgets.
+        z: (seeds, k) log errors.
+        start: The budget to begin at, for all seeds.
+        ends: (seeds,) the budgets to end at.
+
+    Returns:
+        (seeds,); 0 where both are the same, NaN where a run that the curve needs is not there.
+    """
+    rise = np.array([curve.weights(float(b)) for b in ends]) - curve.weights(start)
+    rise[np.abs(ends - start) < SAME] = 0.0
+    return np.where(rise == 0.0, 0.0, rise * z).sum(axis=1)
 
 
 def _without(budget: float, has_no_error: bool, diverged: int) -> Verdict | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def made_panel(
     *,
     budgets: tuple[float, ...] = BUDGETS,
     seeds: int = 5,
-    saving: float = 0.25,
+    saving: float | Sequence[float] = 0.25,
     noise: float = 0.002,
     profiled: bool = True,
     without: Any = (),
@@ -42,7 +43,7 @@ def made_panel(
         arms: (strategy, log error above the curve at equal time) of each.
         budgets: Of the curve; 1 is the baseline.
         seeds: Of every configuration, but for those in `without`.
-        saving: Of every arm.
+        saving: Of every arm; several where seeds differ, one for each.
         noise: Standard deviation of a run's log error, beside a luck that the runs of a seed share.
         profiled: Whether the records carry profiled savings; else only clocks tell.
         without: (strategy, seed) pairs that were not run.
@@ -52,8 +53,9 @@ def made_panel(
     rng, entries = np.random.default_rng(0), []
     for seed in range(seeds):
         luck = rng.normal(0, 0.1)
+        own = saving if isinstance(saving, float) else saving[seed]
         runs = [(BASELINE if b == 1.0 else shortened(b), 1 - b, curve(b)) for b in budgets]
-        runs += [(strategy, saving, curve(1 - saving) + effect) for strategy, effect in arms]
+        runs += [(strategy, own, curve(1 - own) + effect) for strategy, effect in arms]
         for strategy, saved, z in runs:
             error = math.exp(z + luck + rng.normal(0, noise))
             if (strategy, seed) in [(given, s) for given, s in without]:

@@ -128,6 +128,26 @@ def test_seeds_are_those_that_an_arm_shares_with_the_curve():
     assert [one.n for one in found.verdicts] == [4, 5]
 
 
+def test_each_run_is_set_against_the_curve_at_its_own_budget():
+    own = np.array([[0.55, 0.75], [0.95, 0.75], [0.6, 0.75], [0.9, math.nan]])
+    arms = np.where(np.isnan(own), truth([0.75]), truth(own))
+    z = np.column_stack([np.tile(truth(BUDGETS), (4, 1)), arms]) + np.arange(4)[:, None]
+    found = judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:], own_budgets=own)
+    assert [one.difference for one in found.verdicts] == pytest.approx([0, 0], abs=1e-9)
+    assert found.pooled.s == pytest.approx([0, 0], abs=1e-9)
+    (at_the_mean, _) = judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:]).verdicts
+    assert at_the_mean.difference > 0.002, "of a curve that bends upwards the mean lies above the curve at the mean"
+
+
+def test_a_run_beyond_the_curves_end_is_set_against_the_end_and_its_distance_counts_as_time():
+    own = np.array([[0.46], [0.64], [0.55], [0.55]])
+    z = np.column_stack([np.tile(truth(BUDGETS), (4, 1)), truth(np.maximum(own, 0.5))])
+    (inside,) = judge(BUDGETS, z[:, :6], [0.55], z[:, 6:], own_budgets=np.maximum(own, 0.5)).verdicts
+    (beyond,) = judge(BUDGETS, z[:, :6], [0.55], z[:, 6:], own_budgets=own).verdicts
+    assert beyond.difference == pytest.approx(inside.difference)
+    assert beyond.time_part == pytest.approx(inside.time_part * (LEAST_BOUND + 0.01) / LEAST_BOUND)
+
+
 def test_equal_errors_throughout_are_a_tie_and_no_difference():
     found = judge(BUDGETS, np.full((3, 6), 0.1), [0.75], np.full((3, 1), 0.1))
     assert words(found) == ["cannot tell"]
