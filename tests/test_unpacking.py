@@ -138,7 +138,8 @@ def test_another_seed_or_length_is_not_what_was_packed(sweep, half) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_trained")
-def test_runs_that_differ_in_threads_alone_are_not_each_others(sweep, half) -> None:
+def test_runs_that_differ_in_threads_alone_are_not_each_others(sweep, half, monkeypatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64))  # where there is one core, two would be refused
     said = sweep("second", "CPU B", "machine.threads=1,2", "sweep=mine", "seed=0")
     assert "4 runs, 0 done before, 4 to do" in said.err
     assert len([line for line in said.out.splitlines() if line.startswith(("baseline ", "FreezeOut "))]) == 4
