@@ -25,6 +25,7 @@ class Family:
         arms_correlated: Correlation of the arms of a half family, as of arms that share a schedule.
         one_scatters: The first arm's noise is twice the others'.
         overstated: By how much every arm's saving is said to be more than it is.
+        scattered: Standard deviation of a run's saving about its arm's, as of strategies that decide in training.
         time_bound: As `judge` takes it.
     """
 
@@ -36,6 +37,7 @@ class Family:
     arms_correlated: float = 0.0
     one_scatters: bool = False
     overstated: float = 0.0
+    scattered: float = 0.0
     time_bound: float = 0.01
 
 
@@ -52,25 +54,29 @@ def rates(family: Family, seeds: int, draws: int, seed: int = 0) -> Rates:
     """The error rates and the power of the verdicts on a family."""
     rng, found = np.random.default_rng(seed), []
     for _ in range(draws):
-        z = draw(family, seeds, rng)
-        judged = judge(BUDGETS, z[:, :6], ARMS, z[:, 6:], time_bound=family.time_bound)
+        z, own = draw(family, seeds, rng)
+        given = {"own_budgets": own, "time_bound": family.time_bound}
+        judged = judge(BUDGETS, z[:, :6], list(own.mean(axis=0)), z[:, 6:], **given)
         words = [one.word for one in judged.verdicts]
         found.append((BETTER in words or WORSE in words, BETTER in words, words[0] == BETTER))
     return Rates(*map(float, np.mean(found, axis=0)))
 
 
-def draw(family: Family, seeds: int, rng: np.random.Generator) -> np.ndarray:
-    """Log errors (seeds, 6 budgets and 8 arms)."""
+def draw(family: Family, seeds: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Log errors (seeds, 6 budgets and 8 arms), and the budgets of the arms' runs (seeds, 8)."""
     noise = rng.normal(size=(seeds, 14))
     halves = np.repeat(rng.normal(size=(seeds, 2)), 4, axis=1)
     noise[:, 6:] = _mixed(noise[:, 6:], halves, family.arms_correlated)
     noise = family.noise * _mixed(noise, rng.normal(size=(seeds, 1)), family.seeds_correlated)
     if family.one_scatters:
         noise[:, 6] *= 2
-    x = np.log(np.append(BUDGETS, ARMS + family.overstated))
+    own = np.tile(ARMS, (seeds, 1))
+    if family.scattered:
+        own = np.clip(own + family.scattered * rng.normal(size=own.shape), 0.45, 1.0)
+    x = np.log(np.column_stack([np.tile(BUDGETS, (seeds, 1)), own + family.overstated]))
     z = family.slope * x + family.bend * x**2 + noise
     z[:, 6] += math.log(1 - family.effect)
-    return z
+    return z, own
 
 
 def _mixed(own: np.ndarray, shared: np.ndarray, correlation: float) -> np.ndarray:

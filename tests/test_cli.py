@@ -38,7 +38,7 @@ MISTAKES = {
     "model=null": ("model=null", "There are: densenet_bc"),
     "-m model=null,wrn_10_1": ("model=null", "There are"),
     "-m sweeps=digits,quick": ("sweeps=digits,quick", "one file at a time"),
-    "-m sweeps=": ("sweeps=", "There are: cpu_adaptive_screen, cpu_confirm"),
+    "-m sweeps=": ("sweeps=", "There are: cpu_adaptive_confirm, cpu_adaptive_screen"),
     "new=1": ("there is no new", "There are: model"),
     "machine.thread=1": ("machine has no field thread; did you mean threads?",),
     "seed=99999999999999999999": ("seed=99999999999999999999", "2 ** 63"),
@@ -194,7 +194,7 @@ def test_help_is_a_page_of_ours(freezeout) -> None:
     for words in (
         "python -m freezeout -m sweeps=NAME",
         "strategy   autofreeze, baseline, freeze_only, freezeout",
-        "sweeps     cpu_adaptive_screen, cpu_confirm",
+        "sweeps     cpu_adaptive_confirm, cpu_adaptive_screen",
         "Examples",
         "t_0: 0.8",
     ):

@@ -94,7 +94,7 @@ def test_the_front_of_the_means_misleads_where_the_probability_does_not(worse, b
     points = pd.DataFrame({"label": [*names, *labels], "predicted_saving": 1 - np.append(CURVE_BUDGETS, ARMS)})
     points["strategy"] = ["shortened"] * len(names) + ["freezeout"] * len(labels)
     for _ in range(60):
-        z = draw(Family(slope=-0.25, bend=0.15), 5, rng) + math.log(20)
+        z = draw(Family(slope=-0.25, bend=0.15), 5, rng)[0] + math.log(20)
         z[:, len(names) :] += worse
         curve_z, arm_z = z[:, : len(names)], z[:, len(names) :]
         cells = Cells([*range(5)], CURVE_BUDGETS, curve_z, labels, [*(1 - ARMS)], arm_z, [0] * len(ARMS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import made_families
 import pytest
 from made_families import Family, rates
 from scipy import stats
@@ -29,6 +30,8 @@ PLANNED = {
 AT_MOST = {
     "one arm of twice the spread": (Family(one_scatters=True), "any_called", 7.4),
     "no effect, steep curve": (Family(**STEEP), "any_called", 5.0),
+    "savings that scatter by seed": (Family(scattered=0.05), "any_called", 5.0),
+    "savings that scatter by seed, steep curve": (Family(scattered=0.05, **STEEP), "any_called", 5.0),
     "savings overstated, and the calibration says so": (
         Family(overstated=0.017, time_bound=0.017, **STEEP),
         "any_better",
@@ -75,6 +78,15 @@ def test_of_eight_arms_without_effect_any_is_called_in_5_of_100_families():
 def test_without_simultaneous_intervals_it_would_be_far_more(monkeypatch):
     monkeypatch.setattr(pooled, "quantile", lambda own, loadings, nu: float(stats.t.ppf(0.975, nu)))
     assert 100 * rates(Family(), 3, 300).any_called > 15
+
+
+def test_an_effect_is_found_as_often_where_savings_scatter_by_seed_and_at_their_mean_seldom(monkeypatch):
+    scatters = Family(effect=0.03, scattered=0.05, **STEEP)
+    usual = 100 * rates(Family(effect=0.03, **STEEP), 5, 300).first_better
+    assert 100 * rates(scatters, 5, 300).first_better == pytest.approx(usual, abs=10)
+    judge = made_families.judge
+    monkeypatch.setattr(made_families, "judge", lambda *z, own_budgets, **options: judge(*z, **options))
+    assert 100 * rates(scatters, 5, 300).first_better < usual / 3
 
 
 def test_an_effect_is_found_about_as_often_as_planned():
