@@ -60,6 +60,19 @@ def test_so_are_the_readmes_first_figure_and_table(tmp_path: Path, monkeypatch) 
     assert {*said} <= known
 
 
+def test_so_is_what_can_be_saved(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    text = " ".join(README.split())
+    (words, other) = re.findall(r"`python -m analysis (recommend .* --sweep) (?=cpu_\w+`; or `(cpu_\w+)`)", text)[0]
+    pattern = r"(\d+) % of the time on the (\S+), by `(\w+)`"
+    said = {network: (saved, way) for saved, network, way in re.findall(pattern, text)}
+    for sweep, network in (("cpu_families_resnet", "ResNet-8"), (other, "WRN-10-1")):
+        assert main([*words.split(), sweep]) == 0
+        way, saved = re.findall(r"\): (\w+) .*? saves (\d+) % of the training time", capsys.readouterr().out)[0]
+        assert said.pop(network) == (saved, way)
+    assert not said
+
+
 def test_every_sweep_that_is_named_is_there() -> None:
     named = set(re.findall(r"sweeps=(\w+)", TEXT)) | set(re.findall(r"`((?:cpu|figure)\w+)`", TEXT))
     assert named
