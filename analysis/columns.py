@@ -58,7 +58,7 @@ RUNS = {
     "torch": "version of PyTorch",
     "freezeout": "version of this program",
     "host": "name of the computer",
-    "shared_device": "whether other runs used the device at the same time",
+    "shared_device": "whether others used the device at the same time, or the run stood still",
     "command": "command that makes the run again",
     "margin": "difference of the error that does not matter, a fraction of it, as the sweep fixed it beforehand",
 }

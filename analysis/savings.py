@@ -113,12 +113,12 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
         & paired["is_pooled"].eq(True),
     }
     for owner, of in (("", ""), ("its baseline: ", "_baseline")):
-        seconds, repeated = paired[f"seconds_train{of}"], paired[f"repeated_seconds{of}"]
+        seconds, repeated, shared = (paired[f"{key}{of}"] for key in CLOCKED)
         reasons |= {
             f"{owner}no training seconds in the record": ~(seconds > 0),
             f"{owner}resumed, and how much work was repeated is not known": repeated.isna(),
             f"{owner}1 % or more of its training seconds were repeated": repeated >= REPEATED_AT_MOST * seconds,
-            f"{owner}shared its device, so that its seconds are not its own": paired[f"shared_device{of}"].eq(True),
+            f"{owner}shared its device or stood still: its seconds are not its own": shared.eq(True),
         }
     found = np.select([*reasons.values()], [*reasons], default="")
     return pd.Series(found, index=paired.index, dtype=object).replace({"": None})

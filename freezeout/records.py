@@ -90,8 +90,8 @@ KEYS: dict[str, str] = {
     "null where not known, as of an adaptive strategy before the end",
     "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
     "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
-    "shared_device": "whether others used the device at the same time, runs or other programs; such a run's own "
-    "seconds enter no saving; null where that is not known",
+    "shared_device": "whether others used the device at the same time, runs or other programs, or the run stood still "
+    "for 2 % of its time; such a run's own seconds enter no saving; null where that is not known",
     "wandb": "`id` and `dir` of the Weights & Biases run; null without one",
 }
 

@@ -1,5 +1,7 @@
 """Whether a run has its device to itself: the seconds of runs that share one say nothing about their strategies.
 
+Nor do those of a run that stood still for a while, with the device lent to nobody or to somebody unknown.
+
 Runs of this program tell each other. Each keeps a file, locked as long as it trains, in a folder of the computer, and
 who comes writes a line into the files of those that train on the same device: so nobody need keep looking. Of other
 programs the kernel tells how long a thread of this process waited for a core, and NVIDIA's driver who uses a GPU.
@@ -21,9 +23,10 @@ from typing import Self
 import torch
 
 from freezeout.holder import myself
+from freezeout.run.standstill import Standstill
 
 FOLDER = Path(tempfile.gettempdir()) / f"freezeout-{os.getuid()}"
-LONGEST_WAIT = 0.02  # share of its time that a thread may wait for a core in a run that is timed
+LONGEST_WAIT = 0.02  # share of its time that a thread may wait for a core, or stand still, in a run that is timed
 LOOK = 60.0  # seconds between two looks at who uses a GPU
 
 
@@ -67,17 +70,19 @@ class Neighbours:
         self._began, self._waits = time.perf_counter(), waits()
         self._looked, self._on_gpu = -LOOK, (None if place.gpu else False)
         self._file: int | None = None
+        self._standstill = Standstill()
         with contextlib.suppress(OSError):  # without such a folder it is not known who else trains
             self._join(folder or FOLDER)
 
     @property
     def shared(self) -> bool | None:
-        """Whether anything else has used the device so far; None where that cannot be known."""
-        found = [self._is_met(), self._has_waited(), self._is_on_gpu()]
+        """Whether anything else has used the device so far, or may have; None where that cannot be known."""
+        found = [self._is_met(), self._has_waited(), self._is_on_gpu(), self._standstill.share > LONGEST_WAIT]
         return True if True in found else None if None in found else False
 
     def leave(self) -> None:
         """The process trains no more."""
+        self._standstill.leave()
         if self._file is not None:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
