@@ -238,6 +238,9 @@ def configuration(label: dict[str, Any]) -> str:
     return " ".join(filter(None, [series(label), swept(label["strategy"])]))
 
 
+UNTITLED = ("bn", "const_time", "epochs")  # fields of a strategy that its runs' titles leave out
+
+
 def run_title(config: dict[str, Any]) -> str:
     """A few words that tell a run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`.
 
@@ -251,7 +254,7 @@ def run_title(config: dict[str, Any]) -> str:
         words.append("scaled" if given.pop("scale_lr") else "unscaled")
     if given.get("depth") == INDEX:
         del given["depth"]
-    words += [f"{k}={_word(v)}" for k, v in given.items() if k not in ("bn", "const_time", "epochs")]
+    words += [f"{k}={_word(v)}" for k, v in given.items() if k not in UNTITLED]
     words += [f"compat={config['compat']}"] if config.get("compat") else []
     return " ".join([*words, f"seed={config['seed']}"])
 
@@ -274,7 +277,7 @@ def full_title(config: Mapping[str, Any]) -> str:
         if group in ("model", "dataset"):
             names.append(option)
         elif group == "strategy":  # its title says the others
-            other = {key: value for key, value in other.items() if key in ("bn", "const_time", "epochs")}
+            other = {key: value for key, value in other.items() if key in UNTITLED}
         elif option != usual:
             unusual.append(f"{group}={option}")
         unusual += [f"{group}.{key}={_word(value)}" for key, value in other.items()]

@@ -11,7 +11,9 @@ import torch
 import yaml
 
 from freezeout import holder
+from freezeout.cli.expansion import Job
 from freezeout.cli.sweep_list import is_inert
+from freezeout.cli.sweeper import tell_apart
 from freezeout.run import lease, runner
 
 ROOT = Path(__file__).parent.parent
@@ -247,6 +249,14 @@ def test_the_runs_of_a_sweep_are_told_apart_and_a_diverged_one_is_a_result(freez
     assert last[1].startswith("  optimizer.lr=1000000000.0 runs")
     assert "0 of 1, 1 diverged" in said.out
     assert "1 done before, 1 diverged before (a result), 0 to do" in freezeout(*words).err
+
+
+def test_twins_are_told_apart_by_what_their_titles_leave_out() -> None:
+    jobs = [
+        Job([f"seed={seed}", "strategy=freezeout", *bn], None) for seed in (0, 1) for bn in ([], ["strategy.bn=train"])
+    ]
+    tell_apart(jobs)
+    assert [job.label for job in jobs] == ["", "strategy.bn=train "] * 2
 
 
 def test_a_single_run_is_no_plural_and_the_time_left_is_said_in_words(freezeout) -> None:

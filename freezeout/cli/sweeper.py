@@ -29,7 +29,7 @@ from freezeout.cli.sharing import clear_finished
 from freezeout.cli.sweep_file import SweepFile, key_of
 from freezeout.cli.table import table
 from freezeout.cli.unpacking import KEPT, unpack
-from freezeout.naming import counted, label_of
+from freezeout.naming import UNTITLED, counted, label_of
 from freezeout.run import config as configuration
 from freezeout.run import limit, wandb_agent
 from freezeout.run.config import ConfigError
@@ -243,8 +243,8 @@ def ahead(todo: Sequence[Job]) -> str:
 def tell_apart(jobs: list[Job]) -> None:
     """Label each job by the overrides that differ among the sweep's jobs, but for those that its line has anyway."""
     given = [dict(o.partition("=")[::2] for o in job.overrides) for job in jobs]
-    usual = ("seed", "t_0", "strategy", "sweep")
-    keys = [k for k in dict.fromkeys(k for g in given for k in g) if k.partition(".")[0] not in usual]
+    usual, own = ("seed", "t_0", "strategy", "sweep"), [f"strategy.{field}" for field in UNTITLED]
+    keys = [k for k in dict.fromkeys(k for g in given for k in g) if k in own or k.partition(".")[0] not in usual]
     varying = [k for k in keys if len({g.get(k) for g in given}) > 1]
     for job, words in zip(jobs, given, strict=True):
         job.label = "".join(f"{k}={words[k]} " for k in varying if k in words)
