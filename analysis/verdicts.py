@@ -118,16 +118,17 @@ def judge(
         forms[row, k + c] = 1.0
     forms[np.abs(forms) < 1e-12] = 0.0
     z = np.column_stack([curve_z, arm_z])
-    level, beyond = np.copy(z), [abs(b - arm_budgets[c]) for c, b in zip(family, at, strict=True)]
+    own = np.tile(np.asarray(arm_budgets, dtype=float), (len(z), 1))
     if own_budgets is not None:
-        for row, (c, b) in enumerate(zip(family, at, strict=True)):
-            own = np.where(np.isnan(own_budgets[:, c]), arm_budgets[c], own_budgets[:, c])
-            level[:, k + c] -= along(curve, curve_z, b, np.clip(own, low, high))
-            beyond[row] = float(np.abs(own - np.clip(own, low, high))[~np.isnan(arm_z[:, c])].mean())
+        own = np.where(np.isnan(own_budgets), own, own_budgets)
+    inside, level = np.clip(own, low, high), np.copy(z)  # level: as if each run had its arm's budget
+    for c, b in zip(family, at, strict=True):
+        level[:, k + c] -= along(curve, curve_z, b, inside[:, c])
     pooled, means = pool(forms, level), np.nanmean(curve_z, axis=0)
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
         slope = float(curve.slope_weights(b) @ means)
-        time_part = abs(slope / b) * (bound + beyond[row])
+        beyond = float(np.abs(own - inside)[~np.isnan(arm_z[:, c]), c].mean())
+        time_part = abs(slope / b) * (bound + beyond)
         images = image_variance(forms[row], z, wrong) if wrong else math.nan
         verdicts[c] = _verdict(pooled, row, time_part, images, margin, lost[c], curve, b, means)
     return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, family, pooled, bound)

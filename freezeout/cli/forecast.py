@@ -18,12 +18,33 @@ STEPS = 5  # timed, of each network
 WORTH = 50  # a network that trains for fewer than this many times the timed steps is done before a forecast would pay
 
 
+def steps_of(plan: Plan, done: int = 0) -> float:
+    """What a run costs from its step `done` on, training and evaluation, in training steps with nothing frozen.
+
+    By counted FLOPs. Where they cannot be counted, a frozen stage is taken to save nothing, and evaluating an image to
+    cost a third of training on it.
+    """
+    sizes = plan.outline.sizes
+    epochs = (plan.steps - done) / plan.steps_per_epoch
+    images = epochs * sizes[plan.split] + sum(sizes.values())
+    if not plan.costs:
+        return plan.steps - done + images / plan.config.batch_size / 3
+    whole = cost.step_cost(plan.costs, 0)
+    forward = sum(stage.forward for stage in plan.costs) / whole
+    training = cost.run_cost(plan.costs, plan.schedule, plan.steps, done) / whole
+    without = cost.run_cost(plan.costs, plan.schedule, plan.steps)
+    training *= expected.run_flops(plan) / without  # what is remembered, as if spread evenly
+    return training + forward * images / plan.config.batch_size
+
+
 class Rates:
     """Seconds of a training step with nothing frozen, by all that they depend on: the median of the runs seen.
 
     What is measured of runs that end now counts alone, once there is any: it includes all that they spend beside
     training, on the machine as it is today. A machine that slept during a run made one of many long, not all.
     """
+
+    work = staticmethod(steps_of)  # for who may not import this module, which loads torch
 
     def __init__(self) -> None:
         self._expected: dict[str, list[float]] = {}
@@ -42,12 +63,7 @@ class Rates:
         key = _conditions(plan)
         if (known := self._measured.get(key) or self._expected.get(key)) is None:
             return None
-        return median(known) * self.work(plan, done)
-
-    @staticmethod
-    def work(plan: Plan, done: int = 0) -> float:
-        """What a run costs from its step `done` to its end, in training steps with nothing frozen."""
-        return steps_of(plan, done)
+        return median(known) * steps_of(plan, done)
 
 
 def _add(rates: dict[str, list[float]], plan: Plan, seconds: float, steps: float) -> None:
@@ -86,25 +102,6 @@ def forecast(plans: Sequence[Plan], rates: Rates, done: Sequence[int] = ()) -> s
     seconds = sum(rates.seconds(plan, behind) or 0.0 for plan, behind in left)
     how = f"{STEPS} timed steps of each network" if unknown else "the runs that are done"
     return f"about {duration(seconds)} for {counted(len(plans), 'run')}, one after another (from {how})"
-
-
-def steps_of(plan: Plan, done: int = 0) -> float:
-    """What a run costs from its step `done` on, training and evaluation, in training steps with nothing frozen.
-
-    By counted FLOPs. Where they cannot be counted, a frozen stage is taken to save nothing, and evaluating an image to
-    cost a third of training on it.
-    """
-    sizes = plan.outline.sizes
-    epochs = (plan.steps - done) / plan.steps_per_epoch
-    images = epochs * sizes[plan.split] + sum(sizes.values())
-    if not plan.costs:
-        return plan.steps - done + images / plan.config.batch_size / 3
-    whole = cost.step_cost(plan.costs, 0)
-    forward = sum(stage.forward for stage in plan.costs) / whole
-    training = cost.run_cost(plan.costs, plan.schedule, plan.steps, done) / whole
-    without = cost.run_cost(plan.costs, plan.schedule, plan.steps)
-    training *= expected.run_flops(plan) / without  # what is remembered, as if spread evenly
-    return training + forward * images / plan.config.batch_size
 
 
 def _conditions(plan: Plan) -> str:

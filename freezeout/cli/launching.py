@@ -115,6 +115,7 @@ class Progress:
         self._numbers = {job.run_id: number for number, job in enumerate(jobs, 1)}
         self._work = {job.run_id: deadline.work(job) for job in jobs}  # a short run says little of a long one
         self._deadline = deadline
+        self._ahead, self._behind = sum(self._work.values()), 0.0
         self._start, self._told = time.monotonic(), set[str]()
 
     def __enter__(self) -> Self:
@@ -140,8 +141,9 @@ class Progress:
         self._told.add(job.run_id)
         runs = len(self._numbers)
         ahead = runs - len(self._told)
-        told = sum(self._work[run_id] for run_id in self._told)
-        left = (time.monotonic() - self._start) * (sum(self._work.values()) / told - 1)
+        work = self._work[job.run_id]
+        self._ahead, self._behind = self._ahead - work, self._behind + work
+        left = (time.monotonic() - self._start) * self._ahead / self._behind
         left = min(left, self._deadline.seconds_left)
         expected = f"; {time_left(left)}" if ahead and not self._terminal and not job.left else ""
         print(f"[{self.number(job)}/{runs}] {job.label}{job.outcome}{expected}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
 """How long a process stood still: it was stopped (Ctrl-Z, a cluster's scheduler), or its virtual machine was paused.
 
-Its clock runs on meanwhile, and the kernel counts neither as waiting for a core. A thread that sleeps for a second sees
-it by when it wakes.
+Its clock runs on meanwhile, and the kernel does not count that as waiting for a core. A thread that sleeps for a second
+sees it by when it wakes.
 """
 
 from __future__ import annotations
