@@ -17,7 +17,7 @@ from freezeout.cli.sweeper import tell_apart
 from freezeout.run import lease, runner
 
 ROOT = Path(__file__).parent.parent
-SWEEPS = {"digits": 39, "quick": 36, "figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
+SWEEPS = {"digits": 39, "quick": 36, "does_it_pay": 45, "figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
 MINE = """
 common: [epochs=1, machine=cpu, machine.threads=1]
 arms:
@@ -328,7 +328,7 @@ def test_every_sweep_file_says_what_it_is_and_how_many_runs() -> None:
         for word in ("Question:", "Command:", "Runs:", "Figure:"):
             assert any(word in line for line in header)
         assert any(f"Runs:     {runs} " in line for line in header)
-        assert set(yaml.safe_load(text)) <= {"common", "arms", "seeds", "packed"}
+        assert set(yaml.safe_load(text)) <= {"common", "arms", "seeds", "packed", "margin"}
 
 
 def test_the_default_sweep_has_the_rival_the_baseline_and_three_seeds(freezeout, monkeypatch) -> None:
