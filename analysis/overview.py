@@ -37,7 +37,8 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
         words = draw_forest(axes, blocks, looks, "a panel's arms")
         axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10)
         margin = "; green: the margin" if any(block.margin is not None for block in blocks) else ""
-        axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}")
+        # To the right: on the left there is room under the names, whatever their length.
+        axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}", loc="right")
         write(figure, pd.concat([_table(found[i], own) for i, own in rows.items()]), paths)
     return paths
 
@@ -48,9 +49,10 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 def _title(one: PanelVerdicts) -> str:
     panel = one.panel
-    split = panel.first("evaluation_split")
+    seeds = counted(panel.runs["seed"].nunique(), "seed")
+    # Two sweeps of one network, each with a family of its own, are told apart by name.
     return (
-        f"{panel.first('model')} on {panel.first('dataset')}, {counted(panel.runs['seed'].nunique(), 'seed')}, {split}"
+        f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {seeds}, {panel.first('evaluation_split')}"
     )
 
 

@@ -41,6 +41,7 @@ def test_a_panel_is_a_title_and_a_row_for_each_arm_with_its_saving(root, tmp_pat
     (axes,) = kept[0].axes
     labels = [(label.get_text(), label.get_fontweight()) for label in axes.get_yticklabels()]
     titles = [text for text, weight in labels if weight == "bold"]
+    assert [text.split(": ")[0] for text in titles] == ["first", "second"], "two sweeps of one network are told apart"
     assert [text.split(",")[1] for text in titles] == [" 5 seeds", " 3 seeds"]
     assert [text.split(", ")[1] for text, weight in labels if weight == "normal"] == ["25 % saved"] * 6
     assert len(axes.texts) == 6
