@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_profiles import H200, SECONDS, run, write_profile
 from made_records import BASELINE, freezeout, shortened, write_manifest
-from test_profile_axis import H200, SECONDS, run, write_profile
 
 from analysis.archive import archive
 from analysis.comparisons import panels
