@@ -82,7 +82,9 @@ def advice(one: PanelVerdicts, tolerance: float) -> str:
     asked = f"{100 * tolerance:g} % more error than the full baseline's"
     known = candidates(one, tolerance)
     if not known:
-        return f"cannot tell what {asked} would save: no full baseline to set anything against."
+        is_alone = 1.0 in one.cells.budgets
+        why = "nothing beside it is known to save time" if is_alone else "no full baseline to set anything against"
+        return f"cannot tell what {asked} would save: {why}."
     told = [way for way in known if way.n >= LEAST]
     inside = [way for way in told if way.high <= limit and not way.diverged]
     if inside:

@@ -83,6 +83,11 @@ def test_without_the_full_baseline_there_is_nothing_to_set_it_against(tmp_path):
     assert answer(tmp_path, 0.03).endswith("no full baseline to set anything against.")
 
 
+def test_with_the_full_baseline_alone_nothing_is_known_to_save_time(tmp_path):
+    made_panel(tmp_path, (), budgets=(1.0,))
+    assert answer(tmp_path, 0.03).endswith("would save: nothing beside it is known to save time.")
+
+
 def test_a_budget_above_the_full_one_is_no_saving_and_no_reference(tmp_path):
     made_panel(tmp_path, [(ON_CURVE, 0.0)], budgets=(1.1, 1.0, 0.9, 0.8, 0.7))
     (one,) = judged_panels(tmp_path)
