@@ -36,6 +36,7 @@ class Cells:
             others, and where the profiles are not at hand.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
         dropped: Budgets that have less than half of the seeds of the fullest: with them, few seeds would have all.
+        diverged_budgets: How many seeds diverged of baseline and shortened runs, by budget, where any did.
     """
 
     seeds: list[int]
@@ -50,6 +51,7 @@ class Cells:
     trust: float = 0.0
     wrong: Wrong = field(default_factory=dict)
     dropped: tuple[float, ...] = ()
+    diverged_budgets: Mapping[float, int] = field(default_factory=dict)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -98,9 +100,8 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     own = own.assign(z=log_error(own["error"].to_numpy(), own["evaluation_images"].to_numpy()))
     is_curve = own["strategy"].isin(CURVE)
     rivals, others = own[is_curve], own[~is_curve]
-    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
-    rivals = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
-    rivals = rivals.drop_duplicates(["seed", "budget"])
+    rivals = _by_budget(rivals)
+    gone = _by_budget(runs[runs["strategy"].isin(CURVE) & runs["left_out"].eq("diverged")])
     counts = rivals["budget"].value_counts()
     kept = [float(b) for b in sorted(counts.index, reverse=True) if 2 * counts[b] >= counts.max()]
     labels = list(dict.fromkeys(runs.loc[~runs["strategy"].isin(CURVE), "label"]))
@@ -128,4 +129,12 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         trust=float(np.nan_to_num(own["timed_to"].max())) if saving == "profiled_saving" else 0.0,
         wrong=bits,
         dropped=tuple(float(b) for b in sorted(counts.index, reverse=True) if float(b) not in kept),
+        diverged_budgets={float(b): int(n) for b, n in gone["budget"].value_counts().sort_index().items()},
     )
+
+
+def _by_budget(rivals: pd.DataFrame) -> pd.DataFrame:
+    """Baseline and shortened runs with their `budget`, each seed once; without those of which it is not known."""
+    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
+    known = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
+    return known.drop_duplicates(["seed", "budget"])

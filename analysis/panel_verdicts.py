@@ -81,6 +81,7 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
             "budgets": list(found.budgets),
             "seeds": int((~np.isnan(found.curve_z).any(axis=1)).sum()) if found.budgets else 0,
             "dropped_budgets": list(found.dropped),
+            "diverged_budgets": {f"{b:g}": n for b, n in found.diverged_budgets.items()},
             "kind": None if curve is None else "quadratic" if curve.is_quadratic else "straight lines",
             "lack_of_fit": curve.lack_of_fit if curve else None,
         },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from freezeout.naming import counted
+
 from .panel_verdicts import PanelVerdicts, document
 from .summary import few_images
 from .text import number, text_table, wrapped
@@ -47,7 +49,8 @@ def curve_words(said: dict) -> str:
     if curve["dropped_budgets"]:
         dropped = ", ".join(f"{b:g}" for b in curve["dropped_budgets"])
         text += f"; left out for too few seeds: budgets {dropped}"
-    return text
+    lost = [f"{counted(n, 'seed')} of budget {b}" for b, n in curve["diverged_budgets"].items()]
+    return f"{text}; diverged: {', '.join(lost)}" if lost else text
 
 
 def time_words(one: PanelVerdicts) -> str:

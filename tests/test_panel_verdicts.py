@@ -131,6 +131,15 @@ def test_a_diverged_seed_is_shown_and_forbids_better(tmp_path, capsys):
     assert "1 diverged" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("seeds", "told"), [([4], "1 seed"), ([*range(5)], "5 seeds")])
+def test_a_diverged_seed_of_the_curve_is_shown_too(tmp_path, capsys, seeds, told):
+    entries = made_panel(tmp_path, without=[(shortened(0.5), seed) for seed in seeds])
+    lost = [make_run(tmp_path, shortened(0.5), s, status="failed", diverged=True, error=None, data=DATA) for s in seeds]
+    write_manifest(tmp_path, [*entries, *lost], "made")
+    main(["verdicts", "--runs", str(tmp_path)])
+    assert f"; diverged: {told} of budget 0.5 time:" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_arm_of_which_every_seed_diverged_is_said_to_have(tmp_path):
     entries = made_panel(tmp_path, [(WORSE, 0.06)])
     lost = [make_run(tmp_path, BETTER, s, status="failed", diverged=True, error=None, data=DATA) for s in range(3)]

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from made_records import make_run, write_manifest
+from made_records import make_run, shortened, write_manifest
 from made_verdicts import BETTER, BUDGETS, DATA, ON_CURVE, WORSE, curve, made_panel
 
 from analysis.__main__ import main
@@ -76,6 +76,14 @@ def test_a_configuration_with_a_diverged_seed_is_not_recommended(tmp_path):
     lost = make_run(tmp_path, BETTER, 4, status="failed", diverged=True, error=None, data=DATA)
     write_manifest(tmp_path, [*entries, lost], "made")
     assert "FreezeOut" not in answer(tmp_path, 0.02)
+
+
+def test_fewer_epochs_of_which_a_seed_diverged_are_not_recommended(tmp_path):
+    entries = made_panel(tmp_path, (), without=[(shortened(0.8), 4)])
+    assert "training for 80% " in answer(tmp_path, 0.055)
+    lost = make_run(tmp_path, shortened(0.8), 4, status="failed", diverged=True, error=None, data=DATA)
+    write_manifest(tmp_path, [*entries, lost], "made")
+    assert "training for 90% " in answer(tmp_path, 0.055)
 
 
 def test_without_the_full_baseline_there_is_nothing_to_set_it_against(tmp_path):
