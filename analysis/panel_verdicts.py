@@ -21,7 +21,7 @@ class PanelVerdicts:
     Attributes:
         margin: A relative difference that does not matter; None where none was fixed.
         margin_of: Who fixed it: `the sweep` or `the command line`.
-        clocks: How far the clocks of baseline and shortened runs are from their budgets; as `Cells.calibration`.
+        clocks: How far the clocks of shortened runs are from their budgets; as `Cells.calibration`.
     """
 
     panel: Panel

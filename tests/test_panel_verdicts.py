@@ -185,6 +185,18 @@ def test_profiled_savings_are_not_held_to_the_clocks_but_the_clocks_are_shown(tm
     assert "miss their budgets by up to 50.0 points" in " ".join(capsys.readouterr().out.split())
 
 
+def test_clocks_that_say_nothing_are_not_said_to_be_exact(tmp_path, capsys):
+    made_panel(tmp_path, shared_device=True)
+    assert document(panel(tmp_path))["time"] == {
+        "saving": "profiled_saving",
+        "bound": pytest.approx(0.01),
+        "calibration": pytest.approx(0, abs=1e-9),
+        "clocks": None,
+    }
+    main(["verdicts", "--runs", str(tmp_path)])
+    assert "of the truth; no clock gives a shortened run's saving arm" in " ".join(capsys.readouterr().out.split())
+
+
 def bits(wrong: np.ndarray) -> dict[str, str]:
     return {"test": base64.b64encode(np.packbits(~wrong)).decode()}
 
