@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .cells import Cells
-from .comparisons import Panel
+from .comparisons import Panel, named
 from .verdicts import Judgement, Verdict
 
 
@@ -74,7 +74,8 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
     whole = {
         "sweep": panel.sweep,
         "panel": panel.name,
-        **{key: panel.first(key) for key in ("model", "dataset", "device", "evaluation_split", "evaluation_images")},
+        **{key: panel.first(key) for key in ("model", "dataset", "evaluation_split", "evaluation_images")},
+        "device": named(panel.runs["device"]),
         "margin": one.margin,
         "margin_of": one.margin_of or None,
         "curve": {
