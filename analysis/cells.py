@@ -30,12 +30,13 @@ class Cells:
             saves depends on the seed. None where savings are from the runs' clocks, whose noise the means are free of.
         arm_z: (seeds, m) log errors.
         diverged: (m,) how many seeds diverged.
-        calibration: How far the savings of baseline and shortened runs are from 1 - budget at most, in the mean over
-            seeds, a fraction of the full time: the error of whatever says what a run saves. 0 where they say nothing.
+        calibration: How far the savings of shortened runs are from 1 - budget at most, in the mean over seeds, a
+            fraction of the full time: the error of whatever says what a run saves. NaN where no such run has a saving.
         trust: How far profiled savings may be off by the rounds of their profiles, a fraction of the full time; 0 for
             others, and where the profiles are not at hand.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
         dropped: Budgets that have less than half of the seeds of the fullest: with them, few seeds would have all.
+        diverged_budgets: How many seeds diverged of baseline and shortened runs, by budget, where any did.
     """
 
     seeds: list[int]
@@ -46,10 +47,11 @@ class Cells:
     arm_z: np.ndarray
     diverged: list[int]
     own_savings: np.ndarray | None = None
-    calibration: float = 0.0
+    calibration: float = math.nan
     trust: float = 0.0
     wrong: Wrong = field(default_factory=dict)
     dropped: tuple[float, ...] = ()
+    diverged_budgets: Mapping[float, int] = field(default_factory=dict)
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -77,7 +79,7 @@ class Cells:
             [1 - self.savings[c] for c in self.family],
             self.arm_z[:, self.family],
             own_budgets=None if self.own_savings is None else 1 - self.own_savings[:, self.family],
-            time_bound=max(self.trust, self.calibration),
+            time_bound=float(np.fmax(self.trust, self.calibration)),
             margin=margin,
             diverged=[self.diverged[c] for c in self.family],
             wrong={(s, cell[c]): bits for (s, c), bits in self.wrong.items() if c in cell},
@@ -98,9 +100,8 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     own = own.assign(z=log_error(own["error"].to_numpy(), own["evaluation_images"].to_numpy()))
     is_curve = own["strategy"].isin(CURVE)
     rivals, others = own[is_curve], own[~is_curve]
-    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
-    rivals = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
-    rivals = rivals.drop_duplicates(["seed", "budget"])
+    rivals = _by_budget(rivals)
+    gone = _by_budget(runs[runs["strategy"].isin(CURVE) & runs["left_out"].eq("diverged")])
     counts = rivals["budget"].value_counts()
     kept = [float(b) for b in sorted(counts.index, reverse=True) if 2 * counts[b] >= counts.max()]
     labels = list(dict.fromkeys(runs.loc[~runs["strategy"].isin(CURVE), "label"]))
@@ -108,7 +109,8 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     curve = rivals.pivot(index="seed", columns="budget", values="z").reindex(index=seeds, columns=kept)
     arms = others.pivot(index="seed", columns="label", values="z").reindex(index=seeds, columns=labels)
     own_savings = others.pivot(index="seed", columns="label", values=saving).reindex(index=seeds, columns=labels)
-    gaps = (rivals[saving] - (1 - rivals["budget"])).groupby(rivals["budget"]).mean().abs()
+    shortened = rivals[rivals["budget"] != 1]  # the full baseline saves nothing by definition
+    gaps = (shortened[saving] - (1 - shortened["budget"])).groupby(shortened["budget"]).mean().abs()
     lost = runs.drop_duplicates("label").set_index("label")["diverged_seeds"]
     means = others.groupby("label")[saving].mean()
     place = {**{b: j for j, b in enumerate(kept)}, **{label: len(kept) + c for c, label in enumerate(labels)}}
@@ -124,8 +126,16 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         arm_z=arms.to_numpy(dtype=float),
         own_savings=None if saving == "measured_saving" else own_savings.to_numpy(dtype=float),
         diverged=[int(lost[label]) for label in labels],
-        calibration=float(gaps.max()) if gaps.notna().any() else 0.0,
+        calibration=float(gaps.max()),
         trust=float(np.nan_to_num(own["timed_to"].max())) if saving == "profiled_saving" else 0.0,
         wrong=bits,
         dropped=tuple(float(b) for b in sorted(counts.index, reverse=True) if float(b) not in kept),
+        diverged_budgets={float(b): int(n) for b, n in gone["budget"].value_counts().sort_index().items()},
     )
+
+
+def _by_budget(rivals: pd.DataFrame) -> pd.DataFrame:
+    """Baseline and shortened runs with their `budget`, each seed once; without those of which it is not known."""
+    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
+    known = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
+    return known.drop_duplicates(["seed", "budget"])

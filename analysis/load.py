@@ -92,7 +92,7 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
     for path in sorted((root / "sweeps").glob("*.json")):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            entries = [(run["run_id"], run["seed"], run["label"]) for run in manifest["runs"]]
+            entries = [(run["run_id"], run["seed"], dict(run["label"])) for run in manifest["runs"]]
         except (ValueError, OSError, KeyError, TypeError):
             reason = f"{path} is no manifest"
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})

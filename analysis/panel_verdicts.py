@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .cells import Cells
-from .comparisons import Panel
+from .comparisons import Panel, named
 from .verdicts import Judgement, Verdict
 
 
@@ -21,7 +21,7 @@ class PanelVerdicts:
     Attributes:
         margin: A relative difference that does not matter; None where none was fixed.
         margin_of: Who fixed it: `the sweep` or `the command line`.
-        clocks: How far the clocks of baseline and shortened runs are from their budgets; as `Cells.calibration`.
+        clocks: How far the clocks of shortened runs are from their budgets; as `Cells.calibration`.
     """
 
     panel: Panel
@@ -74,13 +74,15 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
     whole = {
         "sweep": panel.sweep,
         "panel": panel.name,
-        **{key: panel.first(key) for key in ("model", "dataset", "device", "evaluation_split", "evaluation_images")},
+        **{key: panel.first(key) for key in ("model", "dataset", "evaluation_split", "evaluation_images")},
+        "device": named(panel.runs["device"]),
         "margin": one.margin,
         "margin_of": one.margin_of or None,
         "curve": {
             "budgets": list(found.budgets),
             "seeds": int((~np.isnan(found.curve_z).any(axis=1)).sum()) if found.budgets else 0,
             "dropped_budgets": list(found.dropped),
+            "diverged_budgets": {f"{b:g}": n for b, n in found.diverged_budgets.items()},
             "kind": None if curve is None else "quadratic" if curve.is_quadratic else "straight lines",
             "lack_of_fit": curve.lack_of_fit if curve else None,
         },

@@ -42,7 +42,8 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
     if 1.0 not in found.budgets:
         return []
     k = len(found.budgets)
-    ways = [(f"training for {b:.0%} of the epochs", "", 1 - b, j, 0) for j, b in enumerate(found.budgets)]
+    lost = found.diverged_budgets
+    ways = [(f"training for {b:.0%} of the epochs", "", 1 - b, j, lost.get(b, 0)) for j, b in enumerate(found.budgets)]
     ways += [(one.name(c), found.arms[c], found.savings[c], k + c, found.diverged[c]) for c in found.family]
     z = np.column_stack([found.curve_z, found.arm_z])
     ways = [way for way in ways if way[2] > 0 and not np.isnan(z[:, way[3]]).all()]
@@ -61,12 +62,12 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
             difference=float(pooled.estimate[row]),
             low=float(pooled.estimate[row] - pooled.half[row]),
             high=float(pooled.estimate[row] + pooled.half[row]),
-            diverged=bool(lost),
+            diverged=bool(gone),
             seeds_that_tell=seeds_that_tell(
                 float(pooled.v[row]), float(pooled.s[row]), pooled.critical, math.log1p(tolerance)
             ),
         )
-        for row, (name, label, saving, _, lost) in enumerate(ways)
+        for row, (name, label, saving, _, gone) in enumerate(ways)
     ]
 
 
@@ -82,7 +83,9 @@ def advice(one: PanelVerdicts, tolerance: float) -> str:
     asked = f"{100 * tolerance:g} % more error than the full baseline's"
     known = candidates(one, tolerance)
     if not known:
-        return f"cannot tell what {asked} would save: no full baseline to set anything against."
+        is_alone = 1.0 in one.cells.budgets
+        why = "nothing beside it is known to save time" if is_alone else "no full baseline to set anything against"
+        return f"cannot tell what {asked} would save: {why}."
     told = [way for way in known if way.n >= LEAST]
     inside = [way for way in told if way.high <= limit and not way.diverged]
     if inside:

@@ -107,7 +107,7 @@ def _points(axes: Axes, table: pd.DataFrame, truth: str, said: list[str]) -> Non
 
 
 def _words(axes: Axes, panel: Panel, table: pd.DataFrame, truth: str) -> None:
-    device = panel.first("device")
+    device = named(panel.runs["device"])
     measured = f"measured by the runs' clocks\non {device}" if truth == MEASURED else f"profiled on {panel.profiled_on}"
     bars = ", with 95 % t intervals" if truth == MEASURED and table[f"{MEASURED}_n"].max() > 1 else ""
     axes.set_xlabel(f"Training time saved (%), {measured}{bars}")

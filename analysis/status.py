@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -67,10 +68,12 @@ def standing(roots: Sequence[Path], sweeps: Sequence[str], watch: Watch) -> pd.D
     return whole[whole["sweep"].isin(sweeps)] if sweeps else whole
 
 
-def _folder(root: Path, run_id: str | None) -> Path | None:
-    """Where a run lies; None for what is no run."""
-    name, _, seed = (run_id or "").rpartition("-")
-    return run_folder(root, name, int(seed)) if name else None
+def _folder(root: Path, run_id: Any) -> Path | None:
+    """Where a run lies; None for what is no run, as a list of runs that cannot be read."""
+    if pd.isna(run_id):
+        return None
+    name, _, seed = run_id.rpartition("-")
+    return run_folder(root, name, int(seed))
 
 
 def _seen(run: dict, folder: Path | None, watch: Watch) -> tuple[str, float, str | None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from freezeout.naming import counted
+
 from .panel_verdicts import PanelVerdicts, document
 from .summary import few_images
 from .text import number, text_table, wrapped
@@ -47,14 +49,17 @@ def curve_words(said: dict) -> str:
     if curve["dropped_budgets"]:
         dropped = ", ".join(f"{b:g}" for b in curve["dropped_budgets"])
         text += f"; left out for too few seeds: budgets {dropped}"
-    return text
+    lost = [f"{counted(n, 'seed')} of budget {b}" for b, n in curve["diverged_budgets"].items()]
+    return f"{text}; diverged: {', '.join(lost)}" if lost else text
 
 
 def time_words(one: PanelVerdicts) -> str:
     """Where a panel's savings come from, and how far they may be off."""
     kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
     text = f"time: {kind}, taken to be within {100 * one.judgement.time_bound:.1f} points of the truth"
-    return text + f"; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
+    if math.isnan(one.clocks):
+        return f"{text}; no clock gives a shortened run's saving"
+    return f"{text}; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
 
 
 def row(arm: dict, has_margin: bool) -> tuple[str, ...]:

@@ -231,9 +231,10 @@ def test_a_listed_run_without_a_record_is_missing(root):
     assert load(root)["left_out"].tolist()[1] == "missing: not started, or still running"
 
 
-def test_a_manifest_that_is_none_is_a_row_that_says_so(root):
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": [{"run_id": "a-0", "seed": 0, "label": "baseline"}]}'])
+def test_a_manifest_that_is_none_is_a_row_that_says_so(root, text):
     make_run(root, BASELINE)
-    write_text_atomic(root / "sweeps" / "broken.json", "{")
+    write_text_atomic(root / "sweeps" / "broken.json", text)
     table = load(root).set_index("sweep")
     assert table.loc["broken", "left_out"] == "unreadable"
 

@@ -131,6 +131,15 @@ def test_a_diverged_seed_is_shown_and_forbids_better(tmp_path, capsys):
     assert "1 diverged" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(("seeds", "told"), [([4], "1 seed"), ([*range(5)], "5 seeds")])
+def test_a_diverged_seed_of_the_curve_is_shown_too(tmp_path, capsys, seeds, told):
+    entries = made_panel(tmp_path, without=[(shortened(0.5), seed) for seed in seeds])
+    lost = [make_run(tmp_path, shortened(0.5), s, status="failed", diverged=True, error=None, data=DATA) for s in seeds]
+    write_manifest(tmp_path, [*entries, *lost], "made")
+    main(["verdicts", "--runs", str(tmp_path)])
+    assert f"; diverged: {told} of budget 0.5 time:" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_arm_of_which_every_seed_diverged_is_said_to_have(tmp_path):
     entries = made_panel(tmp_path, [(WORSE, 0.06)])
     lost = [make_run(tmp_path, BETTER, s, status="failed", diverged=True, error=None, data=DATA) for s in range(3)]
@@ -174,6 +183,18 @@ def test_profiled_savings_are_not_held_to_the_clocks_but_the_clocks_are_shown(tm
     assert found.clocks == pytest.approx(0.5)
     main(["verdicts", "--runs", str(tmp_path)])
     assert "miss their budgets by up to 50.0 points" in " ".join(capsys.readouterr().out.split())
+
+
+def test_clocks_that_say_nothing_are_not_said_to_be_exact(tmp_path, capsys):
+    made_panel(tmp_path, shared_device=True)
+    assert document(panel(tmp_path))["time"] == {
+        "saving": "profiled_saving",
+        "bound": pytest.approx(0.01),
+        "calibration": pytest.approx(0, abs=1e-9),
+        "clocks": None,
+    }
+    main(["verdicts", "--runs", str(tmp_path)])
+    assert "of the truth; no clock gives a shortened run's saving arm" in " ".join(capsys.readouterr().out.split())
 
 
 def bits(wrong: np.ndarray) -> dict[str, str]:

@@ -12,8 +12,11 @@ from made_records import BASELINE, freezeout, make_run, shortened, write_manifes
 from analysis.comparisons import panels
 from analysis.judging import judged_panel
 from analysis.load import load
+from analysis.panel_verdicts import document
 from analysis.plots import draw
+from analysis.saving_plot import draw_savings
 from analysis.summary import left_out_text, panel_text
+from analysis.verdict_text import verdict_text
 from freezeout.records import anywhere, digest
 
 SAVED = {"baseline": 0.0, "shortened": 0.0, "freezeout": 0.2}
@@ -73,6 +76,16 @@ def test_runs_with_views_and_a_cache_share_the_panel_of_those_without(tmp_path) 
     write_manifest(tmp_path, runs)
     (panel,) = panels(load(tmp_path))
     assert len(panel.runs) == 8
+
+
+def test_verdicts_and_savings_name_every_cpu_of_a_panel(tmp_path) -> None:
+    (panel,) = panels(sweep(tmp_path))
+    one = judged_panel(panel)
+    assert document(one)["device"] == "A, B"
+    assert verdict_text(one).splitlines()[0].endswith("6 runs, 2 seeds, A, B")
+    draw_savings(panel, tmp_path)
+    drawn = " ".join((tmp_path / "savings_smoke.svg").read_text().split())
+    assert "<!-- on A, B, with 95 % t intervals -->" in drawn
 
 
 def test_a_seed_whose_arms_ran_on_two_cpus_keeps_its_errors_and_loses_its_clocks(tmp_path) -> None:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from made_records import make_run, write_manifest
+from made_records import make_run, shortened, write_manifest
 from made_verdicts import BETTER, BUDGETS, DATA, ON_CURVE, WORSE, curve, made_panel
 
 from analysis.__main__ import main
@@ -78,9 +78,22 @@ def test_a_configuration_with_a_diverged_seed_is_not_recommended(tmp_path):
     assert "FreezeOut" not in answer(tmp_path, 0.02)
 
 
+def test_fewer_epochs_of_which_a_seed_diverged_are_not_recommended(tmp_path):
+    entries = made_panel(tmp_path, (), without=[(shortened(0.8), 4)])
+    assert "training for 80% " in answer(tmp_path, 0.055)
+    lost = make_run(tmp_path, shortened(0.8), 4, status="failed", diverged=True, error=None, data=DATA)
+    write_manifest(tmp_path, [*entries, lost], "made")
+    assert "training for 90% " in answer(tmp_path, 0.055)
+
+
 def test_without_the_full_baseline_there_is_nothing_to_set_it_against(tmp_path):
     made_panel(tmp_path, budgets=(0.9, 0.8, 0.7, 0.6))
     assert answer(tmp_path, 0.03).endswith("no full baseline to set anything against.")
+
+
+def test_with_the_full_baseline_alone_nothing_is_known_to_save_time(tmp_path):
+    made_panel(tmp_path, (), budgets=(1.0,))
+    assert answer(tmp_path, 0.03).endswith("would save: nothing beside it is known to save time.")
 
 
 def test_a_budget_above_the_full_one_is_no_saving_and_no_reference(tmp_path):

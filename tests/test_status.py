@@ -115,6 +115,14 @@ def test_a_watched_run_on_another_host_without_a_heartbeat_is_no_more_running(tm
     assert states[-1] == "missing"
 
 
+def test_a_list_of_runs_that_cannot_be_read_is_counted_and_named(tmp_path, capsys) -> None:
+    make_run(tmp_path, BASELINE)
+    records.write_text_atomic(records.sweep_path(tmp_path, "broken"), "{")
+    lines = said(capsys, tmp_path)
+    assert counts(lines) == counts(lines) | {"sweep": "broken", "unreadable": "1"}
+    assert " ".join(lines[4:]) == f"broken unreadable: {records.sweep_path(tmp_path, 'broken')} is no manifest"
+
+
 @pytest.mark.parametrize("words", [["--watch", "0"], ["--watch", "soon"]])
 def test_a_time_that_is_none_is_refused(words, capsys) -> None:
     with pytest.raises(SystemExit):
