@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .images import Wrong
+from .pooled import LEAST
 from .savings import CURVE
 from .twins import ONLY_CONTROLS, Pair, pairs
 from .verdicts import Judgement, judge, log_error
@@ -29,6 +30,8 @@ class Cells:
         own_savings: (seeds, m) of the single runs, NaN where none is known: what a strategy that decides in training
             saves depends on the seed. None where savings are from the runs' clocks, whose noise the means are free of.
         arm_z: (seeds, m) log errors.
+        off: (m,) by how much more an arm saved by its runs' own seconds a step than by the profile, in the mean over
+            seeds; NaN where less than LEAST of its runs say it. None where savings are not profiled.
         diverged: (m,) how many seeds diverged.
         calibration: How far the savings of shortened runs are from 1 - budget at most, in the mean over seeds, a
             fraction of the full time: the error of whatever says what a run saves. NaN where no such run has a saving.
@@ -47,6 +50,7 @@ class Cells:
     arm_z: np.ndarray
     diverged: list[int]
     own_savings: np.ndarray | None = None
+    off: list[float] | None = None
     calibration: float = math.nan
     trust: float = 0.0
     wrong: Wrong = field(default_factory=dict)
@@ -80,6 +84,7 @@ class Cells:
             self.arm_z[:, self.family],
             own_budgets=None if self.own_savings is None else 1 - self.own_savings[:, self.family],
             time_bound=float(np.fmax(self.trust, self.calibration)),
+            off=None if self.off is None else [self.off[c] for c in self.family],
             margin=margin,
             diverged=[self.diverged[c] for c in self.family],
             wrong={(s, cell[c]): bits for (s, c), bits in self.wrong.items() if c in cell},
@@ -113,6 +118,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     gaps = (shortened[saving] - (1 - shortened["budget"])).groupby(shortened["budget"]).mean().abs()
     lost = runs.drop_duplicates("label").set_index("label")["diverged_seeds"]
     means = others.groupby("label")[saving].mean()
+    off = _off(others)
     place = {**{b: j for j, b in enumerate(kept)}, **{label: len(kept) + c for c, label in enumerate(labels)}}
     ids = [(s, place.get(b), i) for s, b, i in rivals[["seed", "budget", "run_id"]].itertuples(index=False)]
     ids += [(s, place.get(label), i) for s, label, i in others[["seed", "label", "run_id"]].itertuples(index=False)]
@@ -124,6 +130,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         arms=labels,
         savings=[float(means.get(label, math.nan)) for label in labels],
         arm_z=arms.to_numpy(dtype=float),
+        off=[off.get(label, math.nan) for label in labels] if saving == "profiled_saving" else None,
         own_savings=None if saving == "measured_saving" else own_savings.to_numpy(dtype=float),
         diverged=[int(lost[label]) for label in labels],
         calibration=float(gaps.max()),
@@ -132,6 +139,12 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         dropped=tuple(float(b) for b in sorted(counts.index, reverse=True) if float(b) not in kept),
         diverged_budgets={float(b): int(n) for b, n in gone["budget"].value_counts().sort_index().items()},
     )
+
+
+def _off(arms: pd.DataFrame) -> dict[str, float]:
+    """As `Cells.off`, by label. One run's steps scatter by a point or two, which is no fault of the profile."""
+    found = arms["timed_off"].astype(float).groupby(arms["label"]).agg(["mean", "count"])
+    return {str(label): float(mean) for label, mean, n in found.itertuples() if n >= LEAST}
 
 
 def _by_budget(rivals: pd.DataFrame) -> pd.DataFrame:

@@ -149,7 +149,7 @@ def _label(one: PanelVerdicts, how_scale: str, scale_lr: bool, t_0: float) -> st
 
 def _saved(one: PanelVerdicts, place: int) -> Range:
     """What an arm saves, per cent, to the bound on time."""
-    saving, bound = one.cells.savings[place], one.judgement.time_bound
+    saving, bound = one.cells.savings[place], one.bound(place)
     return Range(*(100 * (saving + by) for by in (0.0, -bound, bound)))
 
 

@@ -45,6 +45,7 @@ RUNS = {
     "profiled_seconds": "training seconds by a profile: the reader's (`pareto --profile`), or one beside the records",
     "timed_on": "whose seconds the profile gives: its device's model",
     "timed_to": "how far the profiled saving may be off by the profile's rounds, a fraction of the full time",
+    "timed_off": "how much more the run saved by its own seconds a step than by the profile's, a fraction of the time",
     **SAVINGS,
     "model": "network, as it is typed",
     "model_name": "family of the network",

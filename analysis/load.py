@@ -27,7 +27,7 @@ LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
     *("seed", "epochs", "steps", "threads", "trained_epochs", "error", "test_error", "train_error"),
     *("seconds_train", "seconds_total", "repeated_seconds", "evaluation_images"),
-    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds", "timed_to", "margin"),
+    *("estimated_saving", "predicted_saving", "profiled_saving", "profiled_seconds", "timed_to", "timed_off", "margin"),
 )
 
 

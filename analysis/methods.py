@@ -102,7 +102,10 @@ def _time(one: PanelVerdicts) -> str:
     if panel.profiled_on:
         kind = "computed from the seconds of a step at each number of frozen stages, timed alone on "
         kind += f"{panel.profiled_on}, times the steps"
-    return f"The training time that a run saves is {kind}; it is taken to be known to {bound:.1f} points."
+    text = f"The training time that a run saves is {kind}; it is taken to be known to {bound:.1f} points"
+    if own := one.wider_bounds:
+        text += f", and of {counted(len(own), 'arm')} to {100 * max(own):.1f}, by the seconds of their own steps"
+    return f"{text}."
 
 
 def _curve(one: PanelVerdicts) -> str:

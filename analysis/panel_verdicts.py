@@ -36,6 +36,16 @@ class PanelVerdicts:
         point = self.panel.points.set_index("label").loc[self.cells.arms[arm]]
         return " ".join(filter(None, [point["series"], point["swept"]]))
 
+    def bound(self, arm: int) -> float:
+        """How far the saving of an arm may be from the truth, a fraction of the full time."""
+        family = self.cells.family
+        return self.judgement.time_bounds[family.index(arm)] if arm in family else self.judgement.time_bound
+
+    @property
+    def wider_bounds(self) -> list[float]:
+        """The bounds on time of arms whose own seconds a step say that it is known less well than of the others."""
+        return [bound for bound in self.judgement.time_bounds if bound > self.judgement.time_bound]
+
     def error(self, arm: int) -> float:
         """The mean error of an arm, per cent."""
         return float(self.panel.points.set_index("label").loc[self.cells.arms[arm], "error"])
@@ -54,6 +64,7 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
             "arm": one.name(c),
             "label": found.arms[c],
             "saving": found.savings[c],
+            "saving_bound": one.bound(c),
             "error": one.error(c),
             "diverged_seeds": found.diverged[c],
             **_said(verdict),

@@ -173,7 +173,8 @@ def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | 
         own: One that lies beside the record and fits it. Without any the saving is the one in the record, from a
             profile found when the run was trained.
     """
-    row = {"profiled_saving": None, "profiled_seconds": None, "timed_on": None, "timed_to": None, "differences": ()}
+    row = dict.fromkeys(("profiled_saving", "profiled_seconds", "timed_on", "timed_to", "timed_off"))
+    row |= {"differences": ()}
     if not isinstance(record.get("config"), dict):
         return row
     profile = min(profiles, key=lambda one: len(differences(record, one))) if profiles else own
@@ -189,12 +190,35 @@ def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | 
         "timed_on": profile.device,
         # Where nothing freezes the saving is one of steps, whichever of the profiles that fit gives the seconds.
         "timed_to": trusted_to(profile) if max(steps_at(record), default=0) else 0.0,
+        "timed_off": off_profile(record, profile),
     }
 
 
 def trusted_to(profile: Profile) -> float:
     """How far profiled savings may be off by the profile's rounds: half the width of a typical prefix's interval."""
     return statistics.median(profile.width[1:]) / 2 if profile.width[1:] else 0.0
+
+
+def off_profile(record: dict[str, Any], profile: Profile) -> float | None:
+    """How much more a run saved by its own steps than by the profile's, a fraction of the full time.
+
+    Its own: the median seconds of a step at each prefix over those with nothing frozen in the same run, which a slower
+    hour does not change, times its steps. None where that says nothing of the profile: nothing or everything was
+    frozen, the run was on another device, shared it or stood still, or read outputs from a cache, whose hits and misses
+    are blocks of one prefix.
+    """
+    if (record.get("device") or {}).get("model") != profile.device or record.get("shared_device"):
+        return None
+    if (record.get("effective") or {}).get("cache"):
+        return None
+    blocks: dict[int, list[float]] = {}
+    for block in record["prefixes"]:
+        blocks.setdefault(block["prefix"], []).append(block["seconds"] / (block["step_to"] - block["step_from"]))
+    if 0 not in blocks or len(blocks) == 1:
+        return None
+    own = {prefix: statistics.median(seconds) for prefix, seconds in blocks.items()}
+    more = sum(n * (profile.seconds[k] / profile.seconds[0] - own[k] / own[0]) for k, n in steps_at(record).items())
+    return more / record["steps"]
 
 
 def nearest(found: Sequence[tuple[Difference, ...]]) -> str:

@@ -90,7 +90,9 @@ def advice(one: PanelVerdicts, tolerance: float) -> str:
     inside = [way for way in told if way.high <= limit and not way.diverged]
     if inside:
         best = max(inside, key=lambda way: (way.saving, -way.difference))
-        kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * one.judgement.time_bound:.1f} points"
+        arms = one.cells.arms
+        bound = one.bound(arms.index(best.label)) if best.label in arms else one.judgement.time_bound
+        kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * bound:.1f} points"
         ends = ", ".join(f"{100 * math.expm1(end):+.1f}" for end in (best.low, best.high))
         return (
             f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "

@@ -57,6 +57,8 @@ def time_words(one: PanelVerdicts) -> str:
     """Where a panel's savings come from, and how far they may be off."""
     kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
     text = f"time: {kind}, taken to be within {100 * one.judgement.time_bound:.1f} points of the truth"
+    if own := one.wider_bounds:
+        text += f" ({counted(len(own), 'arm')} within {100 * max(own):.1f}, by their own seconds a step)"
     if math.isnan(one.clocks):
         return f"{text}; no clock gives a shortened run's saving"
     return f"{text}; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"

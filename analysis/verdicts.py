@@ -60,6 +60,7 @@ class Judgement:
         family: Positions of the arms whose intervals hold simultaneously: all that have a contrast.
         pooled: Of the family; None where it is empty.
         time_bound: The bound on time that the intervals were widened by, a fraction of the full time.
+        time_bounds: Of each arm, where something says of it alone that its time is known less well; else the same.
     """
 
     verdicts: list[Verdict]
@@ -67,6 +68,7 @@ class Judgement:
     family: list[int] = field(default_factory=list)
     pooled: Pooled | None = None
     time_bound: float = LEAST_BOUND
+    time_bounds: list[float] = field(default_factory=list)
 
 
 def log_error(error: float | np.ndarray, images: float | np.ndarray) -> np.ndarray:
@@ -82,6 +84,7 @@ def judge(
     *,
     own_budgets: np.ndarray | None = None,
     time_bound: float = LEAST_BOUND,
+    off: Sequence[float] | None = None,
     margin: float | None = None,
     diverged: Sequence[int] | None = None,
     wrong: Wrong | None = None,
@@ -96,21 +99,23 @@ def judge(
         own_budgets: (seeds, m) of the single runs, which differ where a strategy decides in training; None, or NaN
             where one is not known: as `arm_budgets`.
         time_bound: How far a budget may be from the truth, a fraction of the full time; at least one point.
+        off: By how much else single arms' budgets may be, as far as that is known (else NaN), where that is more.
         margin: A relative difference that does not matter, 0.015 for 1.5 % of the error; None where none was fixed.
         diverged: Seeds of each arm that diverged; such an arm is neither better nor as good.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
     """
     k, m = len(budgets), len(arm_budgets)
     bound = max(time_bound, LEAST_BOUND)
+    bounds = [float(np.fmax(bound, abs(one))) for one in (off if off is not None else [math.nan] * m)]
     lost = list(diverged) if diverged is not None else [0] * m
     verdicts = [_without(float(b), bool(np.isnan(arm_z[:, c]).all()), lost[c]) for c, b in enumerate(arm_budgets)]
     if not k:
-        return Judgement([one or Verdict("no curve") for one in verdicts], None, time_bound=bound)
+        return Judgement([one or Verdict("no curve") for one in verdicts], None, [], None, bound, bounds)
     curve = fit(tuple(budgets), curve_z[~np.isnan(curve_z).any(axis=1)])
     low, high = curve.ends
     family = [c for c, one in enumerate(verdicts) if one is None and low - bound <= arm_budgets[c] <= high + bound]
     if not family:
-        return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, time_bound=bound)
+        return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, [], None, bound, bounds)
     at = [min(max(arm_budgets[c], low), high) for c in family]  # within the bound of an end: set against the end
     forms = np.zeros((len(family), k + m))
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
@@ -128,10 +133,11 @@ def judge(
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
         slope = float(curve.slope_weights(b) @ means)
         beyond = float(np.abs(own - inside)[~np.isnan(arm_z[:, c]), c].mean())
-        time_part = abs(slope / b) * (bound + beyond)
+        time_part = abs(slope / b) * (bounds[c] + beyond)
         images = image_variance(forms[row], z, wrong) if wrong else math.nan
         verdicts[c] = _verdict(pooled, row, time_part, images, margin, lost[c], curve, b, means)
-    return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, family, pooled, bound)
+    words = [one or Verdict("outside the curve") for one in verdicts]
+    return Judgement(words, curve, family, pooled, bound, bounds)
 
 
 def along(curve: Curve, z: np.ndarray, start: float, ends: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,8 @@ def run(root: Path, strategy: dict[str, Any], seed: int = 0, *, epochs: int = 20
 def record_of(root: Path, entry: dict[str, Any]) -> dict[str, Any]:
     name, _, seed = entry["run_id"].rpartition("-")
     return json.loads((root / name / seed / "record.json").read_text())
+
+
+def steps_of(strategy: dict[str, Any]) -> Counter[int]:
+    """How many of a run's steps are made at each prefix."""
+    return Counter({k: b - a for k, a, b in schedule(strategy).segments(STEPS)})

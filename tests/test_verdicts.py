@@ -75,6 +75,15 @@ def test_the_bound_on_time_widens_the_interval_by_the_curves_slope():
     assert wide.high - narrow.high == pytest.approx(2 * narrow.time_part)
 
 
+def test_what_is_known_of_single_arms_widens_theirs_alone():
+    plain = judged([0.0, 0.0])
+    off = judged([0.0, 0.0], off=[-0.03, math.nan])
+    assert off.time_bounds == [0.03, LEAST_BOUND]
+    assert off.verdicts[0].time_part == pytest.approx(3 * plain.verdicts[0].time_part)
+    assert (off.verdicts[1].low, off.verdicts[1].high) == (plain.verdicts[1].low, plain.verdicts[1].high)
+    assert judged([0.0], off=[0.003]).time_bounds == [LEAST_BOUND], "what is less than the bound leaves it"
+
+
 def test_the_bound_on_time_is_never_below_one_point():
     assert judged([0.0], time_bound=0.0).time_bound == LEAST_BOUND == 0.01
     assert judged([0.0], time_bound=0.0).verdicts[0].time_part > 0
