@@ -5,7 +5,7 @@ import io
 
 import pytest
 import torch
-from made_networks import TRACED, UNTRACED, Plain, X, made, run
+from made_networks import TRACED, UNTRACED, DirectParameters, Plain, X, made, run
 from torch import nn
 
 from freezeout.stages.chain import Chain, check_coverage, find_stages
@@ -84,6 +84,19 @@ def trace_or_read(model):
 def test_a_chain_is_its_own_stages():
     chain = made(Plain)[1]
     assert find_stages(chain, X) is chain
+
+
+def test_an_argument_that_tracing_has_left_out_is_refused_and_not_ignored():
+    model, chain = made(DirectParameters)
+    mask = torch.zeros(6, 8, 8)
+    line = r"^stages that run one by one take one tensor, not \(Tensor, mask=\): find_stages\(model, \{name: value\}\)"
+    with pytest.raises(TypeError, match=line):
+        chain(X, mask=mask)
+    for inputs, named in (((X, mask), {}), ((), {"x": X})):
+        with pytest.raises(TypeError, match="one tensor"):
+            chain(*inputs, **named)
+    whole = find_stages(model, {"x": X, "mask": mask})  # the remedy
+    assert torch.equal(whole.eval()(X, mask=mask), model(X, mask=mask))
 
 
 @pytest.mark.parametrize("branch", [False, True])

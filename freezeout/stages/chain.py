@@ -101,10 +101,19 @@ class Chain(nn.Module):
 
         Returns:
             Logits (batch, classes), or what the network returns.
+
+        Raises:
+            TypeError: The stages run one by one, and something was given beside the one tensor that passes them.
         """
         whole = self._whole[0]
         if whole is not None:
             return whole(*inputs, **named)
+        if named or len(inputs) != 1:
+            given = ", ".join([*(type(x).__name__ for x in inputs), *(f"{name}=" for name in named)])
+            raise TypeError(
+                f"stages that run one by one take one tensor, not ({given}): "
+                "find_stages(model, {name: value}) keeps all that the network takes"
+            )
         (x,) = inputs
         for stage in self.stages.values():
             x = stage(x)
