@@ -114,6 +114,18 @@ class NormAct(nn.BatchNorm2d):
         return functional.relu(functional.batch_norm(x, *buffers, self.training, self.momentum, self.eps))
 
 
+class Hooked(Plain):
+    """A hook on a part that is no library module: it halves what the part makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.Sequential(self.conv2, self.bn2)
+        self.part.register_forward_hook(lambda module, inputs, y: y / 2)
+
+    def body(self, x):
+        return self.part(functional.relu(self.bn1(self.conv1(x))))
+
+
 class DropPath(nn.Module):
     """In training it drops whole images' branches, in evaluation it does nothing."""
 
@@ -205,7 +217,7 @@ TRACED = [
     *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
     *(ModesInside, convnext, vision_transformer, swin),
 ]
-UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient]
+UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 

@@ -6,6 +6,7 @@ from made_networks import (
     DataDependent,
     DirectParameters,
     FunctionalDropout,
+    Hooked,
     ModesInside,
     NoiseInTraining,
     WithoutGradient,
@@ -41,11 +42,21 @@ def test_a_buffer_is_read_when_the_chain_runs_not_when_it_is_traced():
         (NoiseInTraining, "does different things in training and in evaluation"),
         (Wrapper, "does different things in training and in evaluation"),
         (WithoutGradient, "switches gradients or autocast"),
+        (Hooked, "a hook of its Sequential would run while it is traced and never again"),
     ],
 )
 def test_a_forward_that_is_not_one_graph_is_refused_with_the_reason(build, reason):
     with pytest.raises(UntraceableError, match=reason):
         trace(build(), X)
+
+
+def test_a_hook_on_a_part_goes_on_running():
+    model, chain = made(Hooked)
+    model.part.register_forward_hook(lambda module, inputs, y: seen.append(y))
+    seen = []
+    for mode in (True, False):
+        assert torch.equal(run(chain, mode), run(model, mode))
+    assert len(seen) == 4
 
 
 def test_a_part_that_does_different_things_in_the_two_modes_is_run_as_it_is():

@@ -69,6 +69,12 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_library_module(m) or type(m) in self._leaves
 
+    def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        hooks = (m._forward_pre_hooks, m._forward_hooks, m._backward_pre_hooks, m._backward_hooks)
+        if any(hooks) and not self.is_leaf_module(m, ""):
+            raise UntraceableError(f"a hook of its {type(m).__name__} would run while it is traced and never again")
+        return super().call_module(m, forward, args, kwargs)
+
     def create_node(self, *args, **kwargs) -> fx.Node:
         if self._read_modes() != self._modes:
             raise UntraceableError("its forward switches gradients or autocast, which a graph does not record")
