@@ -1,9 +1,12 @@
 """Networks that know nothing of stages: some that can be traced, some that cannot, each with its difficulty."""
 
+import random
+
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from freezeout.stages.chain import Chain, find_stages
@@ -114,6 +117,26 @@ class NormAct(nn.BatchNorm2d):
         return functional.relu(functional.batch_norm(x, *buffers, self.training, self.momentum, self.eps))
 
 
+class DroppedLayer(Plain):
+    """In training it leaves its second convolution out in every tenth pass, as a number drawn outside of torch says."""
+
+    def __init__(self, draw=random.random):
+        super().__init__()
+        self.draw = draw
+
+    def body(self, x):
+        drawn = self.draw()
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return x if self.training and drawn < 0.1 else functional.relu(self.bn2(self.conv2(x)))
+
+
+class Checkpointed(Plain):
+    """Computes its body once more in the backward pass, to keep nothing of it until then."""
+
+    def forward(self, x):
+        return self.fc(checkpoint(self.body, x, use_reentrant=False).mean((2, 3)))
+
+
 class Hooked(Plain):
     """A hook on a part that is no library module: it halves what the part makes."""
 
@@ -217,7 +240,7 @@ TRACED = [
     *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
     *(ModesInside, convnext, vision_transformer, swin),
 ]
-UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked]
+UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked, Checkpointed]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 

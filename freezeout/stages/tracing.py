@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import pickle
+import random
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from torch import Tensor, fx, nn
 # inside them.
 LIBRARIES = ("torch.nn", "torchvision.ops")
 
+CHECKPOINTED = "its forward computes activations again (checkpoints) or packs them, which a graph does not record"
 DIFFERENT = "its forward does different things in training and in evaluation"
 
 
@@ -147,15 +150,25 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
     # Inside a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph,
     # and fx stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
+    drawn = _random_states()
     try:
-        graph = _Tracer(leaves).trace(root)
+        with torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED):
+            graph = _Tracer(leaves).trace(root)
     except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
         raise UntraceableError(str(error)) from error
+    if _random_states() != drawn:
+        raise UntraceableError("it draws a random number that decides what its forward does")
     graph.owning_module = None
     for node in graph.nodes:
         if node.op in ("get_attr", "call_module"):
             node.target = node.target.removeprefix("0.")
     return graph, {name: v for name, v in vars(root).items() if name.startswith("_tensor_constant")}
+
+
+def _random_states() -> bytes:
+    import numpy as np  # only here, as in `freezeout.schedule`
+
+    return pickle.dumps((random.getstate(), np.random.get_state(), torch.get_rng_state().numpy()))
 
 
 def _same_tensor(a: Any, b: Any) -> bool:
