@@ -97,6 +97,30 @@ class DataDependent(SharedDropout):
         return self.fc(functional.dropout(x, 0.5, self.training).mean((2, 3)))
 
 
+class OwnBlock(nn.Module):
+    """A convolution with a norm of the network's own; its forward drops a half."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 6, 3, padding=1), NormAct(6)
+
+    def forward(self, x):
+        return functional.dropout(self.norm(self.conv(x)), 0.5, self.training)
+
+
+class OwnBlocks(nn.Module):
+    """Two of them, and a classifier before which the network itself drops a half."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3, 1, 1))
+        self.first, self.second, self.fc = OwnBlock(3), OwnBlock(6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.second(self.first(x * self.scale if x.sum() > 0 else x * self.scale.abs()))
+        return self.fc(functional.dropout(x.mean((2, 3)), 0.5, self.training))
+
+
 class TiedDataDependent(SharedWeights):
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
@@ -240,7 +264,9 @@ TRACED = [
     *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
     *(ModesInside, convnext, vision_transformer, swin),
 ]
-UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked, Checkpointed]
+UNTRACED = [
+    *(DataDependent, OwnBlocks, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked, Checkpointed),
+]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
