@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.adapting import Adapting
-from freezeout.checks import check_at_least, check_choice
+from freezeout.checks import check_at_least, check_choice, check_share
 from freezeout.distributed import Distributed
 from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
@@ -61,8 +61,8 @@ class FreezeOut:
 
     Raises:
         ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
-            share a parameter, total_steps is below 1, statistics cannot be computed afresh, or max_events is given to
-            an adaptive strategy.
+            share a parameter, what is given for stages is no sequence of modules, total_steps is below 1, warmup lies
+            outside [0, 1], statistics cannot be computed afresh, or max_events is given to an adaptive strategy.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class FreezeOut:
         check_strategy(strategy)
         if total_steps < 1:
             raise ValueError(f"total_steps={total_steps}: must be at least 1")
-        self.stages = list(stages)
+        check_share("warmup", warmup, zero=True)
+        self.stages = sequence(stages)
         check_stages(self.stages)
         self.schedule: Schedule = strategy.schedule(len(self.stages))
         if max_events is not None:
@@ -294,3 +295,16 @@ class FreezeOut:
             p.grad = None
             self._optimizer.state.pop(p, None)
         self._groups.drop(i)
+
+
+def sequence(stages: Any) -> list[nn.Module]:
+    """The stages as a list.
+
+    Raises:
+        ValueError: It is a network, or another thing than a sequence of modules.
+    """
+    found = list(stages) if isinstance(stages, Iterable) else []
+    if not found or not all(isinstance(stage, nn.Module) for stage in found):
+        name = type(stages).__name__
+        raise ValueError(f"stages={name}: is no sequence of modules; find_stages(network, images) makes a network one")
+    return found

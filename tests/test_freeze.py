@@ -250,6 +250,27 @@ def test_a_parameter_of_no_stage_is_refused() -> None:
         FreezeOut(chain, torch.optim.SGD([*chain.parameters(), stray], lr=0.1), PAPER, STEPS)
 
 
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = small_chain()
+
+
+@pytest.mark.parametrize("stages", [Network(), small_chain().stages, [*Network().parameters()], [], None])
+def test_what_is_no_sequence_of_stages_is_refused_in_one_line(stages) -> None:
+    optimizer = torch.optim.SGD(small_chain().parameters(), lr=0.1)
+    line = rf"^stages={type(stages).__name__}: is no sequence of modules; find_stages\(network, images\) makes"
+    with pytest.raises(ValueError, match=line):
+        FreezeOut(stages, optimizer, PAPER, STEPS)
+
+
+@pytest.mark.parametrize("warmup", [5, -0.1, float("nan")])
+def test_a_warm_up_in_steps_is_refused_for_it_would_never_end(warmup) -> None:
+    chain = small_chain()
+    with pytest.raises(ValueError, match=rf"^warmup={warmup}: must lie in \[0, 1\]$"):
+        FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, warmup=warmup)
+
+
 def test_steps_past_the_end_are_refused() -> None:
     chain, optimizer, freezeout = make()
     train(chain, optimizer, freezeout, STEPS)
