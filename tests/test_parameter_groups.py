@@ -299,6 +299,22 @@ def test_users_mistakes_are_one_line(rates) -> None:
         FreezeOut(chain, optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, rates="scaled")
 
 
+@pytest.mark.parametrize("rates", ["set", "scale"])
+def test_a_second_freezeout_of_one_optimizer_is_refused(rates) -> None:
+    """As when a cell of a notebook runs again: the annealed rates would be its base rates, or be scaled twice."""
+    chain = small_chain()
+    optimizer = optim.SGD(chain.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="max_events=0"):
+        FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates, max_events=0)
+    first = FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates)  # one that was refused leaves nothing behind
+    first.step()
+    before = [dict(group) for group in optimizer.param_groups]
+    for again in ("set", "scale"):
+        with pytest.raises(ValueError, match=r"^the optimizer has a FreezeOut already: make network, optimizer"):
+            FreezeOut(chain, optimizer, PAPER, STEPS, rates=again)
+    assert optimizer.param_groups == before
+
+
 def test_a_step_without_freezeouts_is_refused() -> None:
     chain = small_chain()
     optimizer = optim.SGD(chain.parameters(), lr=0.1)
