@@ -271,6 +271,10 @@ class FreezeOut:
         """
         return Distributed(self, network, **options)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # torch copies no hooks of an optimizer: with them a copy would lose its rates, and say nothing.
+        raise TypeError("a FreezeOut cannot be copied or pickled: keep its state_dict(), and load it into a new one")
+
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
         for i in range(self.prefix, prefix):

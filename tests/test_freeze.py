@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -269,6 +270,12 @@ def test_a_warm_up_in_steps_is_refused_for_it_would_never_end(warmup) -> None:
     chain = small_chain()
     with pytest.raises(ValueError, match=rf"^warmup={warmup}: must lie in \[0, 1\]$"):
         FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, warmup=warmup)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_copy_is_refused_for_its_optimizer_would_have_no_hooks(copied) -> None:
+    with pytest.raises(TypeError, match=r"^a FreezeOut cannot be copied or pickled: keep its state_dict\(\)"):
+        copied(make()[2])
 
 
 def test_steps_past_the_end_are_refused() -> None:
