@@ -110,6 +110,11 @@ def test_a_network_that_returns_more_than_logits_is_refused(branch):
         find_stages(Twice(), X)
 
 
+def test_a_wrapper_for_several_devices_is_refused_for_it_would_be_one_stage():
+    with pytest.raises(ValueError, match=r"^DataParallel: find the stages of what it wraps \(model\.module\)"):
+        find_stages(nn.DataParallel(Plain()), X)
+
+
 def test_a_network_without_parameters_is_refused():
     with pytest.raises(ValueError, match="no parameters"):
         find_stages(nn.Flatten(), X)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from freezeout.stages.traced import cut
 from freezeout.stages.tracing import UntraceableError, trace
@@ -175,10 +176,14 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
         move and save the chain from here on, not the model.
 
     Raises:
-        ValueError: The network has no parameters, or returns neither a single tensor nor an output with `logits`.
+        ValueError: The network has no parameters, is wrapped for several devices, or returns neither one tensor nor an
+            output with `logits`.
     """
     if isinstance(model, Chain):
         return model
+    if isinstance(model, DataParallel | DistributedDataParallel):
+        name = type(model).__name__  # of torch's own modules, and so one stage, the head
+        raise ValueError(f"{name}: find the stages of what it wraps (model.module), then FreezeOut.distribute it")
     if next(model.parameters(), None) is None:
         raise ValueError("the network has no parameters: there is nothing to train or to freeze")
     try:
