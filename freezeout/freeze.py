@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.adapting import Adapting
-from freezeout.checks import check_at_least, check_choice, check_share
+from freezeout.checks import check_at_least, check_choice, check_share, check_whole
 from freezeout.distributed import Distributed
 from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
@@ -61,8 +61,9 @@ class FreezeOut:
 
     Raises:
         ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
-            share a parameter, what is given for stages is no sequence of modules, total_steps is below 1, warmup lies
-            outside [0, 1], statistics cannot be computed afresh, or max_events is given to an adaptive strategy.
+            share a parameter, stages is no sequence of modules, total_steps no whole number from 1 or batches no
+            function, warmup lies outside [0, 1], statistics cannot be computed afresh, or max_events is given to an
+            adaptive strategy.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class FreezeOut:
     ) -> None:
         check_choice("rates", rates, tuple(RATES))
         check_strategy(strategy)
-        if total_steps < 1:
-            raise ValueError(f"total_steps={total_steps}: must be at least 1")
+        check_whole("total_steps", total_steps, 1)
+        if batches is not None and not callable(batches):
+            raise ValueError(f"batches={type(batches).__name__}: must be a function that gives them, as lambda: inputs")
         check_share("warmup", warmup, zero=True)
         self.stages = sequence(stages)
         check_stages(self.stages)

@@ -265,6 +265,13 @@ def test_what_is_no_sequence_of_stages_is_refused_in_one_line(stages) -> None:
         FreezeOut(stages, optimizer, PAPER, STEPS)
 
 
+@pytest.mark.parametrize("total_steps", [0, 12.5, float("inf"), float("nan"), "100", None])
+def test_a_number_of_steps_that_is_none_is_refused_in_one_line(total_steps) -> None:
+    chain = small_chain()
+    with pytest.raises(ValueError, match=rf"^total_steps={total_steps}: must be a whole number, and at least 1$"):
+        FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), PAPER, total_steps)
+
+
 @pytest.mark.parametrize("warmup", [5, -0.1, float("nan")])
 def test_a_warm_up_in_steps_is_refused_for_it_would_never_end(warmup) -> None:
     chain = small_chain()
