@@ -161,6 +161,19 @@ class Checkpointed(Plain):
         return self.fc(checkpoint(self.body, x, use_reentrant=False).mean((2, 3)))
 
 
+class KeptLoss(Plain):
+    """Keeps a part of the loss as an attribute, for whoever trains it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = None
+
+    def body(self, x):
+        x = super().body(x)
+        self.kept = x.square().mean()
+        return x
+
+
 class Hooked(Plain):
     """A hook on a part that is no library module: it halves what the part makes."""
 
@@ -266,6 +279,7 @@ TRACED = [
 ]
 UNTRACED = [
     *(DataDependent, OwnBlocks, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked, Checkpointed),
+    KeptLoss,
 ]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

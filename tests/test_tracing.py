@@ -12,6 +12,7 @@ from made_networks import (
     DroppedLayer,
     FunctionalDropout,
     Hooked,
+    KeptLoss,
     ModesInside,
     NoiseInTraining,
     WithoutGradient,
@@ -48,6 +49,7 @@ def test_a_buffer_is_read_when_the_chain_runs_not_when_it_is_traced():
         (Wrapper, "does different things in training and in evaluation"),
         (WithoutGradient, "switches gradients or autocast"),
         (Checkpointed, "computes activations again"),
+        (KeptLoss, r"its forward keeps what it computes as self\.kept"),
         (Hooked, "a hook of its Sequential would run while it is traced and never again"),
     ],
 )
@@ -74,6 +76,14 @@ def test_what_is_computed_again_in_the_backward_pass_is_kept_by_no_stage():
 
     model, chain = made(Checkpointed)
     assert packed(chain) == packed(model)
+
+
+def test_what_forward_keeps_as_an_attribute_is_that_of_the_last_pass():
+    model, chain = made(KeptLoss)
+    assert model.kept is None or isinstance(model.kept, torch.Tensor), "tracing leaves nothing behind"
+    run(chain, True)
+    (gradient,) = torch.autograd.grad(model.kept, model.conv1.weight)
+    assert gradient.abs().sum() > 0
 
 
 def test_a_hook_on_a_part_goes_on_running():

@@ -151,11 +151,16 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
     # and fx stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
     drawn = _random_states()
+    before = [(module, dict(vars(module))) for module in model.modules()]
     try:
         with torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED):
             graph = _Tracer(leaves).trace(root)
     except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
         raise UntraceableError(str(error)) from error
+    finally:
+        kept = _forget_proxies(before)
+    if kept:
+        raise UntraceableError(f"its forward keeps what it computes as {kept[0]}, which a graph would not")
     if _random_states() != drawn:
         raise UntraceableError("it draws a random number that decides what its forward does")
     graph.owning_module = None
@@ -163,6 +168,17 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
         if node.op in ("get_attr", "call_module"):
             node.target = node.target.removeprefix("0.")
     return graph, {name: v for name, v in vars(root).items() if name.startswith("_tensor_constant")}
+
+
+def _forget_proxies(before: list[tuple[nn.Module, dict[str, Any]]]) -> list[str]:
+    """Give attributes that hold a symbol of the trace the values back that they had; their names, as self.name."""
+    found = []
+    for module, was in before:
+        for name in [name for name, value in vars(module).items() if isinstance(value, fx.Proxy)]:
+            found.append(f"self.{name}")
+            del vars(module)[name]
+            vars(module).update({name: was[name]} if name in was else {})
+    return found
 
 
 def _random_states() -> bytes:
