@@ -196,8 +196,9 @@ def owners(optimizer: Optimizer, stages: Sequence[nn.Module]) -> dict[int, int]:
     """The stage of each parameter, by its id.
 
     Raises:
-        ValueError: The optimizer cannot be split by stage.
+        ValueError: The optimizer cannot be split by stage, or is none.
     """
+    refuse_wrapper(optimizer)
     if isinstance(optimizer, LBFGS):
         raise ValueError("LBFGS searches along one line for all parameters: it cannot train some stages and not others")
     return {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
@@ -223,6 +224,20 @@ def taken(group: dict[str, Any], which: Sequence[bool]) -> dict[str, Any]:
         key: [p for p, take in zip(group[key], which, strict=True) if take] for key in OF_PARAMETERS if key in group
     }
     return {**group, **lists}
+
+
+def refuse_wrapper(optimizer: Any) -> None:
+    """Refuse what is no optimizer, or hands its steps to another one, which hooks and groups of this one do not reach.
+
+    Raises:
+        ValueError: It is such a thing: accelerate's AcceleratedOptimizer, ZeroRedundancyOptimizer, a SAM with its base.
+    """
+    kind = type(optimizer).__name__
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"optimizer={kind}: must be an optimizer of torch")
+    for name, inner in vars(optimizer).items():
+        if isinstance(inner, Optimizer):
+            raise ValueError(f"optimizer={kind}: it steps by its .{name}: FreezeOut needs the one that steps")
 
 
 def refuse_scheduler(optimizer: Optimizer) -> None:
