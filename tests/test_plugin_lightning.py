@@ -197,6 +197,28 @@ def test_callbacks_that_change_the_length_of_the_run_are_refused_in_one_line(tmp
     assert callback.freezer.steps_begun == callback.freezer.total_steps == 7, "the remedy"
 
 
+class WakesAll(Classifier):
+    """Goes into training mode as a whole after each validation, and notes what that wakes."""
+
+    awake = 0
+
+    def on_validation_model_train(self):
+        self.train()
+
+    def training_step(self, batch, batch_idx):
+        frozen = [stage for stage in self.network if not any(p.requires_grad for p in stage.parameters())]
+        self.awake += sum(module.training for stage in frozen for module in stage.modules())
+        return super().training_step(batch, batch_idx)
+
+
+def test_what_is_frozen_sleeps_after_a_validation_between_accumulated_batches(tmp_path) -> None:
+    module, callback = WakesAll(small_chain()), FreezeOutCallback(EARLY)
+    options = {"accumulate_grad_batches": 2, "val_check_interval": 1, "num_sanity_val_steps": 0}
+    trainer(tmp_path, callback, enable_checkpointing=False, **options).fit(module, batches(), batches(1))
+    assert callback.freezer.prefix == 4
+    assert module.awake == 0
+
+
 class TwoSteps(Classifier):
     def __init__(self, network) -> None:
         super().__init__(network)

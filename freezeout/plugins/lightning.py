@@ -114,6 +114,8 @@ class FreezeOutCallback(Callback):
                 for logger in trainer.loggers:
                     figures = logged(self.freezer, trainer.optimizers[0].param_groups, scaled=self._scaled)
                     logger.log_metrics(figures, step=trainer.global_step)
+        else:
+            self.freezer.set_modes()  # a validation between two accumulated batches may have woken what is frozen
 
     @property
     def state_key(self) -> str:
