@@ -162,8 +162,9 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
     A stage ends where exactly one tensor is needed by what follows: after a residual block, not inside it. A piece
     without parameters, or with those of normalisation layers only, is joined to the stage before it.
 
-    Where tracing fails (control flow that depends on data, other operations in training than in evaluation), the stages
-    are the parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
+    Where tracing fails (control flow that depends on data or on random numbers, other operations in training than in
+    evaluation) or a graph would lose something (hooks, checkpoints, values kept as attributes), the stages are the
+    parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
     Each block of a transformer is then a stage, between that of its embeddings and that of its head.
 
     Args:
