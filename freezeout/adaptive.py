@@ -21,7 +21,9 @@ class AutoFreeze(Adaptive):
     Of each interval the gradients of all steps are summed; the L1 norms of a stage's sums are added up. A stage's
     change is |norm of the interval before - norm| / norm of the interval before. At the end of every interval from the
     second on, stages freeze from the first active one on, up to the first whose change reaches the percentile of the
-    changes of all active stages. The head never freezes and is not among them. The learning rate is the baseline's.
+    changes of all active stages. The head never freezes and is not among them, and a stage without gradients (frozen by
+    the user) counts as one that does not change, and not among those whose percentile is taken. The learning rate is
+    the baseline's.
 
     Attributes:
         intervals: As many decisions but one are made in a run: at least 2; the source has 10 by default.
@@ -51,9 +53,10 @@ class AutoFreeze(Adaptive):
     def update(self, state: State, t: float, observation: Sequence[float]) -> State:
         prefix, before = state["prefix"], state["norms"]
         if before is not None:
-            pairs = zip(before[prefix:-1], observation[prefix:-1], strict=True)
+            pairs = list(zip(before[prefix:-1], observation[prefix:-1], strict=True))
             changes = [change(a, b) for a, b in pairs]
-            limit = percentile(changes, self.percentile)
+            # A stage whose every weight the user has frozen stands still, and is no measure of the others.
+            limit = percentile([one for one, pair in zip(changes, pairs, strict=True) if any(pair)], self.percentile)
             prefix += next((i for i, one in enumerate(changes) if one >= limit), 0)
         return {"prefix": prefix, "norms": list(observation)}
 
@@ -99,7 +102,9 @@ class WeightDelta(Adaptive):
 
 
 def change(before: float, now: float) -> float:
-    """The relative change of a norm; infinite where that is no number."""
+    """The relative change of a norm; infinite where that is no number, and 0 where there was nothing and is nothing."""
+    if before == now == 0:
+        return 0.0
     found = abs(before - now) / before if before else math.inf
     return math.inf if math.isnan(found) else found
 

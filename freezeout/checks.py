@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from numbers import Integral
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -55,6 +56,21 @@ def check_at_least(name: str, value: float, least: float) -> None:
     """
     if not (value >= least and math.isfinite(value)):
         raise ValueError(f"{name}={value}: must be at least {least}")
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least`.
+
+    Args:
+        name: Configuration key, as users type it.
+        value: What is given.
+        least: The smallest number allowed.
+
+    Raises:
+        ValueError: `value` is smaller, or no whole number.
+    """
+    if not isinstance(value, Integral) or int(value) < least:
+        raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
 
 
 def check_name(name: str, value: str) -> None:

@@ -52,19 +52,23 @@ class Distributed(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's own forward, with the gradients of its backward averaged over all ranks."""
-        if self._built_for != self._freezer.prefix:
-            self._build(init_sync=False)  # equal since the first time: nothing needs to be sent
+        self._keep_up()
         self._wrapper[0].training = self.training
         return self._wrapper[0](*args, **kwargs)
 
     def no_sync(self) -> AbstractContextManager[None]:
         """Within it gradients are not averaged, as while they are accumulated."""
+        self._keep_up()  # a wrapper that the first pass within it would build knew nothing of it
         return self._wrapper[0].no_sync()
 
     def register_comm_hook(self, state: object, hook: Callable) -> None:
         """See DistributedDataParallel; it stays when the wrapper is built anew."""
         self._hooks.append((state, hook))
         self._wrapper[0].register_comm_hook(state, hook)
+
+    def _keep_up(self) -> None:
+        if self._built_for != self._freezer.prefix:
+            self._build(init_sync=False)  # equal since the first time: nothing needs to be sent
 
     def _build(self, *, init_sync: bool) -> None:
         # In a tuple, so that the wrapper is no submodule beside the network itself. The old one goes first: its

@@ -13,8 +13,8 @@ from freezeout.stages.prefix import Prefix
 class Forward:
     """Runs stages one after another, the frozen ones from prepared weights (see `freezeout.stages.fold`).
 
-    Prepared weights are made anew when those that they were made of are written to, as by load_state_dict, or when
-    autocast is switched.
+    Prepared weights are made anew when those that they were made of are written to, as by load_state_dict, or replaced,
+    as by to(device), or when autocast is switched. What is written through .data (p.data.copy_) torch does not tell.
 
     Args:
         stages: In running order.
@@ -27,7 +27,7 @@ class Forward:
         self._frozen = frozen
         self._pure = pure
         self._prefix: Prefix | None = None
-        self._made_for: tuple[torch.dtype | None, list[int]] | None = None
+        self._made_for: tuple[torch.dtype | None, list[tuple[int, int]]] | None = None
         self._sources: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -41,11 +41,16 @@ class Forward:
 
     def _prepared(self, device: str, first: int) -> Prefix:
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        if self._prefix is None or self._made_for != (dtype, [t._version for t in self._sources]):
+        if self._prefix is None or self._made_for != (dtype, stamps(self._sources)):
             self._prefix = Prefix(self._stages, self._frozen, pure=self._pure, fold=True, dtype=dtype)
             self._made_for = None
         if self._prefix.grow() or self._made_for is None:
             frozen = self._stages[:first] if self._pure else []  # others run as they are
             self._sources = [t for stage in frozen for t in (*stage.parameters(), *stage.buffers())]
-            self._made_for = dtype, [t._version for t in self._sources]
+            self._made_for = dtype, stamps(self._sources)
         return self._prefix
+
+
+def stamps(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """What is different once tensors have been written to, or hold other memory, as after p.data = q."""
+    return [(t._version, t.data_ptr()) for t in tensors]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from freezeout.adapting import Adapting
-from freezeout.checks import check_at_least, check_choice
+from freezeout.checks import check_at_least, check_choice, check_share, check_whole
 from freezeout.distributed import Distributed
 from freezeout.forward import Forward
 from freezeout.parameter_groups import RATES
@@ -61,8 +61,9 @@ class FreezeOut:
 
     Raises:
         ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
-            share a parameter, total_steps is below 1, statistics cannot be computed afresh, or max_events is given to
-            an adaptive strategy.
+            share a parameter, stages is no sequence of modules, total_steps no whole number from 1 or batches no
+            function, warmup lies outside [0, 1], statistics cannot be computed afresh, or max_events is given to an
+            adaptive strategy.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class FreezeOut:
     ) -> None:
         check_choice("rates", rates, tuple(RATES))
         check_strategy(strategy)
-        if total_steps < 1:
-            raise ValueError(f"total_steps={total_steps}: must be at least 1")
-        self.stages = list(stages)
+        check_whole("total_steps", total_steps, 1)
+        if batches is not None and not callable(batches):
+            raise ValueError(f"batches={type(batches).__name__}: must be a function that gives them, as lambda: inputs")
+        check_share("warmup", warmup, zero=True)
+        self.stages = sequence(stages)
         check_stages(self.stages)
         self.schedule: Schedule = strategy.schedule(len(self.stages))
         if max_events is not None:
@@ -270,6 +273,10 @@ class FreezeOut:
         """
         return Distributed(self, network, **options)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # torch copies no hooks of an optimizer: with them a copy would lose its rates, and say nothing.
+        raise TypeError("a FreezeOut cannot be copied or pickled: keep its state_dict(), and load it into a new one")
+
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
         for i in range(self.prefix, prefix):
@@ -294,3 +301,16 @@ class FreezeOut:
             p.grad = None
             self._optimizer.state.pop(p, None)
         self._groups.drop(i)
+
+
+def sequence(stages: Any) -> list[nn.Module]:
+    """The stages as a list.
+
+    Raises:
+        ValueError: It is a network, or another thing than a sequence of modules.
+    """
+    found = list(stages) if isinstance(stages, Iterable) else []
+    if not found or not all(isinstance(stage, nn.Module) for stage in found):
+        name = type(stages).__name__
+        raise ValueError(f"stages={name}: is no sequence of modules; find_stages(network, images) makes a network one")
+    return found

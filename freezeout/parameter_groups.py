@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 BESIDE = "FreezeOut(..., rates='scale') freezes beside a scheduler"
 OF_PARAMETERS = ("params", "param_names")
+SERVED: WeakSet[Optimizer] = WeakSet()
 
 
 class SetRates:
@@ -20,7 +22,7 @@ class SetRates:
         stages: In running order.
 
     Raises:
-        ValueError: A scheduler is attached to the optimizer, it holds a parameter of no stage, or it is LBFGS.
+        ValueError: The optimizer has a scheduler or another FreezeOut, holds a parameter of no stage, or is LBFGS.
     """
 
     relative = False  # factors are in units of the base rate
@@ -28,6 +30,7 @@ class SetRates:
     def __init__(self, optimizer: Optimizer, stages: Sequence[nn.Module]) -> None:
         owner = owners(optimizer, stages)
         refuse_scheduler(optimizer)
+        refuse_second(optimizer)
         self._stage: list[int] = []
         self._base: list[float] = []
         self._optimizer = optimizer
@@ -117,7 +120,7 @@ class ScaledRates:
         stages: In running order.
 
     Raises:
-        ValueError: The optimizer holds a parameter of no stage, or it is LBFGS.
+        ValueError: The optimizer holds a parameter of no stage, has another FreezeOut, or it is LBFGS.
     """
 
     relative = True  # factors are in units of the rate that a plain run would have
@@ -127,6 +130,7 @@ class ScaledRates:
         self._owner = owners(optimizer, stages)
         for group in optimizer.param_groups:
             homes(group, self._owner)
+        refuse_second(optimizer)
         self._factors: Sequence[float] | None = None
         self._prefix = 0
         self._users: list[dict[str, Any]] | None = None
@@ -192,8 +196,9 @@ def owners(optimizer: Optimizer, stages: Sequence[nn.Module]) -> dict[int, int]:
     """The stage of each parameter, by its id.
 
     Raises:
-        ValueError: The optimizer cannot be split by stage.
+        ValueError: The optimizer cannot be split by stage, or is none.
     """
+    refuse_wrapper(optimizer)
     if isinstance(optimizer, LBFGS):
         raise ValueError("LBFGS searches along one line for all parameters: it cannot train some stages and not others")
     return {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
@@ -221,6 +226,20 @@ def taken(group: dict[str, Any], which: Sequence[bool]) -> dict[str, Any]:
     return {**group, **lists}
 
 
+def refuse_wrapper(optimizer: Any) -> None:
+    """Refuse what is no optimizer, or hands its steps to another one, which hooks and groups of this one do not reach.
+
+    Raises:
+        ValueError: It is such a thing: accelerate's AcceleratedOptimizer, ZeroRedundancyOptimizer, a SAM with its base.
+    """
+    kind = type(optimizer).__name__
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(f"optimizer={kind}: must be an optimizer of torch")
+    for name, inner in vars(optimizer).items():
+        if isinstance(inner, Optimizer):
+            raise ValueError(f"optimizer={kind}: it steps by its .{name}: FreezeOut needs the one that steps")
+
+
 def refuse_scheduler(optimizer: Optimizer) -> None:
     """Refuse an optimizer whose rates a scheduler of torch sets.
 
@@ -229,6 +248,17 @@ def refuse_scheduler(optimizer: Optimizer) -> None:
     """
     if any("initial_lr" in group for group in optimizer.param_groups):
         raise ValueError(f"a learning-rate scheduler is attached to the optimizer, and FreezeOut sets rates: {BESIDE}")
+
+
+def refuse_second(optimizer: Optimizer) -> None:
+    """Refuse an optimizer whose groups another FreezeOut has split, or splits at each step: neither would undo it.
+
+    Raises:
+        ValueError: It has one already.
+    """
+    if optimizer in SERVED:
+        raise ValueError("the optimizer has a FreezeOut already: make network, optimizer and FreezeOut anew")
+    SERVED.add(optimizer)
 
 
 def stamp(group: dict[str, Any]) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ def compile_whole(network: nn.Module, events: int, **options: Any) -> Callable[.
             f"{events} freeze events make {events + 1} graphs, and torch keeps {config.recompile_limit} of a function "
             f"(torch._dynamo.config.recompile_limit): FreezeOut(..., max_events={config.recompile_limit - 1})"
         )
+    if "isolate_recompiles" in signature(torch.compile).parameters:  # in newer torch only
+        # Or the graphs of all networks of one class count together, and the second one of a process finds none left.
+        options = {"isolate_recompiles": True, **options}
     compiled = torch.compile(network, **options)
 
     def forward(*args: Any, **kwargs: Any) -> Any:

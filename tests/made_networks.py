@@ -1,9 +1,12 @@
 """Networks that know nothing of stages: some that can be traced, some that cannot, each with its difficulty."""
 
+import random
+
 import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from freezeout.stages.chain import Chain, find_stages
@@ -94,6 +97,30 @@ class DataDependent(SharedDropout):
         return self.fc(functional.dropout(x, 0.5, self.training).mean((2, 3)))
 
 
+class OwnBlock(nn.Module):
+    """A convolution with a norm of the network's own; its forward drops a half."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 6, 3, padding=1), NormAct(6)
+
+    def forward(self, x):
+        return functional.dropout(self.norm(self.conv(x)), 0.5, self.training)
+
+
+class OwnBlocks(nn.Module):
+    """Two of them, and a classifier before which the network itself drops a half."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3, 1, 1))
+        self.first, self.second, self.fc = OwnBlock(3), OwnBlock(6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.second(self.first(x * self.scale if x.sum() > 0 else x * self.scale.abs()))
+        return self.fc(functional.dropout(x.mean((2, 3)), 0.5, self.training))
+
+
 class TiedDataDependent(SharedWeights):
     def forward(self, x):
         return super().forward(x if x.sum() > 0 else -x)
@@ -112,6 +139,51 @@ class NormAct(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
         buffers = (self.running_mean, self.running_var, self.weight, self.bias)
         return functional.relu(functional.batch_norm(x, *buffers, self.training, self.momentum, self.eps))
+
+
+class DroppedLayer(Plain):
+    """In training it leaves its second convolution out in every tenth pass, as a number drawn outside of torch says."""
+
+    def __init__(self, draw=random.random):
+        super().__init__()
+        self.draw = draw
+
+    def body(self, x):
+        drawn = self.draw()
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return x if self.training and drawn < 0.1 else functional.relu(self.bn2(self.conv2(x)))
+
+
+class Checkpointed(Plain):
+    """Computes its body once more in the backward pass, to keep nothing of it until then."""
+
+    def forward(self, x):
+        return self.fc(checkpoint(self.body, x, use_reentrant=False).mean((2, 3)))
+
+
+class KeptLoss(Plain):
+    """Keeps a part of the loss as an attribute, for whoever trains it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = None
+
+    def body(self, x):
+        x = super().body(x)
+        self.kept = x.square().mean()
+        return x
+
+
+class Hooked(Plain):
+    """A hook on a part that is no library module: it halves what the part makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.Sequential(self.conv2, self.bn2)
+        self.part.register_forward_hook(lambda module, inputs, y: y / 2)
+
+    def body(self, x):
+        return self.part(functional.relu(self.bn1(self.conv1(x))))
 
 
 class DropPath(nn.Module):
@@ -205,7 +277,10 @@ TRACED = [
     *(sequential, linear, Plain, FunctionalDropout, SharedDropout, SharedWeights, DirectParameters, Unread),
     *(ModesInside, convnext, vision_transformer, swin),
 ]
-UNTRACED = [DataDependent, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient]
+UNTRACED = [
+    *(DataDependent, OwnBlocks, TiedDataDependent, NoiseInTraining, Wrapper, WithoutGradient, Hooked, Checkpointed),
+    KeptLoss,
+]
 X = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 

@@ -235,6 +235,16 @@ def test_autofreeze_freezes_the_stages_whose_gradient_is_constant() -> None:
     assert trained(AutoFreeze(intervals=10), turned).prefix == 0, "the first one changes, so that none freezes"
 
 
+@pytest.mark.parametrize("frozen", [1, 5])
+def test_stages_that_the_user_has_frozen_keep_none_of_the_others_from_freezing(frozen: int) -> None:
+    """As embeddings are when a transformer is fine-tuned: they have no gradient that could change."""
+    still = [Term(1.0, lambda w: w).requires_grad_(False) for _ in range(frozen)]
+    functions = [lambda w: 3 * w, lambda w: 5 * w, torch.square, torch.square, lambda w: w]
+    freezeout = trained(AutoFreeze(intervals=10), [*still, *(Term(1.0, f) for f in functions)])
+    assert freezeout.times[: frozen + 2] == (0.2,) * (frozen + 2)
+    assert freezeout.times[frozen + 2] > 0.2, "they lie below the median of those that train, not of all"
+
+
 def test_weight_delta_freezes_each_stage_in_the_interval_in_which_it_comes_to_rest() -> None:
     """A weight of 1 under a constant gradient moves by it times the sum of the rates, which are known."""
     stages = [Term(1.0, lambda w: 0.1 * w), Term(1.0, lambda w: 2.0 * w), Term(1.0, lambda w: w)]

@@ -5,7 +5,7 @@ import io
 
 import pytest
 import torch
-from made_networks import TRACED, UNTRACED, Plain, X, made, run
+from made_networks import TRACED, UNTRACED, DirectParameters, Plain, X, made, run
 from torch import nn
 
 from freezeout.stages.chain import Chain, check_coverage, find_stages
@@ -86,6 +86,19 @@ def test_a_chain_is_its_own_stages():
     assert find_stages(chain, X) is chain
 
 
+def test_an_argument_that_tracing_has_left_out_is_refused_and_not_ignored():
+    model, chain = made(DirectParameters)
+    mask = torch.zeros(6, 8, 8)
+    line = r"^stages that run one by one take one tensor, not \(Tensor, mask=\): find_stages\(model, \{name: value\}\)"
+    with pytest.raises(TypeError, match=line):
+        chain(X, mask=mask)
+    for inputs, named in (((X, mask), {}), ((), {"x": X})):
+        with pytest.raises(TypeError, match="one tensor"):
+            chain(*inputs, **named)
+    whole = find_stages(model, {"x": X, "mask": mask})  # the remedy
+    assert torch.equal(whole.eval()(X, mask=mask), model(X, mask=mask))
+
+
 @pytest.mark.parametrize("branch", [False, True])
 def test_a_network_that_returns_more_than_logits_is_refused(branch):
     class Twice(Plain):
@@ -95,6 +108,11 @@ def test_a_network_that_returns_more_than_logits_is_refused(branch):
 
     with pytest.raises(ValueError, match="returns"):
         find_stages(Twice(), X)
+
+
+def test_a_wrapper_for_several_devices_is_refused_for_it_would_be_one_stage():
+    with pytest.raises(ValueError, match=r"^DataParallel: find the stages of what it wraps \(model\.module\)"):
+        find_stages(nn.DataParallel(Plain()), X)
 
 
 def test_a_network_without_parameters_is_refused():

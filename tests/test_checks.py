@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from freezeout.checks import check_at_least, check_choice, check_name, check_share, check_target, lookup, nearest
+from freezeout.checks import (
+    check_at_least,
+    check_choice,
+    check_name,
+    check_share,
+    check_target,
+    check_whole,
+    lookup,
+    nearest,
+)
 
 NETWORKS = {"vgg": 1, "wide_resnet": 2, "densenet_bc": 3}
 
@@ -70,3 +79,10 @@ def test_a_name_is_a_plain_file_name(value):
     with pytest.raises(ValueError, match=r"^sweep="):
         check_name("sweep", value)
     check_name("sweep", "-a.B_2")
+
+
+@pytest.mark.parametrize("value", [0, 1.0, 12.5, math.inf, math.nan, "3", None])
+def test_a_whole_number_is_refused_where_it_is_none_or_too_small(value):
+    check_whole("x", 1, 1)
+    with pytest.raises(ValueError, match=rf"^x={value}: must be a whole number, and at least 1$"):
+        check_whole("x", value, 1)

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import ranks
 import torch
+from made_chains import small_chain
+
+from freezeout import FreezeOut
+from freezeout.strategies import FreezeOnly
 
 pytestmark = pytest.mark.slow
 
@@ -91,3 +95,35 @@ def test_ranks_that_would_freeze_at_different_steps_are_refused(seen) -> None:
 def test_under_torchs_own_wrapper_the_step_after_a_freeze_event_fails(seen) -> None:
     for rank in seen:
         assert "Expected to have finished reduction" in rank["plain"]
+
+
+def test_nothing_is_sent_while_gradients_are_accumulated_also_at_a_freeze_event() -> None:
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        chain = small_chain()
+        optimizer = torch.optim.SGD(chain.parameters(), lr=0.1)
+        freezer = FreezeOut(chain, optimizer, FreezeOnly(t_0=0.3, how_scale="linear"), 6)
+        network, sent = freezer.distribute(chain), []
+
+        def hook(state, bucket):
+            sent.append(len(bucket.parameters()))
+            future = torch.futures.Future()
+            future.set_result(bucket.buffer())
+            return future
+
+        network.register_comm_hook(None, hook)
+        prefixes = []
+        for _ in range(6):
+            freezer.step()
+            prefixes.append(freezer.prefix)
+            sent.clear()
+            with network.no_sync():
+                network(torch.randn(4, 3, 4, 4)).sum().backward()
+            assert not sent, f"within no_sync, {freezer.prefix} stages frozen"
+            network(torch.randn(4, 3, 4, 4)).sum().backward()
+            assert sum(sent) == sum(p.requires_grad for p in chain.parameters())
+            optimizer.step()
+            optimizer.zero_grad()
+        assert prefixes == [0, 0, 1, 2, 3, 4]
+    finally:
+        torch.distributed.destroy_process_group()

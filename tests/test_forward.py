@@ -75,6 +75,20 @@ def test_weights_that_are_loaded_later_are_the_ones_that_run() -> None:
     torch.testing.assert_close(chain.eval()(X.double()), freezer.forward(X.double()))
 
 
+def test_weights_that_are_replaced_or_converted_later_are_the_ones_that_run() -> None:
+    chain, optimizer, freezer = build()
+    train(chain, optimizer, freezer, freezer.forward, range(8))
+    own = [p.data for p in chain.parameters()]
+    for p in chain.parameters():
+        p.data = p * 1.5  # as an average of weights is put in for an evaluation
+    torch.testing.assert_close(freezer.forward(X.double()), chain(X.double()))
+    for p, data in zip(chain.parameters(), own, strict=True):
+        p.data = data
+    torch.testing.assert_close(freezer.forward(X.double()), chain(X.double()))
+    chain.float()
+    torch.testing.assert_close(freezer.forward(X), chain(X), rtol=1e-4, atol=1e-5)
+
+
 def test_autocast_may_come_and_go() -> None:
     chain, optimizer, freezer = build(dtype=torch.float32)
     train(chain, optimizer, freezer, freezer.forward, range(8))

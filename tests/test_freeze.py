@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -248,6 +249,40 @@ def test_a_parameter_of_no_stage_is_refused() -> None:
     stray = nn.Parameter(torch.zeros(7))
     with pytest.raises(ValueError, match=r"shape \(7,\) that no stage owns"):
         FreezeOut(chain, torch.optim.SGD([*chain.parameters(), stray], lr=0.1), PAPER, STEPS)
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = small_chain()
+
+
+@pytest.mark.parametrize("stages", [Network(), small_chain().stages, [*Network().parameters()], [], None])
+def test_what_is_no_sequence_of_stages_is_refused_in_one_line(stages) -> None:
+    optimizer = torch.optim.SGD(small_chain().parameters(), lr=0.1)
+    line = rf"^stages={type(stages).__name__}: is no sequence of modules; find_stages\(network, images\) makes"
+    with pytest.raises(ValueError, match=line):
+        FreezeOut(stages, optimizer, PAPER, STEPS)
+
+
+@pytest.mark.parametrize("total_steps", [0, 12.5, float("inf"), float("nan"), "100", None])
+def test_a_number_of_steps_that_is_none_is_refused_in_one_line(total_steps) -> None:
+    chain = small_chain()
+    with pytest.raises(ValueError, match=rf"^total_steps={total_steps}: must be a whole number, and at least 1$"):
+        FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), PAPER, total_steps)
+
+
+@pytest.mark.parametrize("warmup", [5, -0.1, float("nan")])
+def test_a_warm_up_in_steps_is_refused_for_it_would_never_end(warmup) -> None:
+    chain = small_chain()
+    with pytest.raises(ValueError, match=rf"^warmup={warmup}: must lie in \[0, 1\]$"):
+        FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, warmup=warmup)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_copy_is_refused_for_its_optimizer_would_have_no_hooks(copied) -> None:
+    with pytest.raises(TypeError, match=r"^a FreezeOut cannot be copied or pickled: keep its state_dict\(\)"):
+        copied(make()[2])
 
 
 def test_steps_past_the_end_are_refused() -> None:

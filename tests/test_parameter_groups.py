@@ -299,6 +299,49 @@ def test_users_mistakes_are_one_line(rates) -> None:
         FreezeOut(chain, optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, rates="scaled")
 
 
+class Around(optim.Optimizer):
+    """Steps by another optimizer on the same groups, as SAM does; its own hooks are called, the other's groups step."""
+
+    def __init__(self, base: optim.Optimizer) -> None:
+        super().__init__(base.param_groups, {})
+        self.base = base
+        self.param_groups = base.param_groups
+
+    def step(self, closure=None):
+        return self.base.step(closure)
+
+
+@pytest.mark.parametrize("rates", ["set", "scale"])
+def test_an_optimizer_that_hands_its_steps_to_another_is_refused(rates) -> None:
+    chain = small_chain()
+    around = Around(optim.SGD(chain.parameters(), lr=0.1, momentum=0.9))
+    line = r"^optimizer=Around: it steps by its \.base: FreezeOut needs the one that steps$"
+    with pytest.raises(ValueError, match=line):
+        FreezeOut(chain, around, PAPER, STEPS, rates=rates)
+    assert len(around.param_groups) == 1, "nothing has been split"
+    train(chain, around, freezer=FreezeOut(chain, around.base, PAPER, STEPS, rates=rates))  # the remedy
+    assert {id(p) for p in around.base.state} == {id(p) for p in chain[-1].parameters()}
+    for given in (None, [around.base], optim.SGD):
+        with pytest.raises(ValueError, match=rf"^optimizer={type(given).__name__}: must be an optimizer of torch$"):
+            FreezeOut(chain, given, PAPER, STEPS, rates=rates)
+
+
+@pytest.mark.parametrize("rates", ["set", "scale"])
+def test_a_second_freezeout_of_one_optimizer_is_refused(rates) -> None:
+    """As when a cell of a notebook runs again: the annealed rates would be its base rates, or be scaled twice."""
+    chain = small_chain()
+    optimizer = optim.SGD(chain.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="max_events=0"):
+        FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates, max_events=0)
+    first = FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates)  # one that was refused leaves nothing behind
+    first.step()
+    before = [dict(group) for group in optimizer.param_groups]
+    for again in ("set", "scale"):
+        with pytest.raises(ValueError, match=r"^the optimizer has a FreezeOut already: make network, optimizer"):
+            FreezeOut(chain, optimizer, PAPER, STEPS, rates=again)
+    assert optimizer.param_groups == before
+
+
 def test_a_step_without_freezeouts_is_refused() -> None:
     chain = small_chain()
     optimizer = optim.SGD(chain.parameters(), lr=0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +175,13 @@ def test_the_same_trainer_goes_on_from_its_last_checkpoint(tmp_path) -> None:
     assert equal(weights(trainer), weights(through))
     with pytest.raises(ValueError, match=r"cannot go back from step 12 to 0: a frozen stage never thaws"):
         trainer.train()
+
+
+def test_a_trained_model_can_be_pickled(tmp_path) -> None:
+    trainer = made(tmp_path, bert, FreezeOutCallback(EARLY))
+    trainer.train()
+    copied = pickle.loads(pickle.dumps(trainer.model))
+    assert equal(list(copied.state_dict().values()), weights(trainer))
 
 
 @pytest.mark.parametrize("kind", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])

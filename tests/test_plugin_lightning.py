@@ -20,7 +20,7 @@ from freezeout.strategies import Baseline
 from freezeout.strategies import FreezeOut as Schedule
 
 pytest.importorskip("lightning", reason="pip install 'freezeout[lightning]'")
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
 from freezeout.plugins.lightning import FreezeOutCallback
@@ -184,6 +184,55 @@ def test_mistakes_are_one_line(tmp_path) -> None:
     fit(module, callback)
     with pytest.raises(ValueError, match=r"^4 stages are frozen from an earlier fit: make module and callback anew$"):
         fit(module, callback)
+
+
+def test_callbacks_that_change_the_length_of_the_run_are_refused_in_one_line(tmp_path) -> None:
+    averaging = StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1)
+    accumulating = GradientAccumulationScheduler({0: 1, 1: 2})
+    for other, line in ((averaging, "resets the statistics"), (accumulating, r"max_epochs=-1, max_steps=")):
+        with pytest.raises(ValueError, match=rf"^{type(other).__name__}:? .*{line}"):
+            trainer(tmp_path, FreezeOutCallback(EARLY), other).fit(Classifier(small_chain()), batches())
+    callback = FreezeOutCallback(EARLY)
+    trainer(tmp_path, callback, accumulating, epochs=-1, max_steps=7).fit(Classifier(small_chain()), batches())
+    assert callback.freezer.steps_begun == callback.freezer.total_steps == 7, "the remedy"
+
+
+class WakesAll(Classifier):
+    """Goes into training mode as a whole after each validation, and notes what that wakes."""
+
+    awake = 0
+
+    def on_validation_model_train(self):
+        self.train()
+
+    def training_step(self, batch, batch_idx):
+        frozen = [stage for stage in self.network if not any(p.requires_grad for p in stage.parameters())]
+        self.awake += sum(module.training for stage in frozen for module in stage.modules())
+        return super().training_step(batch, batch_idx)
+
+
+def test_what_is_frozen_sleeps_after_a_validation_between_accumulated_batches(tmp_path) -> None:
+    module, callback = WakesAll(small_chain()), FreezeOutCallback(EARLY)
+    options = {"accumulate_grad_batches": 2, "val_check_interval": 1, "num_sanity_val_steps": 0}
+    trainer(tmp_path, callback, enable_checkpointing=False, **options).fit(module, batches(), batches(1))
+    assert callback.freezer.prefix == 4
+    assert module.awake == 0
+
+
+class TwoSteps(Classifier):
+    def __init__(self, network) -> None:
+        super().__init__(network)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        for _ in range(2):
+            self.manual_backward(loss_of(self.network, batch_idx))
+            self.optimizers().step()
+
+
+def test_several_steps_in_a_batch_are_named_as_such(tmp_path) -> None:
+    with pytest.raises(RuntimeError, match=r"^2 steps of the optimizer are over, and 1 were begun: "):
+        trainer(tmp_path, FreezeOutCallback(EARLY)).fit(TwoSteps(small_chain()), batches())
 
 
 def test_a_checkpoint_of_a_run_of_another_length_is_refused(tmp_path) -> None:

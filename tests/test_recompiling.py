@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 import torch
 from torch import nn
@@ -53,6 +55,16 @@ def test_each_freeze_event_is_one_graph_and_the_run_is_the_eager_one() -> None:
     train(eager, eager, *others)
     for a, b in zip(chain.state_dict().values(), eager.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.skipif("isolate_recompiles" not in signature(torch.compile).parameters, reason="counted together")
+def test_a_second_network_of_one_process_has_graphs_of_its_own() -> None:
+    counter = CompileCounter()
+    for run in range(1, 4):
+        chain, optimizer, freezer = build(5)
+        graphs = train(freezer.compile(chain, backend=counter), chain, optimizer, freezer, counter)
+        assert graphs[-1] == 5 * run
+    assert graphs[-1] > torch._dynamo.config.recompile_limit
 
 
 def test_more_events_than_torch_keeps_graphs_are_refused_with_the_remedy() -> None:

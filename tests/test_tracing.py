@@ -1,11 +1,18 @@
 """One graph for training and evaluation: it reads flags and buffers when it runs."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from made_networks import (
+    Checkpointed,
     DataDependent,
     DirectParameters,
+    DroppedLayer,
     FunctionalDropout,
+    Hooked,
+    KeptLoss,
     ModesInside,
     NoiseInTraining,
     WithoutGradient,
@@ -41,11 +48,51 @@ def test_a_buffer_is_read_when_the_chain_runs_not_when_it_is_traced():
         (NoiseInTraining, "does different things in training and in evaluation"),
         (Wrapper, "does different things in training and in evaluation"),
         (WithoutGradient, "switches gradients or autocast"),
+        (Checkpointed, "computes activations again"),
+        (KeptLoss, r"its forward keeps what it computes as self\.kept"),
+        (Hooked, "a hook of its Sequential would run while it is traced and never again"),
     ],
 )
 def test_a_forward_that_is_not_one_graph_is_refused_with_the_reason(build, reason):
     with pytest.raises(UntraceableError, match=reason):
         trace(build(), X)
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random, lambda: torch.rand(())])
+def test_a_draw_that_decides_what_runs_is_refused_also_where_both_graphs_are_equal(draw):
+    random.seed(0)  # neither pass of tracing drops the layer: the graph would never drop it
+    np.random.seed(0)
+    torch.manual_seed(0)
+    with pytest.raises(UntraceableError, match="it draws a random number that decides"):
+        trace(DroppedLayer(draw), X)
+
+
+def test_what_is_computed_again_in_the_backward_pass_is_kept_by_no_stage():
+    def packed(network):
+        shapes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: shapes.append(t.shape) or t, lambda t: t):
+            network(X)
+        return shapes
+
+    model, chain = made(Checkpointed)
+    assert packed(chain) == packed(model)
+
+
+def test_what_forward_keeps_as_an_attribute_is_that_of_the_last_pass():
+    model, chain = made(KeptLoss)
+    assert model.kept is None or isinstance(model.kept, torch.Tensor), "tracing leaves nothing behind"
+    run(chain, True)
+    (gradient,) = torch.autograd.grad(model.kept, model.conv1.weight)
+    assert gradient.abs().sum() > 0
+
+
+def test_a_hook_on_a_part_goes_on_running():
+    model, chain = made(Hooked)
+    model.part.register_forward_hook(lambda module, inputs, y: seen.append(y))
+    seen = []
+    for mode in (True, False):
+        assert torch.equal(run(chain, mode), run(model, mode))
+    assert len(seen) == 4
 
 
 def test_a_part_that_does_different_things_in_the_two_modes_is_run_as_it_is():

@@ -1,8 +1,13 @@
 """The stages of networks that cannot be traced: their order, and that they are the network's own."""
 
+import copy
+
 import pytest
 import torch
-from made_networks import UNTRACED, DataDependent, TiedDataDependent, X, made, run
+from made_networks import UNTRACED, DataDependent, OwnBlocks, TiedDataDependent, X, made, run
+
+from freezeout import FreezeOut
+from freezeout.strategies import FreezeOnly
 
 
 @pytest.mark.parametrize("build", UNTRACED)
@@ -27,6 +32,28 @@ def test_the_mode_of_an_untraced_chain_reaches_what_no_stage_holds():
     chain = made(DataDependent)[1]
     assert torch.equal(run(chain, False), chain.eval()(X))
     assert not torch.equal(run(chain, True), run(chain, False))
+
+
+@pytest.mark.parametrize("found_in", [False, True])
+def test_a_frozen_part_sleeps_that_asks_for_its_own_mode(found_in):
+    model, chain = made(OwnBlocks)
+    assert chain.names == ["network", "first_conv", "second_conv", "fc"]
+    freezer = FreezeOut(chain, torch.optim.SGD(chain.parameters(), lr=0.1), FreezeOnly(t_0=0.01), 100)
+    for _ in range(2):
+        (model if found_in else chain).train()  # as a training loop does, whichever it holds
+        freezer.step()
+    assert freezer.prefix == 1
+    parts = (model, model.first, model.first.norm, model.second, model.second.norm)
+    assert all(part.training for part in parts), "the scale alone is frozen, and the network's own mode is not its"
+    while freezer.prefix < 2:
+        freezer.step()
+    assert [part.training for part in parts] == [True, False, False, True, True]
+    before = copy.deepcopy(model.first.state_dict())
+    (model if found_in else chain).train()
+    freezer.step()
+    assert torch.equal(model.first(X), model.first(X)), "its dropout is awake"
+    assert all(torch.equal(before[k], v) for k, v in model.first.state_dict().items()), "its statistics move"
+    assert [part.training for part in parts] == [True, False, False, True, True]
 
 
 def test_an_untraced_chain_moves_the_buffers_of_the_network_too():

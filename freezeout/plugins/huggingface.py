@@ -87,15 +87,21 @@ class FreezeOutCallback(TrainerCallback):
             stages = self._stages(model) if self._stages else self._find(model, kwargs["train_dataloader"], args.device)
             self._optimizer = optimizer
             self.freezer = FreezeOut(stages, optimizer, self._strategy, state.max_steps, rates="scale", **self._options)
-            freezer = self.freezer
-            model.register_forward_pre_hook(lambda *_: freezer.set_modes())  # after the Trainer's model.train()
-            keep_in_checkpoints(freezer, optimizer)
+            keep_in_checkpoints(self.freezer, optimizer)
         elif optimizer is not self._optimizer or state.max_steps != self.freezer.total_steps:
             raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
         refuse_another_run(self.freezer, loaded, state.global_step)
         self.freezer.load_state_dict({**loaded, "step": state.global_step})
         if self.freezer.prefix:
             self._build_anew()
+        freezer = self.freezer  # whose stages the Trainer's model.train() wakes
+        self._hook = model.register_forward_pre_hook(lambda *_: freezer.set_modes())
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leaves the model without a hook, so that it can be pickled as before."""
+        self._hook.remove()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

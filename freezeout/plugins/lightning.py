@@ -17,6 +17,7 @@ from freezeout.strategies import Strategy
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
     from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 except ImportError as error:
     raise ImportError(f"freezeout.plugins.lightning: {error}: pip install 'freezeout[lightning]'") from None
@@ -64,14 +65,15 @@ class FreezeOutCallback(Callback):
         """Optimizers exist by now, and their state is loaded later.
 
         Raises:
-            ValueError: The length of the run is not known, or the trainer or its optimizers are of another kind than
-                can freeze; or stages that this callback froze in an earlier `fit` would have to thaw.
+            ValueError: The length of the run is not known, or the trainer, its optimizers or its other callbacks are of
+                another kind than can freeze; or stages that this callback froze in an earlier `fit` would have to thaw.
         """
         if len(trainer.optimizers) != 1:
             raise ValueError(f"configure_optimizers made {len(trainer.optimizers)} optimizers: FreezeOut needs one")
         if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
             name = type(trainer.strategy).__name__
             raise ValueError(f"strategy={name}: FreezeOutCallback works on a single device and with DDP")
+        refuse_callbacks(trainer, pl_module)
         steps = trainer.estimated_stepping_batches
         if not 0 < steps < float("inf"):
             raise ValueError(f"the length of the run is not known ({steps} steps): Trainer(max_steps=...)")
@@ -91,9 +93,14 @@ class FreezeOutCallback(Callback):
         """Prepares a step with the first batch of it.
 
         Raises:
-            RuntimeError: The checkpoint was written without this callback.
+            RuntimeError: The checkpoint was written without this callback, or the batch before took several steps.
         """
         assert self.freezer is not None
+        if 0 < self.freezer.steps_begun < trainer.global_step:
+            raise RuntimeError(
+                f"{trainer.global_step} steps of the optimizer are over, and {self.freezer.steps_begun} were begun: "
+                "FreezeOutCallback works with at most one step in a batch"
+            )
         if self.freezer.steps_begun < trainer.global_step:
             raise RuntimeError(
                 f"the checkpoint is of step {trainer.global_step} and holds no state of FreezeOutCallback: "
@@ -107,6 +114,8 @@ class FreezeOutCallback(Callback):
                 for logger in trainer.loggers:
                     figures = logged(self.freezer, trainer.optimizers[0].param_groups, scaled=self._scaled)
                     logger.log_metrics(figures, step=trainer.global_step)
+        else:
+            self.freezer.set_modes()  # a validation between two accumulated batches may have woken what is frozen
 
     @property
     def state_key(self) -> str:
@@ -129,6 +138,29 @@ class FreezeOutCallback(Callback):
         if state:
             refuse_another_length(self.freezer, state)
             self.freezer.load_state_dict(state)
+
+
+def refuse_callbacks(trainer: Trainer, module: LightningModule) -> None:
+    """Refuse other callbacks that change how long a run is, of which the trainer's own estimate knows nothing.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for callback in trainer.callbacks:
+        if isinstance(callback, StochasticWeightAveraging) and callback.pl_module_contains_batch_norm(module):
+            raise ValueError(
+                "StochasticWeightAveraging resets the statistics of BatchNorm in an epoch of its own, in which frozen "
+                "stages would not gather them again: WeightAveraging does without"
+            )
+        if (
+            isinstance(callback, GradientAccumulationScheduler)
+            and callback.going_to_accumulate_grad_batches()
+            and trainer.max_epochs != -1
+        ):
+            raise ValueError(
+                "GradientAccumulationScheduler: the length of the run is not known: "
+                "Trainer(max_epochs=-1, max_steps=...), or Trainer(accumulate_grad_batches=...)"
+            )
 
 
 def distribute(freezer: FreezeOut, strategy: DDPStrategy, module: LightningModule) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from freezeout.stages.traced import cut
 from freezeout.stages.tracing import UntraceableError, trace
@@ -101,10 +102,19 @@ class Chain(nn.Module):
 
         Returns:
             Logits (batch, classes), or what the network returns.
+
+        Raises:
+            TypeError: The stages run one by one, and something was given beside the one tensor that passes them.
         """
         whole = self._whole[0]
         if whole is not None:
             return whole(*inputs, **named)
+        if named or len(inputs) != 1:
+            given = ", ".join([*(type(x).__name__ for x in inputs), *(f"{name}=" for name in named)])
+            raise TypeError(
+                f"stages that run one by one take one tensor, not ({given}): "
+                "find_stages(model, {name: value}) keeps all that the network takes"
+            )
         (x,) = inputs
         for stage in self.stages.values():
             x = stage(x)
@@ -152,8 +162,9 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
     A stage ends where exactly one tensor is needed by what follows: after a residual block, not inside it. A piece
     without parameters, or with those of normalisation layers only, is joined to the stage before it.
 
-    Where tracing fails (control flow that depends on data, other operations in training than in evaluation), the stages
-    are the parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
+    Where tracing fails (control flow that depends on data or on random numbers, other operations in training than in
+    evaluation) or a graph would lose something (hooks, checkpoints, values kept as attributes), the stages are the
+    parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
     Each block of a transformer is then a stage, between that of its embeddings and that of its head.
 
     Args:
@@ -166,10 +177,14 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
         move and save the chain from here on, not the model.
 
     Raises:
-        ValueError: The network has no parameters, or returns neither a single tensor nor an output with `logits`.
+        ValueError: The network has no parameters, is wrapped for several devices, or returns neither one tensor nor an
+            output with `logits`.
     """
     if isinstance(model, Chain):
         return model
+    if isinstance(model, DataParallel | DistributedDataParallel):
+        name = type(model).__name__  # of torch's own modules, and so one stage, the head
+        raise ValueError(f"{name}: find the stages of what it wraps (model.module), then FreezeOut.distribute it")
     if next(model.parameters(), None) is None:
         raise ValueError("the network has no parameters: there is nothing to train or to freeze")
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import pickle
+import random
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from torch import Tensor, fx, nn
 # inside them.
 LIBRARIES = ("torch.nn", "torchvision.ops")
 
+CHECKPOINTED = "its forward computes activations again (checkpoints) or packs them, which a graph does not record"
 DIFFERENT = "its forward does different things in training and in evaluation"
 
 
@@ -68,6 +71,12 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_library_module(m) or type(m) in self._leaves
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+        hooks = (m._forward_pre_hooks, m._forward_hooks, m._backward_pre_hooks, m._backward_hooks)
+        if any(hooks) and not self.is_leaf_module(m, ""):
+            raise UntraceableError(f"a hook of its {type(m).__name__} would run while it is traced and never again")
+        return super().call_module(m, forward, args, kwargs)
 
     def create_node(self, *args, **kwargs) -> fx.Node:
         if self._read_modes() != self._modes:
@@ -141,15 +150,41 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
     # Inside a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph,
     # and fx stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
+    drawn = _random_states()
+    before = [(module, dict(vars(module))) for module in model.modules()]
     try:
-        graph = _Tracer(leaves).trace(root)
+        with torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED):
+            graph = _Tracer(leaves).trace(root)
     except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
         raise UntraceableError(str(error)) from error
+    finally:
+        kept = _forget_proxies(before)
+    if kept:
+        raise UntraceableError(f"its forward keeps what it computes as {kept[0]}, which a graph would not")
+    if _random_states() != drawn:
+        raise UntraceableError("it draws a random number that decides what its forward does")
     graph.owning_module = None
     for node in graph.nodes:
         if node.op in ("get_attr", "call_module"):
             node.target = node.target.removeprefix("0.")
     return graph, {name: v for name, v in vars(root).items() if name.startswith("_tensor_constant")}
+
+
+def _forget_proxies(before: list[tuple[nn.Module, dict[str, Any]]]) -> list[str]:
+    """Give attributes that hold a symbol of the trace the values back that they had; their names, as self.name."""
+    found = []
+    for module, was in before:
+        for name in [name for name, value in vars(module).items() if isinstance(value, fx.Proxy)]:
+            found.append(f"self.{name}")
+            del vars(module)[name]
+            vars(module).update({name: was[name]} if name in was else {})
+    return found
+
+
+def _random_states() -> bytes:
+    import numpy as np  # only here, as in `freezeout.schedule`
+
+    return pickle.dumps((random.getstate(), np.random.get_state(), torch.get_rng_state().numpy()))
 
 
 def _same_tensor(a: Any, b: Any) -> bool:

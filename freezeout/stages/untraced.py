@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from freezeout.stages.tracing import is_library_module, is_norm, unused_name
+from freezeout.stages.tracing import LIBRARIES, is_library_module, is_norm, unused_name
 
 
 def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
@@ -51,23 +51,50 @@ def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
         stage = shared if shared is not None else list(stages.values())[-1]
         stage[unused_name(path, list(stage))] = unit
         complete = complete or weighty
-        home |= {id(p): stage for p in unit.parameters()}
+        home |= {id(t): stage for t in (*unit.parameters(), *unit.buffers())}
     add_stateless(model, home)
     return dict(stages)
+
+
+class ModeOf(nn.Module):
+    """The mode of a module of the network's own, whose forward may ask for it: a member of a stage, without tensors.
+
+    Args:
+        module: Put into training and evaluation mode with the stage, and asked for its mode.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        mode = module.training
+        self._module = (module,)  # in a tuple, so that it is no submodule: its tensors are in the stage already
+        super().__init__()
+        self.training = mode
+
+    @property
+    def training(self) -> bool:
+        return self._module[0].training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._module[0].training = mode
 
 
 def add_stateless(model: nn.Module, home: dict[int, nn.ModuleDict]) -> None:
     """Put modules without state, such as Dropout, where all parameters around them are, so that they freeze with them.
 
+    So does the mode of the network's own modules: of norms, and of blocks that call functional.dropout.
+
     Args:
         model: The network.
-        home: The stage of each parameter, by its id.
+        home: The stage of each parameter and buffer, by its id.
     """
     taken = {id(inner) for stage in home.values() for inner in stage.modules()}
     for path, module in list(model.named_modules())[1:]:
-        around = {id(home[id(p)]): home[id(p)] for p in module.parameters()}
+        tensors: list[Tensor] = [*module.parameters()] or [*module.buffers()]
+        around = {id(home[id(t)]): home[id(t)] for t in tensors}
         if len(around) == 1:
             (stage,) = around.values()
+            if id(module) not in taken and not type(module).__module__.startswith(LIBRARIES):
+                stage[unused_name(path, list(stage))] = ModeOf(module)
             for inner_path, inner in module.named_modules(prefix=path):
                 if id(inner) not in taken and not [*inner.children(), *inner.parameters(), *inner.buffers()]:
                     stage[unused_name(inner_path, list(stage))] = inner
