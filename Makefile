@@ -54,7 +54,7 @@ $(COMPOSER)/installed: constraints-composer.txt
 
 # Of the mechanism all that the plug-in stands on: the project asks for a newer torch than Composer takes. Left out: the
 # list of torch's optimizers, which is the newer one's, and its SequentialLR, which then warned of itself.
-ON_OLD_TORCH := freeze layers chain schedule strategies parameter_groups forward fold traced tracing untraced distributed recompiling adapting adaptive
+ON_OLD_TORCH := freeze layers chain schedule strategies parameter_groups refusals forward fold traced tracing untraced distributed recompiling adapting adaptive
 
 test-composer: composer-env ## the plug-in for Composer, and the mechanism on the torch that Composer takes
 	$(COMPOSER)/bin/python -m pytest tests/test_plugin_composer.py tests/test_plugin_composer_resume.py tests/test_plugin_composer_adaptive.py

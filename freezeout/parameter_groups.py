@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakSet
 
 from torch import Tensor, nn
-from torch.optim import LBFGS, Optimizer
+from torch.optim import Optimizer
 
-BESIDE = "FreezeOut(..., rates='scale') freezes beside a scheduler"
+from freezeout.refusals import BESIDE, refuse_kind, refuse_scheduler, refuse_second
+
 OF_PARAMETERS = ("params", "param_names")
-SERVED: WeakSet[Optimizer] = WeakSet()
 
 
 class SetRates:
@@ -196,11 +195,9 @@ def owners(optimizer: Optimizer, stages: Sequence[nn.Module]) -> dict[int, int]:
     """The stage of each parameter, by its id.
 
     Raises:
-        ValueError: The optimizer cannot be split by stage, or is none.
+        ValueError: As `refuse_kind`.
     """
-    refuse_wrapper(optimizer)
-    if isinstance(optimizer, LBFGS):
-        raise ValueError("LBFGS searches along one line for all parameters: it cannot train some stages and not others")
+    refuse_kind(optimizer)
     return {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
 
 
@@ -224,41 +221,6 @@ def taken(group: dict[str, Any], which: Sequence[bool]) -> dict[str, Any]:
         key: [p for p, take in zip(group[key], which, strict=True) if take] for key in OF_PARAMETERS if key in group
     }
     return {**group, **lists}
-
-
-def refuse_wrapper(optimizer: Any) -> None:
-    """Refuse what is no optimizer, or hands its steps to another one, which hooks and groups of this one do not reach.
-
-    Raises:
-        ValueError: It is such a thing: accelerate's AcceleratedOptimizer, ZeroRedundancyOptimizer, a SAM with its base.
-    """
-    kind = type(optimizer).__name__
-    if not isinstance(optimizer, Optimizer):
-        raise ValueError(f"optimizer={kind}: must be an optimizer of torch")
-    for name, inner in vars(optimizer).items():
-        if isinstance(inner, Optimizer):
-            raise ValueError(f"optimizer={kind}: it steps by its .{name}: FreezeOut needs the one that steps")
-
-
-def refuse_scheduler(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose rates a scheduler of torch sets.
-
-    Raises:
-        ValueError: There is one.
-    """
-    if any("initial_lr" in group for group in optimizer.param_groups):
-        raise ValueError(f"a learning-rate scheduler is attached to the optimizer, and FreezeOut sets rates: {BESIDE}")
-
-
-def refuse_second(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose groups another FreezeOut has split, or splits at each step: neither would undo it.
-
-    Raises:
-        ValueError: It has one already.
-    """
-    if optimizer in SERVED:
-        raise ValueError("the optimizer has a FreezeOut already: make network, optimizer and FreezeOut anew")
-    SERVED.add(optimizer)
 
 
 def stamp(group: dict[str, Any]) -> object:

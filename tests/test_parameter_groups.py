@@ -3,84 +3,17 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn, optim
+from made_optimizers import OPTIMIZERS, PAPER, SCHEDULERS, STEPS, equal, gradients, small_chain, train, two_groups
+from torch import optim
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import lr_scheduler
 
 from freezeout import Chain, FreezeOut
 from freezeout.strategies import Baseline, FreezeOnly
 from freezeout.strategies import FreezeOut as Strategy
-
-STEPS = 30
-PAPER = Strategy(t_0=0.3, how_scale="linear", scale_lr=True)
-
-
-def every_optimizer() -> dict[str, partial]:
-    """Those of torch.optim that take dense gradients, in each of their implementations that a CPU has."""
-    kinds = [kind for _, kind in inspect.getmembers(optim, inspect.isclass) if issubclass(kind, optim.Optimizer)]
-    found = {}
-    for kind in set(kinds) - {optim.Optimizer, optim.LBFGS, optim.SparseAdam}:
-        fields = inspect.signature(kind).parameters
-        decay = {"weight_decay": 0.01} if "weight_decay" in fields else {}
-        if kind in (optim.SGD, optim.RMSprop):
-            decay["momentum"] = 0.9
-        found[kind.__name__] = partial(kind, lr=0.01, **decay)
-        for option in {"foreach", "fused"} & set(fields):
-            found[f"{kind.__name__}-{option}"] = partial(kind, lr=0.01, **decay, **{option: True})
-    return dict(sorted(found.items()))
-
-
-OPTIMIZERS = every_optimizer()
-SCHEDULERS = {
-    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=STEPS),  # goes from the value that it finds
-    "exponential": lambda o: lr_scheduler.ExponentialLR(o, gamma=0.9),
-    "one_cycle": lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.05, total_steps=STEPS + 1),
-    "linear_warm_up": lambda o: lr_scheduler.LambdaLR(o, lambda s: min(1.0, s / 6, (STEPS - s) / (STEPS - 6))),
-    "steps": lambda o: lr_scheduler.MultiStepLR(o, milestones=[7, 19]),
-    "warm_restarts": lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=10),
-    "sequence": lambda o: lr_scheduler.SequentialLR(
-        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=5), lr_scheduler.CosineAnnealingLR(o, T_max=STEPS)], [5]
-    ),
-}
-
-
-def small_chain() -> Chain:
-    """Matrices only, since Muon takes nothing else."""
-    torch.manual_seed(0)
-    blocks = {f"block{i}": nn.Sequential(nn.Linear(4, 4, bias=False), nn.Tanh()) for i in range(4)}
-    return Chain({**blocks, "head": nn.Linear(4, 2, bias=False)}).double()
-
-
-def two_groups(chain: Chain) -> list[dict]:
-    """As users make them: some of every other stage in each."""
-    weights = list(chain.parameters())
-    return [{"params": weights[::2]}, {"params": weights[1::2], "lr": 0.02}]
-
-
-def gradients(chain: Chain, step: int) -> None:
-    x = torch.randn(8, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
-    chain(x.to(chain[0][0].weight.dtype)).square().mean().backward()
-
-
-def train(chain, optimizer, scheduler=None, freezer=None, steps=range(STEPS)) -> None:
-    for step in steps:
-        if freezer:
-            freezer.step()
-        gradients(chain, step)
-        optimizer.step()
-        optimizer.zero_grad()
-        if scheduler:
-            scheduler.step()
-
-
-def equal(a: Chain, b: Chain) -> bool:
-    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
 
 def test_the_optimizers_are_those_of_torch() -> None:
@@ -237,117 +170,6 @@ def test_an_older_optimizer_state_wakes_no_frozen_stage() -> None:
     train(chain, optimizer, None, freezer, range(3, 20))
     with pytest.raises(ValueError, match="earlier step: a frozen stage never thaws"):
         optimizer.load_state_dict(early)
-
-
-def test_an_optimizer_state_without_its_freezeout_state_is_refused() -> None:
-    chain = small_chain()
-    optimizer = optim.Adam(chain.parameters())
-    freezer = FreezeOut(chain, optimizer, PAPER, STEPS)
-    train(chain, optimizer, None, freezer, range(20))
-    fresh = small_chain()
-    other = optim.Adam(fresh.parameters())
-    beginning = FreezeOut(fresh, other, PAPER, STEPS)
-    other.load_state_dict(optimizer.state_dict())
-    with pytest.raises(RuntimeError, match="load FreezeOut's state, too"):
-        beginning.step()
-
-
-@pytest.mark.parametrize("kind", SCHEDULERS)
-def test_a_scheduler_is_refused_where_freezeout_sets_the_rates(kind) -> None:
-    chain = small_chain()
-    optimizer = optim.SGD(chain.parameters(), lr=0.01, momentum=0.9)
-    freezer = FreezeOut(chain, optimizer, PAPER, STEPS)
-    SCHEDULERS[kind](optimizer)
-    with pytest.raises(ValueError, match="rates='scale'"):
-        freezer.step()
-    with pytest.raises(ValueError, match="rates='scale'"):
-        FreezeOut(chain, optimizer, PAPER, STEPS)
-
-
-@pytest.mark.parametrize("rate", [0.01, torch.tensor(0.01)], ids=["float", "tensor"])
-def test_a_second_writer_of_rates_is_refused_at_the_next_step(rate) -> None:
-    chain = small_chain()
-    optimizer = optim.SGD(chain.parameters(), lr=rate)
-    freezer = FreezeOut(chain, optimizer, PAPER, STEPS)
-    train(chain, optimizer, None, freezer, range(3))
-    if isinstance(rate, float):
-        optimizer.param_groups[2]["lr"] *= 0.5
-    else:
-        optimizer.param_groups[2]["lr"].mul_(0.5)
-    with pytest.raises(RuntimeError, match="somebody else has changed a learning rate"):
-        freezer.step()
-
-
-def test_a_group_that_comes_too_late_is_refused() -> None:
-    chain = small_chain()
-    optimizer = optim.SGD(list(chain.parameters())[:-1], lr=0.01)
-    freezer = FreezeOut(chain, optimizer, PAPER, STEPS)
-    optimizer.add_param_group({"params": chain[-1].parameters()})
-    with pytest.raises(RuntimeError, match="another number of groups"):
-        freezer.step()
-
-
-@pytest.mark.parametrize("rates", ["set", "scale"])
-def test_users_mistakes_are_one_line(rates) -> None:
-    chain = small_chain()
-    with pytest.raises(ValueError, match="LBFGS searches along one line"):
-        FreezeOut(chain, optim.LBFGS(chain.parameters()), PAPER, STEPS, rates=rates)
-    stray = [*chain.named_parameters(), ("class_token", nn.Parameter(torch.zeros(7)))]
-    with pytest.raises(ValueError, match=r"parameter class_token of shape \(7,\) that no stage owns"):
-        FreezeOut(chain, optim.SGD(stray, lr=0.1), PAPER, STEPS, rates=rates)
-    with pytest.raises(ValueError, match="rates=scaled: must be one of set, scale"):
-        FreezeOut(chain, optim.SGD(chain.parameters(), lr=0.1), PAPER, STEPS, rates="scaled")
-
-
-class Around(optim.Optimizer):
-    """Steps by another optimizer on the same groups, as SAM does; its own hooks are called, the other's groups step."""
-
-    def __init__(self, base: optim.Optimizer) -> None:
-        super().__init__(base.param_groups, {})
-        self.base = base
-        self.param_groups = base.param_groups
-
-    def step(self, closure=None):
-        return self.base.step(closure)
-
-
-@pytest.mark.parametrize("rates", ["set", "scale"])
-def test_an_optimizer_that_hands_its_steps_to_another_is_refused(rates) -> None:
-    chain = small_chain()
-    around = Around(optim.SGD(chain.parameters(), lr=0.1, momentum=0.9))
-    line = r"^optimizer=Around: it steps by its \.base: FreezeOut needs the one that steps$"
-    with pytest.raises(ValueError, match=line):
-        FreezeOut(chain, around, PAPER, STEPS, rates=rates)
-    assert len(around.param_groups) == 1, "nothing has been split"
-    train(chain, around, freezer=FreezeOut(chain, around.base, PAPER, STEPS, rates=rates))  # the remedy
-    assert {id(p) for p in around.base.state} == {id(p) for p in chain[-1].parameters()}
-    for given in (None, [around.base], optim.SGD):
-        with pytest.raises(ValueError, match=rf"^optimizer={type(given).__name__}: must be an optimizer of torch$"):
-            FreezeOut(chain, given, PAPER, STEPS, rates=rates)
-
-
-@pytest.mark.parametrize("rates", ["set", "scale"])
-def test_a_second_freezeout_of_one_optimizer_is_refused(rates) -> None:
-    """As when a cell of a notebook runs again: the annealed rates would be its base rates, or be scaled twice."""
-    chain = small_chain()
-    optimizer = optim.SGD(chain.parameters(), lr=0.1)
-    with pytest.raises(ValueError, match="max_events=0"):
-        FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates, max_events=0)
-    first = FreezeOut(chain, optimizer, PAPER, STEPS, rates=rates)  # one that was refused leaves nothing behind
-    first.step()
-    before = [dict(group) for group in optimizer.param_groups]
-    for again in ("set", "scale"):
-        with pytest.raises(ValueError, match=r"^the optimizer has a FreezeOut already: make network, optimizer"):
-            FreezeOut(chain, optimizer, PAPER, STEPS, rates=again)
-    assert optimizer.param_groups == before
-
-
-def test_a_step_without_freezeouts_is_refused() -> None:
-    chain = small_chain()
-    optimizer = optim.SGD(chain.parameters(), lr=0.1)
-    FreezeOut(chain, optimizer, PAPER, STEPS, rates="scale")
-    with pytest.raises(RuntimeError, match=r"call FreezeOut's step\(\) before"):
-        optimizer.step()
 
 
 def test_names_of_parameters_stay_with_them() -> None:
