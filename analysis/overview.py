@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,10 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
     if not rows:
         return []
     paths = [out / f"overview.{kind}" for kind in ("png", "svg", "csv")]
-    blocks = [Block(own, _names(own), found[i].margin, _title(found[i])) for i, own in rows.items()]
+    titles = _titles([found[i] for i in rows])
+    blocks = [
+        Block(own, _names(own), found[i].margin, title) for (i, own), title in zip(rows.items(), titles, strict=True)
+    ]
     looks = styles(pd.concat([found[i].panel.points for i in rows]))
     with plt.rc_context(STYLE):
         lines = sum(block.lines for block in blocks)
@@ -47,12 +51,18 @@ def _names(rows: pd.DataFrame) -> list[str]:
     return [f"{arm['name']}, {100 * arm['saving']:.0f} % saved" for _, arm in rows.iterrows()]
 
 
-def _title(one: PanelVerdicts) -> str:
-    panel = one.panel
-    split = panel.first("evaluation_split")
-    return (
-        f"{panel.first('model')} on {panel.first('dataset')}, {counted(panel.runs['seed'].nunique(), 'seed')}, {split}"
-    )
+def _titles(found: Sequence[PanelVerdicts]) -> list[str]:
+    """What each panel is; those that would be called the same with the names of their files, which differ."""
+    panels = [one.panel for one in found]
+    titles = [
+        f"{panel.first('model')} on {panel.first('dataset')}, {counted(panel.runs['seed'].nunique(), 'seed')}, "
+        f"{panel.first('evaluation_split')}"
+        for panel in panels
+    ]
+    times = Counter(titles)
+    return [
+        f"{panel.name}: {title}" if times[title] > 1 else title for panel, title in zip(panels, titles, strict=True)
+    ]
 
 
 def _table(one: PanelVerdicts, rows: pd.DataFrame) -> pd.DataFrame:

@@ -49,6 +49,18 @@ def test_a_panel_is_a_title_and_a_row_for_each_arm_with_its_saving(root, tmp_pat
     plt.close(kept[0])
 
 
+def test_panels_that_would_be_called_the_same_are_told_apart_by_their_sweep(root, tmp_path, monkeypatch):
+    made_panel(tmp_path, sweep="third")
+    kept = []
+    monkeypatch.setattr(plt, "close", kept.append)
+    draw_overview([*judged_panels(root), *judged_panels(tmp_path)], tmp_path)
+    labels = kept[0].axes[0].get_yticklabels()
+    titles = [label.get_text().partition(" on ")[0] for label in labels if label.get_fontweight() == "bold"]
+    assert titles == ["first: wrn_10_1", "wrn_10_1", "third: wrn_10_1"], "the second has other seeds"
+    monkeypatch.undo()
+    plt.close(kept[0])
+
+
 def test_what_is_written_below_ends_within_the_figure(tmp_path, monkeypatch):
     names = {"bn": "reestimate", "depth": "cost"}  # long ones leave the axes little room
     long = {**freezeout(0.65, "linear", scale_lr=False), **names}
