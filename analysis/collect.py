@@ -59,7 +59,9 @@ def find_record(run: Path, root: Path | None = None) -> dict[str, Any]:
     if record is not None:
         return todays(record)
     known = collect(root) if root is not None and root.is_dir() else {}
-    if run.name in known and "config" in known[run.name]:
+    if run.name in known:
+        if known[run.name]["status"] == "unreadable":
+            raise ValueError(known[run.name]["reason"])
         return known[run.name]
     below = sorted(path.parent for path in folder.glob("**/record.json"))[:1]
     near = [*map(str, below), *sorted(run_id for run_id in known if run_id.startswith(run.name))]

@@ -28,7 +28,8 @@ class Panel:
         points: Means over seeds, as `estimates.points` gives them.
         with_diverged: Its runs and those of its configurations that diverged.
         profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
-        absent: Runs of its sweep that were not started or did not end; of which panel is not known.
+        absent: Runs of its sweep that are not done and did not diverge: not started, cut short, failed or unreadable;
+            of which panel is not known.
     """
 
     sweep: str
@@ -86,7 +87,8 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
     table = table.assign(seconds_train=table["seconds_train"].mask(table["shared_device"].eq(True)))
     for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
-        absent = int(((table["comparison"] == comparison) & table["status"].isin(["missing", "interrupted"])).sum())
+        is_absent = table["status"].ne("done") & table["left_out"].ne("diverged")
+        absent = int((is_absent & table["comparison"].eq(comparison)).sum())
         names = _names(
             [(r["model_name"].iloc[0], r["dataset"].iloc[0], r["device"].iloc[0], g) for g, r in groups.items()]
         )

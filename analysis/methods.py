@@ -43,14 +43,26 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     lost = int(panel.points["diverged_seeds"].sum())
     gone = f"; {counted(lost, 'run')} diverged" if lost else ""
     absent = f"; {counted(panel.absent, 'run')} of the sweep missing" if panel.absent else ""
-    arms = panel.drawn.loc[~panel.drawn["strategy"].isin(CURVE), "label"].nunique()
     evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
     return (
-        f"We trained {network} on {dataset}. {counted(arms, 'configuration')} that freeze or control for "
-        f"freezing, the baseline and shortened baselines were each trained with {each} (of seeds {_listed(seeds)}), "
+        f"We trained {network} on {dataset}. {_trained(one)} with {each} (of seeds {_listed(seeds)}), "
         f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are per cent of {evaluated} misclassified after the "
         "last step."
     )
+
+
+def _trained(one: PanelVerdicts) -> str:
+    """`3 configurations that freeze or control for freezing and the baseline were each trained`: what there is."""
+    drawn = one.panel.drawn
+    arms = drawn.loc[~drawn["strategy"].isin(CURVE), "label"].nunique()
+    freeze = "freezes or controls" if arms == 1 else "freeze or control"
+    kinds = {
+        f"{counted(arms, 'configuration')} that {freeze} for freezing": arms > 0,
+        "the baseline": drawn["strategy"].eq("baseline").any(),
+        "shortened baselines": drawn["strategy"].eq("shortened").any(),
+    }
+    words = _listed(kind for kind, is_there in kinds.items() if is_there)
+    return f"{words[0].upper()}{words[1:]} {'was' if len(drawn) == 1 else 'were each'} trained"
 
 
 def _recipe(own: list[dict[str, Any]]) -> str:

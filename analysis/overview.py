@@ -35,9 +35,9 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
         lines = sum(block.lines for block in blocks)
         figure, axes = plt.subplots(figsize=(WIDTH, ROW * lines + 1.0), layout="constrained")
         words = draw_forest(axes, blocks, looks, "a panel's arms")
-        axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10)
+        # Both end where the axes end: names as long as they like leave them the room to the left.
+        axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10, loc="right")
         margin = "; green: the margin" if any(block.margin is not None for block in blocks) else ""
-        # To the right: on the left there is room under the names, whatever their length.
         axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}", loc="right")
         write(figure, pd.concat([_table(found[i], own) for i, own in rows.items()]), paths)
     return paths
@@ -48,12 +48,11 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 
 def _title(one: PanelVerdicts) -> str:
+    """What the panel is, behind the name of its files: panels of one network are told apart by that."""
     panel = one.panel
     seeds = counted(panel.runs["seed"].nunique(), "seed")
-    # Two sweeps of one network, each with a family of its own, are told apart by name.
-    return (
-        f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {seeds}, {panel.first('evaluation_split')}"
-    )
+    what = f"{panel.first('model')} on {panel.first('dataset')}, {seeds}, {panel.first('evaluation_split')}"
+    return f"{panel.name}: {what}"
 
 
 def _table(one: PanelVerdicts, rows: pd.DataFrame) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def parser() -> Parser:
     command = add("rates", "draw the learning rates that a strategy makes; no records", out="figures", runs="")
     command.add_argument("words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5")
     command.add_argument("--stages", type=_count, default=5, metavar="N", help="of the network (default: 5)")
-    command.add_argument("--base", type=float, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
+    command.add_argument("--base", type=_rate, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
     command = add("figures", "redraw the paper's figures, and print its claims beside the runs", out="figures/paper")
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
     command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
@@ -108,6 +108,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number of at least 1")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number above 0")
+    return rate
 
 
 def _share(text: str) -> float:

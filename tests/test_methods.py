@@ -61,6 +61,26 @@ def test_what_the_records_do_not_say_is_not_said(tmp_path, capsys):
     assert "straight lines between neighbours over the log budget, as there are fewer than 3 budgets" in text
 
 
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"arms": (), "budgets": (1.0,)}, "The baseline was trained with 5 seeds"),
+        ({"arms": (), "budgets": (1.0, 0.5)}, "The baseline and shortened baselines were each trained with 5 seeds"),
+        (
+            {"budgets": (0.9, 0.5)},
+            "3 configurations that freeze or control for freezing and shortened baselines were each trained",
+        ),
+        (
+            {"arms": [(BETTER, 0.0)], "budgets": ()},
+            "1 configuration that freezes or controls for freezing was trained with 5 seeds",
+        ),
+    ],
+)
+def test_what_was_not_trained_is_not_said_to_be(tmp_path, capsys, made, words):
+    made_panel(tmp_path, **made)
+    assert f". {words}" in said(tmp_path, capsys)
+
+
 @pytest.mark.parametrize(("dirty", "words"), [(True, "(45 runs with uncommitted changes)"), (False, None)])
 def test_uncommitted_changes_are_admitted(tmp_path, capsys, dirty, words):
     made_panel(tmp_path, **{**FULL, "dirty": dirty})

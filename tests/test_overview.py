@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from made_records import freezeout
 from made_verdicts import made_panel
 
 from analysis.__main__ import main
@@ -47,6 +48,33 @@ def test_a_panel_is_a_title_and_a_row_for_each_arm_with_its_saving(root, tmp_pat
     assert len(axes.texts) == 6
     monkeypatch.undo()
     plt.close(kept[0])
+
+
+def test_panels_of_one_network_are_told_apart_by_their_sweep(root, tmp_path, monkeypatch):
+    made_panel(tmp_path, sweep="third")
+    kept = []
+    monkeypatch.setattr(plt, "close", kept.append)
+    draw_overview([*judged_panels(root), *judged_panels(tmp_path)], tmp_path)
+    labels = kept[0].axes[0].get_yticklabels()
+    titles = [label.get_text().partition(" on ")[0] for label in labels if label.get_fontweight() == "bold"]
+    assert titles == ["first: wrn_10_1", "second: wrn_10_1", "third: wrn_10_1"]
+    monkeypatch.undo()
+    plt.close(kept[0])
+
+
+def test_what_is_written_below_ends_within_the_figure(tmp_path, monkeypatch):
+    names = {"bn": "reestimate", "depth": "cost"}  # long ones leave the axes little room
+    long = {**freezeout(0.65, "linear", scale_lr=False), **names}
+    made_panel(tmp_path, [(long, 0.06), (freezeout(0.8), 0.0)], seeds=3, noise=0.1, without=[(long, 0)])
+    kept = []
+    monkeypatch.setattr(plt, "close", kept.append)
+    draw_overview(judged_panels(tmp_path, margin=0.02), tmp_path)
+    label, figure = kept[0].axes[0].xaxis.label, kept[0]
+    figure.canvas.draw()
+    assert "arrow heads: the interval goes on; green: the margin" in label.get_text()
+    assert label.get_window_extent().x1 < figure.bbox.x1
+    monkeypatch.undo()
+    plt.close(figure)
 
 
 def test_the_same_panels_give_the_same_bytes(root, tmp_path):

@@ -140,6 +140,14 @@ def test_a_diverged_seed_of_the_curve_is_shown_too(tmp_path, capsys, seeds, told
     assert f"; diverged: {told} of budget 0.5 time:" in " ".join(capsys.readouterr().out.split())
 
 
+def test_runs_that_failed_are_counted_though_no_arm_is_left_to_show_it(tmp_path, capsys):
+    entries = made_panel(tmp_path, [(WORSE, 0.06)])
+    lost = [make_run(tmp_path, BETTER, s, status="failed", reason="out of memory", error=None) for s in range(5)]
+    write_manifest(tmp_path, [*entries, *lost], "made")
+    main(["verdicts", "--runs", str(tmp_path)])
+    assert "35 runs, 5 seeds (5 of the sweep missing)" in capsys.readouterr().out
+
+
 def test_an_arm_of_which_every_seed_diverged_is_said_to_have(tmp_path):
     entries = made_panel(tmp_path, [(WORSE, 0.06)])
     lost = [make_run(tmp_path, BETTER, s, status="failed", diverged=True, error=None, data=DATA) for s in range(3)]

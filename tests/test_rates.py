@@ -47,3 +47,11 @@ def test_a_mistake_is_one_line(tmp_path, capsys, words, said) -> None:
     assert error.startswith(f"analysis: {said}")
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("base", ["nan", "inf", "0", "-0.1", "high"])
+def test_a_base_rate_that_is_none_is_refused(tmp_path, capsys, base) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["rates", "t_0=0.5", f"--base={base}", "--out", str(tmp_path)])
+    assert capsys.readouterr().err == f"analysis rates: --base: {base}: must be a number above 0\n"
+    assert not list(tmp_path.iterdir())

@@ -95,6 +95,14 @@ def test_a_run_that_is_not_there_is_one_line(tmp_path, capsys, name):
     assert "no such run id" in streams.err
 
 
+def test_a_run_whose_record_cannot_be_read_is_not_said_to_be_missing(tmp_path, capsys):
+    run_id, other = made(tmp_path, BASELINE), made(tmp_path, freezeout(0.5))
+    (folder(tmp_path, run_id) / "record.json").write_text("{")
+    assert main(["diff", run_id, other, "--runs", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{folder(tmp_path, run_id) / 'record.json'}: not a readable record" in line
+
+
 def test_the_start_of_a_run_id_is_answered_with_the_whole(tmp_path, capsys):
     run_id = made(tmp_path, BASELINE)
     assert main(["diff", run_id[:6], run_id, "--runs", str(tmp_path)]) == 2

@@ -19,9 +19,10 @@ YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
 
 @dataclass(frozen=True)
 class Answer:
-    """Attributes:
-        word: WORDS = (BETTER, WORSE, AS_GOOD, CANNOT_TELL)
-    YES, NO, EVEN or OPEN.
+    """What the page says at the top of a panel.
+
+    Attributes:
+        word: YES, NO, EVEN or OPEN.
         sentence: Says of which arms, by how much and from how many seeds.
     """
 
