@@ -214,8 +214,11 @@ class FreezeOut:
         """Continue after `state["step"]` steps: freezes what was frozen then.
 
         Raises:
-            ValueError: The step lies outside this run, or before the present one: a frozen stage never thaws.
+            ValueError: It is another object's state, or the step lies outside this run, or before the present one: a
+                frozen stage never thaws.
         """
+        if "step" not in state:
+            raise ValueError(f"no state of a FreezeOut: it holds {', '.join(map(str, state)) or 'nothing'}, and no step")
         step = state["step"]
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
