@@ -218,7 +218,7 @@ class FreezeOut:
                 frozen stage never thaws.
         """
         if "step" not in state:
-            raise ValueError(f"no state of a FreezeOut: it holds {', '.join(map(str, state)) or 'nothing'}, and no step")
+            raise ValueError(f"no state of a FreezeOut: it holds {', '.join(map(str, state)) or 'nothing'}, no step")
         step = state["step"]
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
