@@ -30,6 +30,7 @@ class Panel:
         profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
         absent: Runs of its sweep that are not done and did not diverge: not started, cut short, failed or unreadable;
             of which panel is not known.
+        unfit: Runs of its setting that are done and left out all the same: not what the profile timed, other versions.
     """
 
     sweep: str
@@ -39,6 +40,7 @@ class Panel:
     with_diverged: pd.DataFrame
     profiled_on: str | None = None
     absent: int = 0
+    unfit: int = 0
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
@@ -67,9 +69,11 @@ class Panel:
 
     @property
     def size(self) -> str:
-        """`30 runs, 3 seeds`, and how many runs of the sweep are missing."""
+        """`30 runs, 3 seeds`, and how many runs of the sweep are missing or left out."""
         size = f"{counted(len(self.runs), 'run')}, {self.seeds}"
-        return f"{size} ({self.absent} of the sweep missing)" if self.absent else size
+        others = [f"{self.absent} of the sweep missing"] if self.absent else []
+        others += [f"{self.unfit} left out"] if self.unfit else []
+        return f"{size} ({', '.join(others)})" if others else size
 
 
 def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
@@ -97,14 +101,15 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             if own["profiled_saving"].notna().all():
                 timed_on = profiled_on or named(own["timed_on"])
             saving = "profiled_saving" if timed_on else "measured_saving"
-            lost = (table["comparison"] == comparison) & (table["setting_id"] == setting)
-            lost &= table["left_out"] == "diverged"
+            same = (table["comparison"] == comparison) & (table["setting_id"] == setting)
+            lost = same & (table["left_out"] == "diverged")
+            unfit = int((same & table["status"].eq("done") & table["left_out"].notna()).sum())
             counting = table[lost | table.index.isin(own.index)]
             if len(own[CLOCK].drop_duplicates()) > 1:
                 counting = counting.assign(seconds_train=np.nan)
             drawn = points(counting, saving, margin_of(own))
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
-            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, absent))
+            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, absent, unfit))
     return made
 
 

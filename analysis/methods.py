@@ -43,6 +43,7 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     lost = int(panel.points["diverged_seeds"].sum())
     gone = f"; {counted(lost, 'run')} diverged" if lost else ""
     absent = f"; {counted(panel.absent, 'run')} of the sweep missing" if panel.absent else ""
+    absent += f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
     evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
     return (
         f"We trained {network} on {dataset}. {_trained(one)} with {each} (of seeds {_listed(seeds)}), "

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from made_records import BASELINE, freezeout, make_run, shortened, write_manifest
 
+from analysis.axes import axis_of
 from analysis.comparisons import panels
 from analysis.judging import judged_panel
 from analysis.load import load
@@ -86,6 +87,12 @@ def test_verdicts_and_savings_name_every_cpu_of_a_panel(tmp_path) -> None:
     draw_savings(panel, tmp_path)
     drawn = " ".join((tmp_path / "savings_smoke.svg").read_text().split())
     assert "<!-- on A, B, with 95 % t intervals -->" in drawn
+
+
+@pytest.mark.parametrize(("cpus", "check"), [("AA", "measured_saving"), ("AB", None), ("BA", None)])
+def test_the_clocks_of_another_cpu_are_not_drawn_beside_a_profile_whichever_seed_comes_first(tmp_path, cpus, check):
+    (panel,) = panels(sweep(tmp_path, cpus), "A")
+    assert axis_of(panel, "saving").check == check
 
 
 def test_a_seed_whose_arms_ran_on_two_cpus_keeps_its_errors_and_loses_its_clocks(tmp_path) -> None:

@@ -118,6 +118,16 @@ def test_a_panel_of_both_kinds_of_prefix_is_redrawn_with_a_profile_of_each(root,
     )
 
 
+def test_verdicts_count_the_runs_that_the_profile_leaves_out(root, profile, capsys):
+    moving = {**freezeout(0.5), "bn": "train"}
+    write_manifest(root, [run(root, arm) for arm in (BASELINE, shortened(0.5), freezeout(0.5), moving)])
+    for command in ("verdicts", "methods"):
+        assert main([command, "--runs", str(root), "--profile", str(profile)]) == 0
+    verdicts, methods = " ".join(capsys.readouterr().out.split()).split(" We trained ")
+    assert "3 runs, 1 seed (1 left out), " in verdicts
+    assert "3 runs in all; 1 run left out." in methods
+
+
 def test_profiles_of_two_devices_or_of_the_same_steps_are_refused_in_one_line(tmp_path, capsys):
     first, again, other = (tmp_path / name for name in ("first", "again", "other"))
     write_profile(first)
