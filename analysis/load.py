@@ -133,7 +133,7 @@ def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, 
         "seed": seed,
         "strategy": strategy.get("name"),
         **{key: value for key, value in strategy.items() if key != "name"},
-        "configuration": configuration(label),
+        "configuration": configuration(label) if strategy else None,  # of an unreadable run that no sweep lists
         "series": series(label),
         "swept": swept(strategy),
         "label": json.dumps(label, sort_keys=True),

@@ -64,10 +64,11 @@ def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str |
         folder = run_folder(root, name, int(seed))
         lies = str(folder) if folder.exists() else row["run_id"]
         state = "diverged" if row["diverged"] is True else row["status"]
-        words = f"{row['configuration']} {row['model'] or ''}".strip()
+        words = " ".join(word for word in (row["configuration"], row["model"]) if pd.notna(word)) or "-"
         error, seconds = number(row["error"], 2), number(row["seconds_train"], 1)
-        rows.append((lies, words, f"{row['seed']:g}", error, seconds, state))
-        commands.append(f"{lies}: {row['command']}" if row["command"] else f"{lies}: no record, so no command")
+        rows.append((lies, words, number(row["seed"], 0), error, seconds, state))
+        command = row["command"] if pd.notna(row["command"]) else "no record, so no command"
+        commands.append(f"{lies}: {command}")
     rest = [f"{len(found) - len(shown)} more; --limit shows more or fewer"] if len(shown) < len(found) else []
     return "\n".join([text_table(header, rows), *rest, "commands that make them again:", *commands])
 

@@ -8,6 +8,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, shortened, write_manifest
 
 from analysis.__main__ import main
+from freezeout.records import run_folder
 
 
 @pytest.fixture
@@ -123,3 +124,17 @@ def test_the_command_in_a_record_is_printed_as_it_is(tmp_path, capsys):
     make_run(tmp_path, BASELINE, command="python -m freezeout 'dataset.train=[a b.npz]'")
     assert main(["runs", "--runs", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith(": python -m freezeout 'dataset.train=[a b.npz]'\n")
+
+
+def test_of_a_run_without_a_record_nothing_is_said_that_is_not_known(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    missing = {"run_id": "ffff-0", "seed": 0, "label": {"strategy": freezeout(0.5), "epochs": 20}}
+    write_manifest(tmp_path, [make_run(tmp_path, BASELINE), missing])
+    lost = run_folder(tmp_path, "eeee", 1)
+    lost.mkdir(parents=True)
+    (lost / "record.json").write_text("{")
+    assert main(["runs", "--runs", str(tmp_path), "--where", "status=missing,unreadable"]) == 0
+    lines = " ".join(capsys.readouterr().out.split())
+    assert "ffff-0 FreezeOut cubic scaled t_0=0.5 0 - - missing" in lines
+    assert f"{lost} - - - - unreadable" in lines
+    assert lines.endswith(f"ffff-0: no record, so no command {lost}: no record, so no command")

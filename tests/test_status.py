@@ -115,6 +115,12 @@ def test_a_watched_run_on_another_host_without_a_heartbeat_is_no_more_running(tm
     assert states[-1] == "missing"
 
 
+def test_a_run_that_cannot_be_read_is_named_without_a_configuration(tmp_path, capsys) -> None:
+    lost = records.run_folder(tmp_path, "eeee", 1) / "record.json"
+    records.write_text_atomic(lost, "{")
+    assert " ".join(said(capsys, tmp_path)[3:]).startswith(f"runs eeee-1 unreadable: {lost}: not a readable record")
+
+
 def test_a_list_of_runs_that_cannot_be_read_is_counted_and_named(tmp_path, capsys) -> None:
     make_run(tmp_path, BASELINE)
     records.write_text_atomic(records.sweep_path(tmp_path, "broken"), "{")
