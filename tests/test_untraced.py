@@ -1,12 +1,14 @@
 """The stages of networks that cannot be traced: their order, and that they are the network's own."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from made_networks import UNTRACED, DataDependent, OwnBlocks, TiedDataDependent, X, made, run
+from torch import nn
 
-from freezeout import FreezeOut
+from freezeout import FreezeOut, find_stages
 from freezeout.strategies import FreezeOnly
 
 
@@ -60,3 +62,48 @@ def test_an_untraced_chain_moves_the_buffers_of_the_network_too():
     model, chain = made(DataDependent)
     chain.double()
     assert model.shift.dtype == torch.float64
+
+
+class Encoder(nn.Module):
+    """Torch's own transformer, as its tutorials use it: with padding, whose positions are nested tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(50, 16)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, words, padding=None):
+        return self.head(self.encoder(self.words(words), src_key_padding_mask=padding).mean(1))
+
+
+WORDS = torch.randint(50, (4, 7), generator=torch.Generator().manual_seed(0))
+PADDING = (torch.arange(7) >= torch.tensor([[7], [6], [5], [4]])).logical_and(torch.arange(7) > 3)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("inputs", [(WORDS,), (WORDS, PADDING)], ids=["whole", "padded"])
+def test_each_layer_of_torchs_own_transformer_is_a_stage(inputs):
+    torch.manual_seed(0)
+    model = Encoder()
+    with torch.no_grad():
+        expected = copy.deepcopy(model).eval()(*inputs)
+    for _ in range(2):  # found again, as in a notebook, it is the same
+        chain = find_stages(model, inputs)
+        assert chain.names == ["words", *(f"encoder_layers_{i}" for i in range(3)), "head"]
+        with torch.no_grad():
+            assert torch.equal(chain.eval()(*inputs), expected), "evaluation has its nested tensors"
+    optimizer = torch.optim.SGD(chain.parameters(), lr=0.1)
+    freezer = FreezeOut(chain, optimizer, FreezeOnly(t_0=0.2, how_scale="linear"), 10)
+    for _ in range(10):
+        chain.train()
+        freezer.step()
+        before = [[p.clone() for p in stage.parameters()] for stage in chain]
+        chain(*inputs).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        stood = [all(map(torch.equal, a, stage.parameters())) for a, stage in zip(before, chain, strict=True)]
+        assert stood == [i < freezer.prefix for i in range(5)]
+    assert freezer.prefix == 4
+    pickle.dumps(model)

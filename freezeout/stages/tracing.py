@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 # Modules of these packages become one node each. What depends on their `training` (Dropout, StochasticDepth) so stays
 # inside them.
 LIBRARIES = ("torch.nn", "torchvision.ops")
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
 
 CHECKPOINTED = "its forward computes activations again (checkpoints) or packs them, which a graph does not record"
 DIFFERENT = "its forward does different things in training and in evaluation"
@@ -31,8 +32,7 @@ class _DifferentError(Exception):
 
 def is_library_module(module: nn.Module) -> bool:
     """Whether a module comes from torch.nn or torchvision.ops and is no container of other modules."""
-    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-    return type(module).__module__.startswith(LIBRARIES) and not isinstance(module, containers)
+    return type(module).__module__.startswith(LIBRARIES) and not isinstance(module, CONTAINERS)
 
 
 def is_norm(module: nn.Module) -> bool:

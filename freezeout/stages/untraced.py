@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from freezeout.stages.tracing import LIBRARIES, is_library_module, is_norm, unused_name
 
+LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)  # torch's own blocks
+
 
 def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
     """Divides all parameters and buffers of a network into stages, ordered by when they are last read.
@@ -53,7 +55,16 @@ def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
         complete = complete or weighty
         home |= {id(t): stage for t in (*unit.parameters(), *unit.buffers())}
     add_stateless(model, home)
+    for encoder in model.modules():
+        is_nesting = isinstance(encoder, nn.TransformerEncoder) and encoder.use_nested_tensor
+        if is_nesting and nest_in_evaluation not in encoder._forward_pre_hooks.values():
+            encoder.register_forward_pre_hook(nest_in_evaluation)
     return dict(stages)
+
+
+def nest_in_evaluation(encoder: nn.TransformerEncoder, inputs: Any) -> None:
+    """Keep nested tensors out of training: torch asks the first layer alone, which may sleep before the others do."""
+    encoder.use_nested_tensor = not encoder.training
 
 
 class ModeOf(nn.Module):
@@ -178,8 +189,8 @@ def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
 
     Yields:
         The path, the module and its kind, of each module that has parameters or buffers: "block" for the members of an
-        nn.ModuleList that are all of one class of the network's own; library modules with all that is inside, "norm"
-        or "layer"; of other modules, "norm" or "layer" too, only what they hold themselves.
+        nn.ModuleList that are all of one class, one of the network's own or of LAYERS; library modules with all that is
+        inside, "norm" or "layer"; of other modules, "norm" or "layer" too, only what they hold themselves.
     """
     inside: set[nn.Module] = set()
     blocks: set[nn.Module] = set()
@@ -188,7 +199,7 @@ def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             continue
         kind = "block" if module in blocks else "norm" if is_norm(module) else "layer"
         if isinstance(module, nn.ModuleList) and len({type(child) for child in module}) == 1:
-            blocks.update(child for child in module if not is_library_module(child))
+            blocks.update(child for child in module if isinstance(child, LAYERS) or not is_library_module(child))
         if kind == "block" or is_library_module(module):
             inside.update(module.modules())
             if any(True for _ in (*module.parameters(), *module.buffers())):
