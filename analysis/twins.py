@@ -18,6 +18,7 @@ from scipy import stats
 from .pooled import CONFIDENCE, LEAST
 
 FREEZING = "freezeout"
+TWINS = (FREEZING, "freeze_only")  # what a control may be set against; the latter by its views alone
 CONTROLS = ("lr_only", "freeze_only")  # the strategy with one of its two mechanisms switched off
 ONLY_CONTROLS = ("rates only", "bn=train")  # in no family
 
@@ -52,7 +53,7 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
         z: (seeds, arms) log errors; NaN for a run that is not there.
     """
     read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
-    twins = [t for t, label in enumerate(read) if label["strategy"]["name"] == FREEZING]
+    twins = [t for t, label in enumerate(read) if label["strategy"]["name"] in TWINS]
     return [
         _pair(c, t, what, z[:, c] - z[:, t])
         for c in range(len(read))

@@ -251,8 +251,11 @@ def test_controls_are_set_against_their_twin_by_a_t_of_their_own_and_mere_ones_l
     )
 
 
-def test_views_are_set_against_fresh_crops_and_stay_in_the_family():
-    label = {"epochs": 10, "strategy": freezeout(0.5)}
+@pytest.mark.parametrize(
+    "strategy", [freezeout(0.5), {"name": "freeze_only", "t_0": 0.5, "how_scale": "cubic"}], ids=lambda one: one["name"]
+)
+def test_views_are_set_against_fresh_crops_and_stay_in_the_family(strategy):
+    label = {"epochs": 10, "strategy": strategy}
     labels = [json.dumps(one) for one in ({**label, "views": 2}, label, {**label, "views": 1, "views_from": 0.5})]
     (pair,) = pairs(labels, np.array([[0.12, 0.0, 0.0], [0.09, 0.0, 0.0], [0.11, 0.0, 0.0]]))
     assert (pair.control, pair.twin, pair.what, pair.word) == (0, 1, "views=2", "worse")
