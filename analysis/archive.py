@@ -16,6 +16,7 @@ from freezeout import packed
 from freezeout.records import is_finished, read_record, run_folder, sweep_path, write_json_atomic
 
 from .own_profiles import beside, own_profile
+from .time_breakdown import seconds_a_step
 
 USUAL = {"out": "runs", "data_dir": "data"}  # what a kept record calls the folders of the machine that trained it
 DIGITS = 7  # of a learning rate: it is computed from the schedule, and float32 holds no more
@@ -166,6 +167,6 @@ def one_block_a_prefix(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
         parts = dict.fromkeys(key for block in run for key in block if key not in ("prefix", "step_from", "step_to"))
         ends = {"prefix": run[0]["prefix"], "step_from": run[0]["step_from"], "step_to": run[-1]["step_to"]}
         sums = {key: sum(block.get(key, 0.0) for block in run) for key in parts}
-        median = statistics.median(block["seconds"] / (block["step_to"] - block["step_from"]) for block in run)
+        median = statistics.median(seconds_a_step(block) for block in run)
         found.append({**ends, **sums, "median": median})
     return found

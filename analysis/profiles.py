@@ -23,6 +23,8 @@ from freezeout.savings.profile import MADE_BY, Profile
 from freezeout.schedule import Schedule
 from freezeout.strategy import REESTIMATE, reestimation_batches
 
+from .time_breakdown import seconds_a_step
+
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
 BN = "eval"  # how the prefixes normalise that a profile without the key has timed
 
@@ -213,7 +215,7 @@ def off_profile(record: dict[str, Any], profile: Profile) -> float | None:
         return None
     blocks: dict[int, list[float]] = {}
     for block in record["prefixes"]:
-        blocks.setdefault(block["prefix"], []).append(block["seconds"] / (block["step_to"] - block["step_from"]))
+        blocks.setdefault(block["prefix"], []).append(seconds_a_step(block))
     if 0 not in blocks or len(blocks) == 1:
         return None
     own = {prefix: statistics.median(seconds) for prefix, seconds in blocks.items()}

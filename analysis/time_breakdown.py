@@ -28,6 +28,11 @@ PARTS = {
 INSIDE_GRAPHS = ("prefix_forward", "forward", "backward", "optimizer")
 
 
+def seconds_a_step(block: dict[str, Any]) -> float:
+    """Of a block of a record's `prefixes`: in a packed record, whose block is all of a prefix, their median."""
+    return block.get("median", block["seconds"] / (block["step_to"] - block["step_from"]))
+
+
 def blocks(record: dict[str, Any]) -> pd.DataFrame:
     """The blocks of a run with the seconds of every part of their work.
 
@@ -35,8 +40,8 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
     of graphs were (its warm-up). `other` is the rest.
 
     Returns:
-        One row per block: prefix, step_from, step_to, steps, seconds, the seconds of each of PARTS, and `median`, its
-        seconds per step (in a packed record, whose block is all of a prefix, the median of those it was made of).
+        One row per block: prefix, step_from, step_to, steps, seconds, the seconds of each of PARTS, and `median`, as
+        `seconds_a_step` gives it.
 
     Raises:
         ValueError: The record has no training step.
@@ -46,7 +51,7 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
         raise ValueError(f"run {record.get('run_id')}: no training step in its record ({record.get('status')})")
     table = table.reindex(columns=["prefix", "step_from", "step_to", "seconds", *PARTS, "median"])
     table.insert(3, "steps", table["step_to"] - table["step_from"])
-    table["median"] = table["median"].fillna(table["seconds"] / table["steps"])
+    table["median"] = [seconds_a_step(block) for block in record["prefixes"]]
     table = table.fillna(0.0)
     for prefix, own in table.groupby("prefix"):
         inside = own[[*INSIDE_GRAPHS]].sum()
