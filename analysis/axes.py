@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .comparisons import Panel, named
+from .comparisons import Panel
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,5 @@ def axis_of(panel: Panel, x: str) -> Axis:
     axis, column = AXES[x], PROFILED[x]
     if panel.profiled_on is None or panel.drawn[column].isna().any():
         return axis
-    check = axis.column if panel.profiled_on == named(panel.runs["device"]) else None
+    check = axis.column if panel.profiled_on == panel.devices else None
     return replace(axis, column=column, check=check)

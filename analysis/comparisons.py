@@ -68,6 +68,11 @@ class Panel:
         return counted(many, "seed") if few == many else f"{few} to {many} seeds"
 
     @property
+    def devices(self) -> str:
+        """The models of all devices that trained its runs."""
+        return named(self.runs["device"])
+
+    @property
     def size(self) -> str:
         """`30 runs, 3 seeds`, and how many runs of the sweep are missing or left out."""
         size = f"{counted(len(self.runs), 'run')}, {self.seeds}"

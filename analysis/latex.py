@@ -46,7 +46,7 @@ def latex_table(one: PanelVerdicts) -> str:
         for point in own.to_dict("records"):
             words = rf"\quad {escaped(point['swept'])}" if point["swept"] else name
             rows.append(_row(words, point, verdicts.get(point["label"], {}), panel.saving))
-    kind = f"profiled on {panel.profiled_on}" if panel.profiled_on else f"measured on {panel.first('device')}"
+    kind = f"profiled on {panel.profiled_on}" if panel.profiled_on else f"measured on {panel.devices}"
     critical = said["family"]["critical"]
     over = f", simultaneous over {said['family']['arms']} arms" if critical else ""
     margin = f" Margin: {100 * one.margin:g} % of the error." if one.margin is not None else ""

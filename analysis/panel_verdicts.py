@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .cells import Cells
-from .comparisons import Panel, named
+from .comparisons import Panel
 from .verdicts import Judgement, Verdict
 
 
@@ -86,7 +86,7 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
         "sweep": panel.sweep,
         "panel": panel.name,
         **{key: panel.first(key) for key in ("model", "dataset", "evaluation_split", "evaluation_images")},
-        "device": named(panel.runs["device"]),
+        "device": panel.devices,
         "margin": one.margin,
         "margin_of": one.margin_of or None,
         "curve": {

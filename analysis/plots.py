@@ -194,11 +194,7 @@ def _words(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis) -> None:
         interval = "one seed per point, so no intervals"
     elif (table["n"] == 1).any():
         interval += ", hollow: one seed"
-    source = (
-        f"profiled on {panel.profiled_on}"
-        if axis.column in PROFILED.values()
-        else f"measured on {panel.first('device')}"
-    )
+    source = f"profiled on {panel.profiled_on}" if axis.column in PROFILED.values() else f"measured on {panel.devices}"
     axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}{cut}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     axes.set_title(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .comparisons import Panel, named
+from .comparisons import Panel
 from .intervals import limits
 from .looks import COLOURS, CURVE_COLOUR, STYLE, marker_face, write
 from .savings import CURVE
@@ -60,7 +60,7 @@ def draw_savings(panel: Panel, out: Path) -> list[Path]:
 def compared(panel: Panel) -> tuple[str, list[str]]:
     """The column of savings that the others are held against, and those of them that an arm has; "" for none."""
     arms = panel.drawn[~panel.drawn["strategy"].isin(CURVE)]
-    own_clocks = panel.profiled_on in (None, named(panel.runs["device"]))
+    own_clocks = panel.profiled_on in (None, panel.devices)
     for truth in ([MEASURED] if own_clocks else []) + ["profiled_saving"]:
         known = arms[arms[truth].notna()]
         said = [column for column in SAID if column != truth and known[column].notna().any()]
@@ -107,7 +107,7 @@ def _points(axes: Axes, table: pd.DataFrame, truth: str, said: list[str]) -> Non
 
 
 def _words(axes: Axes, panel: Panel, table: pd.DataFrame, truth: str) -> None:
-    device = named(panel.runs["device"])
+    device = panel.devices
     measured = f"measured by the runs' clocks\non {device}" if truth == MEASURED else f"profiled on {panel.profiled_on}"
     bars = ", with 95 % t intervals" if truth == MEASURED and table[f"{MEASURED}_n"].max() > 1 else ""
     axes.set_xlabel(f"Training time saved (%), {measured}{bars}")

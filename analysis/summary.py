@@ -9,7 +9,7 @@ import pandas as pd
 from freezeout.naming import counted, options
 
 from . import PROGRAM
-from .comparisons import Panel, named
+from .comparisons import Panel
 from .estimates import binomial_error
 from .text import number, text_table, width, wrapped
 
@@ -35,7 +35,7 @@ def panel_text(panel: Panel) -> str:
         )
     known = ("saved %", "prof. %", "pred. %") if profiled else ("saved %", "pred. %")
     header = ("strategy", "swept", "n", "error %", "seconds", *known, "against the curve")
-    devices = named(panel.runs["device"])
+    devices = panel.devices
     heading = f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {panel.size}, {devices}"
     length = f" of {panel.first('reference_epochs'):g} epochs" if panel.runs["epochs"].nunique() > 1 else ""
     note = (

@@ -73,9 +73,7 @@ def _over_time(axes: Axes, one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataF
     errors = [*arms["error"], *np.exp(found.curve_means), *curve.error]
     axes.set_ylim(limits(errors, [*curve.low, *curve.high], ERRORS))
     _time_scale(axes, 100 * one.judgement.time_bound)
-    kind = (
-        f"profiled on {panel.profiled_on}" if panel.profiled_on else f"by the runs' clocks on {panel.first('device')}"
-    )
+    kind = f"profiled on {panel.profiled_on}" if panel.profiled_on else f"by the runs' clocks on {panel.devices}"
     axes.set_xlabel(f"Training time saved (%), {kind}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     few = "".join(f"\n{line}" for line in few_images(panel))

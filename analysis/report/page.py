@@ -13,7 +13,6 @@ from typing import Any
 from freezeout.records import replacing
 
 from ..collect import collect
-from ..comparisons import named
 from ..judging import judged_panels
 from ..load import load
 from ..looks import COLOURS, MARKERS
@@ -167,7 +166,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
             f"{' and '.join(f'{e:g}' for e in epochs)} epochs" if epochs else "",
             panel.size,
             f"{said['evaluation_split']} error",
-            named(panel.runs["device"]),
+            panel.devices,
         ],
         "answer": answer(one),
         "advice": advice(one, tolerance),
