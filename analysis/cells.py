@@ -118,7 +118,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
     gaps = (shortened[saving] - (1 - shortened["budget"])).groupby(shortened["budget"]).mean().abs()
     lost = runs.drop_duplicates("label").set_index("label")["diverged_seeds"]
     means = others.groupby("label")[saving].mean()
-    off = _off(others)
+    off = _off(others) if saving == "profiled_saving" else None
     place = {**{b: j for j, b in enumerate(kept)}, **{label: len(kept) + c for c, label in enumerate(labels)}}
     ids = [(s, place.get(b), i) for s, b, i in rivals[["seed", "budget", "run_id"]].itertuples(index=False)]
     ids += [(s, place.get(label), i) for s, label, i in others[["seed", "label", "run_id"]].itertuples(index=False)]
@@ -130,7 +130,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         arms=labels,
         savings=[float(means.get(label, math.nan)) for label in labels],
         arm_z=arms.to_numpy(dtype=float),
-        off=[off.get(label, math.nan) for label in labels] if saving == "profiled_saving" else None,
+        off=None if off is None else [off.get(label, math.nan) for label in labels],
         own_savings=None if saving == "measured_saving" else own_savings.to_numpy(dtype=float),
         diverged=[int(lost[label]) for label in labels],
         calibration=float(gaps.max()),

@@ -60,7 +60,7 @@ class Judgement:
         family: Positions of the arms whose intervals hold simultaneously: all that have a contrast.
         pooled: Of the family; None where it is empty.
         time_bound: The bound on time that the intervals were widened by, a fraction of the full time.
-        time_bounds: Of each arm, where something says of it alone that its time is known less well; else the same.
+        time_bounds: (m,) of each arm by itself: `time_bound`, or more where its time is known less well.
     """
 
     verdicts: list[Verdict]
@@ -99,7 +99,8 @@ def judge(
         own_budgets: (seeds, m) of the single runs, which differ where a strategy decides in training; None, or NaN
             where one is not known: as `arm_budgets`.
         time_bound: How far a budget may be from the truth, a fraction of the full time; at least one point.
-        off: By how much else single arms' budgets may be, as far as that is known (else NaN), where that is more.
+        off: (m,) by how much another account has each arm's budget otherwise, of either sign; NaN where there is none.
+            That is the arm's bound where it is more than `time_bound`.
         margin: A relative difference that does not matter, 0.015 for 1.5 % of the error; None where none was fixed.
         diverged: Seeds of each arm that diverged; such an arm is neither better nor as good.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.

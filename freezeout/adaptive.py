@@ -54,10 +54,9 @@ class AutoFreeze(Adaptive):
         prefix, before = state["prefix"], state["norms"]
         if before is not None:
             pairs = list(zip(before[prefix:-1], observation[prefix:-1], strict=True))
-            changes = [change(a, b) for a, b in pairs]
             # A stage whose every weight the user has frozen stands still, and is no measure of the others.
-            limit = percentile([one for one, pair in zip(changes, pairs, strict=True) if any(pair)], self.percentile)
-            prefix += next((i for i, one in enumerate(changes) if one >= limit), 0)
+            limit = percentile([change(a, b) for a, b in pairs if a or b], self.percentile)
+            prefix += next((i for i, (a, b) in enumerate(pairs) if change(a, b) >= limit), 0)
         return {"prefix": prefix, "norms": list(observation)}
 
 
