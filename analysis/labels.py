@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 # Lengths are in points (1/72 inch). Offsets of a word's centre from its point, the preferred ones first: half the
 # word's width times the first number, then so much more to the side and up.
 SIDES = ((1, 4, 8), (1, 4, -8), (-1, -4, 8), (-1, -4, -8), (1, 5, 0), (-1, -5, 0))
-OFFSETS = np.array([*SIDES, (1, 0, 15), (-1, 0, 15), (1, 0, -15), (-1, 0, -15)])
+FAR = ((1, 0, 15), (-1, 0, 15), (1, 0, -15), (-1, 0, -15), (0, 0, 24), (0, 0, -24))
+OFFSETS = np.array([*SIDES, *FAR])
 LETTER, HEIGHT = 2.25, 6.0  # half the width of a letter, half the height of a word
 NARROWEST = 9.0  # half the width of the shortest word
+WORD = 4  # a part of a word counts as so many obstacles: of two words across each other neither can be read
 OUTSIDE = 50  # obstacles that a word may hide before it is rather written across the edge of the axes
 
 
@@ -50,4 +52,4 @@ def place(axes: Axes, words: Sequence[tuple[str, float, float, str]], lines: Seq
         word.set(color=colour, fontsize=8, path_effects=[effects.withStroke(linewidth=2, foreground="white")])
         # A grid dense enough that no other word fits between its points.
         grid = np.meshgrid(np.linspace(-1, 1, 2 + len(text) // 2), (-0.7, 0, 0.7))
-        taken.append(at + best + np.stack(grid, axis=-1).reshape(-1, 2) * reach)
+        taken += WORD * [at + best + np.stack(grid, axis=-1).reshape(-1, 2) * reach]

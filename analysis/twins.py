@@ -58,8 +58,14 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
         _pair(c, t, what, z[:, c] - z[:, t])
         for c in range(len(read))
         for t in twins
-        if (what := difference(read[c], read[t]))
+        if (what := difference(read[c], read[t])) and _met(z[:, c], z[:, t])
     ]
+
+
+def _met(control: np.ndarray, twin: np.ndarray) -> bool:
+    """Whether two arms could be compared: those of two sweeps without a seed in common cannot, whatever is run yet."""
+    ran = ~np.isnan(control), ~np.isnan(twin)
+    return bool((ran[0] & ran[1]).any() or not ran[0].any() or not ran[1].any())
 
 
 def norm(label: dict[str, Any]) -> str:

@@ -44,3 +44,11 @@ def test_a_long_word_is_beside_its_own_interval_and_not_on_it(axes) -> None:
     (box,) = boxes(axes, [("0.8, 20 epochs", 5, 5)], [np.array([[5, 1], [5, 9]])])
     x = axes.transData.transform((5, 5))[0]
     assert x <= box.x0 or box.x1 <= x
+
+
+@pytest.mark.parametrize("seed", [9, 10, 19, 21])
+def test_in_a_crowd_a_word_is_rather_across_a_line_than_across_another_word(axes, seed) -> None:
+    rng = np.random.default_rng(seed)
+    crowd = [(text, *rng.normal(5, 0.3, 2)) for text in ("0.8", "0.65", "0.5", "0.3", "0.9", "0.7", "0.4")]
+    found = boxes(axes, crowd, [np.array([[x, 3], [x, 7]]) for x in (4.2, 5, 5.8)])
+    assert not [pair for pair in combinations(found, 2) if pair[0].overlaps(pair[1])]

@@ -262,6 +262,14 @@ def test_views_are_set_against_fresh_crops_and_stay_in_the_family(strategy):
     assert pair.what not in ONLY_CONTROLS
 
 
+def test_arms_of_two_sweeps_without_a_common_seed_are_no_pair_and_a_twin_that_did_not_run_is_one():
+    labels = [json.dumps({"epochs": 10, "strategy": one}) for one in (control("lr_only"), freezeout(0.5))]
+    gone = float("nan")
+    assert not pairs(labels, np.array([[0.1, gone], [gone, 0.1]]))
+    (pair,) = pairs(labels, np.array([[0.1, gone], [0.1, gone]]))
+    assert (pair.word, pair.n) == ("under 3 seeds", 0)
+
+
 def fix(root: Path, margin: Any) -> None:
     path = sweep_path(root, "made")
     path.write_text(json.dumps({**json.loads(path.read_text()), "margin": margin}))

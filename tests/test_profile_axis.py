@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from made_profiles import H200, MODEL, SECONDS, STEPS, SWITCHES, record_of, run, schedule, write_profile
@@ -15,6 +16,7 @@ from analysis.axes import axis_of
 from analysis.comparisons import panels
 from analysis.judging import judged_panels
 from analysis.load import load
+from analysis.plots import draw
 from analysis.profiles import differences, read_profile, read_profiles, saving_of
 from freezeout.savings.profile import Profile, profiled_saving
 
@@ -189,6 +191,26 @@ def test_the_kept_records_are_redrawn_unless_others_are_named(profile, tmp_path,
     written = pd.read_csv(tmp_path / "figures/pareto_quick_on-NVIDIA-H200_saving.csv").set_index("swept")
     # Of a baseline of half the epochs half is saved: all of a sweep's lengths are set against the longest.
     assert written.loc["10 epochs", "profiled_saving"] == pytest.approx(0.5)
+
+
+CLOCKS_OFF = "\nthe runs' own clocks, 40 points off, are not drawn"
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(5.5, ""), (1.0, CLOCKS_OFF)])
+def test_clocks_that_are_far_from_the_budgets_are_said_to_be_off_and_not_drawn(root, tmp_path, seconds, says):
+    device = "Xeon 8480"
+    path = write_profile(tmp_path / "p", device=device)
+    short = {"seconds": {"train": seconds, "total": seconds}}
+    write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5), **short), run(root, freezeout(0.5))])
+    (one,) = judged_panels(root, [path])
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", kept.append)
+        draw(one, "saving", tmp_path / "out", {})
+    (axes,) = kept[0].axes
+    assert axes.get_xlabel() == f"Training time saved relative to the baseline (%)\nprofiled on {device}, 1 seed{says}"
+    assert bool(says) != bool([line for line in axes.lines if line.get_marker() == "|"])
+    plt.close(kept[0])
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"conditions": {}}', "null"])
