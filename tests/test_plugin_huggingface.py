@@ -177,6 +177,23 @@ def test_the_same_trainer_goes_on_from_its_last_checkpoint(tmp_path) -> None:
         trainer.train()
 
 
+def test_a_run_that_was_interrupted_leaves_no_hook_once_it_is_resumed(tmp_path) -> None:
+    class Interrupts(TrainerCallback):
+        def on_save(self, args, state, control, **_):
+            raise KeyboardInterrupt
+
+    options = {"save_strategy": "steps", "save_steps": 6}
+    trainer = made(tmp_path, bert, FreezeOutCallback(EARLY), **options)
+    trainer.add_callback(Interrupts)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.remove_callback(Interrupts)
+    trainer.train(resume_from_checkpoint=True)
+    assert all(m.training for m in trainer.model.train().modules())
+    trainer.model(input_ids=torch.zeros(1, 3, dtype=torch.long))
+    assert all(m.training for m in trainer.model.modules()), "a hook still puts frozen stages into evaluation mode"
+
+
 def test_a_trained_model_can_be_pickled(tmp_path) -> None:
     trainer = made(tmp_path, bert, FreezeOutCallback(EARLY))
     trainer.train()

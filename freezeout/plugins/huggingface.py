@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from freezeout.freeze import FreezeOut
 from freezeout.plugins.kept import keep_in_checkpoints, loaded_with, refuse_another_run
@@ -61,6 +62,7 @@ class FreezeOutCallback(TrainerCallback):
         self._stages = stages
         self._options = options
         self._trainer: Trainer | None = None
+        self._hook: RemovableHandle | None = None
 
     def add_to(self, trainer: Trainer) -> FreezeOutCallback:
         """Become a callback of a Trainer, before those that report to W&B, TensorBoard and the like."""
@@ -94,6 +96,8 @@ class FreezeOutCallback(TrainerCallback):
         self.freezer.load_state_dict({**loaded, "step": state.global_step})
         if self.freezer.prefix:
             self._build_anew()
+        if self._hook:  # of a call that was interrupted
+            self._hook.remove()
         freezer = self.freezer  # whose stages the Trainer's model.train() wakes
         self._hook = model.register_forward_pre_hook(lambda *_: freezer.set_modes())
 
@@ -101,6 +105,7 @@ class FreezeOutCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leaves the model without a hook, so that it can be pickled as before."""
+        assert self._hook is not None
         self._hook.remove()
 
     def on_step_begin(
