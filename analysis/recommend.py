@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freezeout.naming import counted
+
 from .panel_verdicts import PanelVerdicts
 from .pooled import LEAST, pool, seeds_that_tell
 
@@ -72,9 +74,10 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
 
 
 def sentence(one: PanelVerdicts, tolerance: float) -> str:
-    """The answer for one panel, with its name: see `advice`."""
+    """The answer for one panel, with its name and how many of its runs had no say: see `advice`."""
     panel = one.panel
-    return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}): {advice(one, tolerance)}"
+    absent = f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
+    return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}{absent}): {advice(one, tolerance)}"
 
 
 def advice(one: PanelVerdicts, tolerance: float) -> str:

@@ -123,9 +123,10 @@ def test_a_panel_of_both_kinds_of_prefix_is_redrawn_with_a_profile_of_each(root,
 def test_verdicts_count_the_runs_that_the_profile_leaves_out(root, profile, capsys):
     moving = {**freezeout(0.5), "bn": "train"}
     write_manifest(root, [run(root, arm) for arm in (BASELINE, shortened(0.5), freezeout(0.5), moving)])
-    for command in ("verdicts", "methods"):
-        assert main([command, "--runs", str(root), "--profile", str(profile)]) == 0
+    for words in (["verdicts"], ["recommend", "--tolerance", "3%"], ["methods"]):
+        assert main([*words, "--runs", str(root), "--profile", str(profile)]) == 0
     verdicts, methods = " ".join(capsys.readouterr().out.split()).split(" We trained ")
+    assert "(wrn_10_1 on digits; 1 run left out): cannot tell" in verdicts
     assert "3 runs, 1 seed (1 left out), " in verdicts
     assert "3 runs in all; 1 run left out." in methods
 
