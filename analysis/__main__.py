@@ -28,7 +28,7 @@ from .parser import parser
 from .presets import RECORDS, RUNS, choose, loaded, paper_cost, to_train
 from .profiles import read_profiles
 from .rates import draw_rates
-from .recommend import sentence
+from .recommend import command, sentence
 from .report.page import write_report
 from .run_diff import diff_text
 from .run_list import runs_text
@@ -62,7 +62,10 @@ def _overview(chosen: argparse.Namespace) -> None:
 
 def _recommend(chosen: argparse.Namespace) -> None:
     found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
-    print("\n".join(sentence(one, chosen.tolerance) for one in found))
+    for one in found:
+        print(sentence(one, chosen.tolerance))
+        if told := command(one, chosen.tolerance):
+            print(f"  {told}")
 
 
 def _report(chosen: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from freezeout.naming import counted
 
 from .panel_verdicts import PanelVerdicts
 from .pooled import LEAST, pool, seeds_that_tell
+from .savings import CURVE
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,24 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
     ]
 
 
+def largest(known: list[Candidate], tolerance: float) -> Candidate | None:
+    """The way with the largest saving of those whose interval stays inside the tolerance; None where none does."""
+    limit = math.log1p(tolerance)
+    inside = [way for way in known if way.n >= LEAST and way.high <= limit and not way.diverged]
+    return max(inside, key=lambda way: (way.saving, -way.difference), default=None)
+
+
+def command(one: PanelVerdicts, tolerance: float) -> str | None:
+    """What trains as the answer says: the command of the first of its runs; None where nothing is recommended."""
+    best = largest(candidates(one, tolerance), tolerance)
+    if best is None:
+        return None
+    runs = one.panel.runs
+    of_curve = runs["strategy"].isin(CURVE) & np.isclose(runs["predicted_saving"], best.saving)
+    own = runs[runs["label"] == best.label if best.label else of_curve]
+    return str(own.sort_values("seed")["command"].iloc[0])
+
+
 def sentence(one: PanelVerdicts, tolerance: float) -> str:
     """The answer for one panel, with its name and how many of its runs had no say: see `advice`."""
     panel = one.panel
@@ -90,9 +109,8 @@ def advice(one: PanelVerdicts, tolerance: float) -> str:
         why = "nothing beside it is known to save time" if is_alone else "no full baseline to set anything against"
         return f"cannot tell what {asked} would save: {why}."
     told = [way for way in known if way.n >= LEAST]
-    inside = [way for way in told if way.high <= limit and not way.diverged]
-    if inside:
-        best = max(inside, key=lambda way: (way.saving, -way.difference))
+    best = largest(known, tolerance)
+    if best is not None:
         arms = one.cells.arms
         bound = one.bound(arms.index(best.label)) if best.label in arms else one.judgement.time_bound
         kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * bound:.1f} points"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
-from made_records import make_run, shortened, write_manifest
+from made_records import find_records, make_run, shortened, write_manifest
 from made_verdicts import BETTER, BUDGETS, DATA, ON_CURVE, WORSE, curve, made_panel
 
 from analysis.__main__ import main
 from analysis.judging import judged_panels
 from analysis.recommend import candidates, sentence
+from freezeout.records import write_json_atomic
 
 # At a saving of a quarter the curve costs this much of the full baseline's error.
 COST = math.expm1(curve(0.75) - curve(1.0))
@@ -36,6 +38,20 @@ def test_training_for_fewer_epochs_is_the_answer_where_it_saves_more(tmp_path):
     made_panel(tmp_path, [(WORSE, 0.06)])
     assert "training for 80% of the epochs saves 20 % " in answer(tmp_path, 0.055)
     assert "training for 90% of the epochs saves 10 % " in answer(tmp_path, 0.035)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "effect", "told"), [(2, -COST, BETTER), (9, 0.06, shortened(0.7)), (0.1, 0.06, None)]
+)
+def test_the_command_of_its_first_run_stands_below_it(tmp_path, capsys, tolerance, effect, told):
+    made_panel(tmp_path, [(BETTER, effect), (WORSE, 0.1)])
+    for folder, record in find_records(tmp_path):
+        write_json_atomic(
+            folder / "record.json", record | {"command": json.dumps([record["config"]["strategy"], record["seed"]])}
+        )
+    assert main(["recommend", "--runs", str(tmp_path), "--tolerance", f"{tolerance}%"]) == 0
+    _, *commands = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in commands] == ([[told, 0]] if told else [])
 
 
 def test_an_interval_that_leaves_the_tolerance_is_not_inside(tmp_path):
@@ -107,8 +123,9 @@ def test_a_budget_above_the_full_one_is_no_saving_and_no_reference(tmp_path):
 def test_the_command_prints_a_sentence_for_each_panel(tmp_path, capsys):
     made_panel(tmp_path)
     assert main(["recommend", "--runs", str(tmp_path), "--tolerance", "3%"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
+    line, command = capsys.readouterr().out.splitlines()
     assert line.startswith("made (wrn_10_1 on cifar10): ")
+    assert command.startswith("  python -m freezeout model=wrn_10_1 ")
 
 
 def test_the_tolerance_has_no_default(capsys):
