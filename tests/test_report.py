@@ -137,6 +137,13 @@ def test_the_answer_names_the_best_way_and_counts_the_others(tmp_path):
     assert "Of the others, 1 is worse, 1 is not to be told from n = 5 seeds." in said
 
 
+@pytest.mark.parametrize(("tolerance", "commands"), [(0.2, 1), (0.001, 0)])
+def test_the_command_that_saves_the_time_stands_below_the_advice(tmp_path, tolerance, commands):
+    made_panel(tmp_path)
+    text = page(tmp_path, tolerance=tolerance)
+    assert text.count("<pre>python -m freezeout model=wrn_10_1 ") == commands
+
+
 def test_the_paragraph_on_methods_stands_with_the_provenance(tmp_path):
     made_panel(tmp_path)
     (one,) = judged_panels(tmp_path)

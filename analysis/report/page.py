@@ -19,7 +19,7 @@ from ..looks import COLOURS, MARKERS
 from ..methods import paragraph
 from ..panel_verdicts import PanelVerdicts, document
 from ..profiles import read_profiles
-from ..recommend import advice
+from ..recommend import advice, command
 from ..savings import CURVE
 from ..summary import few_images
 from ..text import number
@@ -170,6 +170,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         ],
         "answer": answer(one),
         "advice": advice(one, tolerance),
+        "command": command(one, tolerance),
         "warning": " ".join(few_images(panel)),
         "absent": absent,
         "notes": [curve_words(said), time_words(one), interval_words(said)],
