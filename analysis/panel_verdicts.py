@@ -11,6 +11,7 @@ import numpy as np
 
 from .cells import Cells
 from .comparisons import Panel
+from .placebos import placebos
 from .verdicts import Judgement, Verdict
 
 
@@ -96,6 +97,15 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
             "diverged_budgets": {f"{b:g}": n for b, n in found.diverged_budgets.items()},
             "kind": None if curve is None else "quadratic" if curve.is_quadratic else "straight lines",
             "lack_of_fit": curve.lack_of_fit if curve else None,
+            "placebos": [
+                {
+                    "budget": placebo.budget,
+                    "n": placebo.n,
+                    "is_told": placebo.is_told,
+                    **_per_cent({"difference": placebo.difference, "low": placebo.low, "high": placebo.high}),
+                }
+                for placebo in placebos(found.budgets, found.curve_z)
+            ],
         },
         "time": {
             "saving": panel.saving,

@@ -18,7 +18,9 @@ def verdict_text(one: PanelVerdicts) -> str:
     """One panel: its curve, one row per arm, its controls, and what the words rest on."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
-    lines = [*wrapped(heading), *few_images(panel), *wrapped(curve_words(said)), *wrapped(time_words(one))]
+    lines = [*wrapped(heading), *few_images(panel)]
+    for text in (curve_words(said), placebo_words(said), time_words(one)):
+        lines += wrapped(text)
     rows = [row(arm, said["margin"] is not None) for arm in said["arms"]]
     if rows:
         lines.append(text_table(HEADER, rows, optional=("points", "error %", "free")))
@@ -51,6 +53,19 @@ def curve_words(said: dict) -> str:
         text += f"; left out for too few seeds: budgets {dropped}"
     lost = [f"{counted(n, 'seed')} of budget {b}" for b, n in curve["diverged_budgets"].items()]
     return f"{text}; diverged: {', '.join(lost)}" if lost else text
+
+
+def placebo_words(said: dict) -> str:
+    """What a document finds where there is nothing to find; "" where no placebo is to be had."""
+    found = said["curve"]["placebos"]
+    if not found:
+        return ""
+    differences = [one["difference"] for one in found]
+    told = sum(one["is_told"] for one in found)
+    return (
+        f"placebos, shortened runs against the curve of the other budgets: {min(differences):+.1f} to "
+        f"{max(differences):+.1f} % of the error; {told} of {len(found)} told from it (1 in 20 by chance)"
+    )
 
 
 def time_words(one: PanelVerdicts) -> str:

@@ -73,6 +73,17 @@ def test_so_is_what_can_be_saved(monkeypatch, capsys) -> None:
     assert not said
 
 
+def test_so_are_the_placebos(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    text = " ".join(TEXT.split())
+    (words,) = re.findall(
+        r"`python -m analysis (verdicts [^`]*)`, and with each sweep by itself; the line \*placebos", text
+    )
+    (said,) = re.findall(r"With 30 seeds they lie at (.*? told from it)", text)
+    assert main(words.split()) == 0
+    assert f"the other budgets: {said}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_every_sweep_that_is_named_is_there() -> None:
     named = set(re.findall(r"sweeps=(\w+)", TEXT)) | set(re.findall(r"`((?:cpu|figure)\w+)`", TEXT))
     assert named

@@ -23,7 +23,7 @@ from ..recommend import advice, command
 from ..savings import CURVE
 from ..summary import few_images
 from ..text import number
-from ..verdict_text import HEADER, curve_words, interval_words, row, time_words
+from ..verdict_text import HEADER, curve_words, interval_words, placebo_words, row, time_words
 from .answers import EVEN, NO, OPEN, YES, answer
 from .provenance import left_out, provenance
 from .rows import SYMBOLS, forest, looks, pareto
@@ -173,7 +173,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "command": command(one, tolerance),
         "warning": " ".join(few_images(panel)),
         "absent": absent,
-        "notes": [curve_words(said), time_words(one), interval_words(said)],
+        "notes": [*filter(None, [curve_words(said), placebo_words(said)]), time_words(one), interval_words(said)],
         "rows": [row(arm, said["margin"] is not None) for arm in said["arms"]],
         "images": [arm for arm in said["arms"] if arm["low_images"] is not None],
         "controls": said["controls"],
