@@ -96,6 +96,7 @@ class FreezeOut:
         self.bn = strategy.bn
         self.prefix = 0
         self.steps_begun = 0
+        self._frozen: list[nn.Parameter] = []
         self._executable = not isinstance(stages, Chain) or stages.executable
         self._batches = batches
         if self.bn == REESTIMATE and (batches is None or not self._executable):
@@ -195,10 +196,16 @@ class FreezeOut:
         return torch.from_numpy(base * factors[:, stage]).float()
 
     def set_modes(self) -> None:
-        """Put frozen stages back into evaluation mode: the usual model.train() of a training loop takes them out of it.
+        """Put frozen stages back to rest, where a training loop has woken them.
 
-        `step()` does this, too. Where the strategy's bn is "train" they stay as they are.
+        The usual model.train() takes them out of evaluation mode (where the strategy's bn is "train" they stay as they
+        are), and model.requires_grad_(True), as loops of two networks in turn have it, asks for their gradients.
+        `step()` does this, too.
         """
+        for p in self._frozen:
+            if p.requires_grad:
+                p.requires_grad_(False)
+                p.grad = None
         if self.pure:
             for stage in self.stages[: self.prefix]:
                 # Of what is inside, since model.train() of the network that stages were found in does not pass them.
@@ -300,6 +307,7 @@ class FreezeOut:
 
     def _freeze(self, i: int) -> None:
         for p in self.stages[i].parameters():
+            self._frozen.append(p)
             p.requires_grad_(False)
             p.grad = None
             self._optimizer.state.pop(p, None)

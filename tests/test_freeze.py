@@ -100,10 +100,10 @@ def never_thaws(kind: type[FreezeOut]) -> None:
 
 
 class KeepsGradients(FreezeOut):
-    def _freeze(self, i):
-        super()._freeze(i)
-        for p in self.stages[i].parameters():
-            p.requires_grad_(True)
+    def step(self):
+        super().step()
+        for stage in self.stages:
+            stage.requires_grad_(True)
 
 
 class KeepsStatisticsMoving(FreezeOut):
@@ -154,6 +154,18 @@ def test_a_frozen_stage_obeys(fact) -> None:
 def test_the_fact_is_not_met_when_the_mechanism_is_off(fact, sabotage) -> None:
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         fact(sabotage)
+
+
+def test_a_loop_that_asks_for_all_gradients_at_each_step_gets_none_of_what_is_frozen() -> None:
+    (quiet, *rest), (woken, optimizer, freezeout) = make(), make()
+    train(quiet, *rest, STEPS)
+    for s in range(STEPS):
+        woken.requires_grad_(True)
+        train(woken, optimizer, freezeout, 1, s)
+        frozen = [p for stage in freezeout.stages[: freezeout.prefix] for p in stage.parameters()]
+        assert not any(p.requires_grad or p.grad is not None for p in frozen)
+    for a, b in zip(woken.state_dict().values(), quiet.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_stage_that_freezes_one_step_late_is_noticed() -> None:

@@ -155,10 +155,10 @@ def test_a_plain_loop_around_the_library_replays_it(network) -> None:
 
 
 class KeepsAGradient(FreezeOut):
-    def _freeze(self, i):
-        super()._freeze(i)
-        for p in self.stages[i].parameters():
-            p.requires_grad_(True)
+    def step(self):
+        super().step()
+        for stage in self.stages:
+            stage.requires_grad_(True)
 
 
 class KeepsMovingStatistics(FreezeOut):
