@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_share(name: str, value: float, *, zero: bool = False, one: bool = True) -> None:
-    """Refuse a number that does not lie between 0 and 1; NaN does not.
+    """Refuse a number that does not lie between 0 and 1, and what is no number; NaN does not.
 
     Args:
         name: Configuration key, as users type it.
@@ -39,12 +39,13 @@ def check_share(name: str, value: float, *, zero: bool = False, one: bool = True
     Raises:
         ValueError: `value` lies outside.
     """
-    if not ((value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)):
+    inside = isinstance(value, Real) and (value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)
+    if not inside:
         raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, 1{']' if one else ')'}")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
-    """Refuse a number below `least`, and infinity and NaN.
+    """Refuse a number below `least`, infinity, NaN and what is no number.
 
     Args:
         name: Configuration key, as users type it.
@@ -54,7 +55,7 @@ def check_at_least(name: str, value: float, least: float) -> None:
     Raises:
         ValueError: `value` is smaller, infinite or not a number.
     """
-    if not (value >= least and math.isfinite(value)):
+    if not (isinstance(value, Real) and value >= least and math.isfinite(value)):
         raise ValueError(f"{name}={value}: must be at least {least}")
 
 
@@ -71,6 +72,20 @@ def check_whole(name: str, value: Any, least: int) -> None:
     """
     if not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither true nor false: a word such as "no" would count as true.
+
+    Args:
+        name: Configuration key, as users type it.
+        value: What is given.
+
+    Raises:
+        ValueError: It is another thing.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}={value}: must be true or false")
 
 
 def check_name(name: str, value: str) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar
 
 from freezeout.adaptive import ADAPTIVE
 from freezeout.adaptive import AutoFreeze as AutoFreeze
 from freezeout.adaptive import WeightDelta as WeightDelta
-from freezeout.checks import check_choice, check_share
+from freezeout.checks import check_choice, check_flag, check_share
 from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times, linear_depth
 from freezeout.strategy import COST, INDEX, NORMS
 from freezeout.strategy import Strategy as Strategy
@@ -82,6 +83,8 @@ class FreezeOut(Strategy):
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
+        check_flag("strategy.scale_lr", self.scale_lr)
+        check_flag("strategy.const_time", self.const_time)
         check_depth(self.depth)
         check_choice("strategy.bn", self.bn, NORMS)
 
@@ -120,6 +123,7 @@ class LrOnly(Strategy):
     def __post_init__(self) -> None:
         check_share("t_0", self.t_0)
         check_choice("strategy.how_scale", self.how_scale, tuple(POWERS))
+        check_flag("strategy.scale_lr", self.scale_lr)
         check_depth(self.depth)
 
     def schedule(self, n: int) -> Schedule:
@@ -179,7 +183,7 @@ class Shortened(Strategy):
     budget: float = 0.8
 
     def __post_init__(self) -> None:
-        if not 0 < self.budget <= LONGEST:
+        if not (isinstance(self.budget, Real) and 0 < self.budget <= LONGEST):
             raise ValueError(f"strategy.budget={self.budget}: must lie in (0, {LONGEST}]")
 
     def schedule(self, n: int) -> Schedule:

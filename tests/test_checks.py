@@ -7,6 +7,7 @@ import pytest
 from freezeout.checks import (
     check_at_least,
     check_choice,
+    check_flag,
     check_name,
     check_share,
     check_target,
@@ -49,6 +50,8 @@ def test_a_share_lies_between_0_and_1_with_the_ends_that_are_allowed():
         (1, {"one": False}, r"\(0, 1\)"),
         (-0.1, {"zero": True}, r"\[0, 1\]"),
         (math.nan, {"zero": True}, r"\[0, 1\]"),
+        ("0.5", {}, r"\(0, 1\]"),
+        (None, {}, r"\(0, 1\]"),
     ):
         with pytest.raises(ValueError, match=rf"^x={value}: must lie in {interval}$"):
             check_share("x", value, **ends)
@@ -56,9 +59,16 @@ def test_a_share_lies_between_0_and_1_with_the_ends_that_are_allowed():
 
 def test_at_least_is_a_finite_number():
     check_at_least("x", 3, 3)
-    for value in (2, math.nan, math.inf):
+    for value in (2, math.nan, math.inf, "4", None):
         with pytest.raises(ValueError, match=rf"^x={value}: must be at least 3$"):
             check_at_least("x", value, 3)
+
+
+def test_a_flag_is_no_word():
+    check_flag("x", False)
+    for value in ("no", "false", 0, None):
+        with pytest.raises(ValueError, match=rf"^x={value}: must be true or false$"):
+            check_flag("x", value)
 
 
 def test_a_choice_is_one_of_the_words_allowed():
