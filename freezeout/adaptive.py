@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
-from freezeout.checks import check_at_least, check_choice
+from freezeout.checks import check_choice, check_whole
 from freezeout.strategy import NORMS, Adaptive, State
 
 
@@ -42,8 +43,8 @@ class AutoFreeze(Adaptive):
     bn: str = "eval"
 
     def __post_init__(self) -> None:
-        check_at_least("strategy.intervals", self.intervals, 2)
-        if not 0 < self.percentile <= 100:
+        check_whole("strategy.intervals", self.intervals, 2)
+        if not (isinstance(self.percentile, Real) and 0 < self.percentile <= 100):
             raise ValueError(f"strategy.percentile={self.percentile}: must lie in (0, 100]")
         check_choice("strategy.bn", self.bn, NORMS)
 
@@ -85,8 +86,8 @@ class WeightDelta(Adaptive):
     bn: str = "eval"
 
     def __post_init__(self) -> None:
-        check_at_least("strategy.intervals", self.intervals, 2)
-        if not 0 < self.threshold < math.inf:
+        check_whole("strategy.intervals", self.intervals, 2)
+        if not (isinstance(self.threshold, Real) and 0 < self.threshold < math.inf):
             raise ValueError(f"strategy.threshold={self.threshold}: must be a number above 0")
         check_choice("strategy.bn", self.bn, NORMS)
 

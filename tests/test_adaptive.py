@@ -107,11 +107,14 @@ def test_its_learning_rates_are_the_baselines(strategy) -> None:
 @pytest.mark.parametrize(
     ("strategy", "bad", "line"),
     [
-        (AutoFreeze, {"intervals": 1}, "strategy.intervals=1: must be at least 2"),
+        (AutoFreeze, {"intervals": 1}, "strategy.intervals=1: must be a whole number, and at least 2"),
+        (AutoFreeze, {"intervals": 10.5}, "strategy.intervals=10.5: must be a whole number, and at least 2"),
+        (AutoFreeze, {"percentile": "50"}, r"strategy.percentile=50: must lie in \(0, 100\]"),
         (AutoFreeze, {"percentile": 0.0}, r"strategy.percentile=0.0: must lie in \(0, 100\]"),
         (AutoFreeze, {"percentile": math.nan}, r"strategy.percentile=nan: must lie in \(0, 100\]"),
         (AutoFreeze, {"bn": "off"}, "strategy.bn=off: must be one of eval, train, reestimate"),
-        (WeightDelta, {"intervals": 0}, "strategy.intervals=0: must be at least 2"),
+        (WeightDelta, {"intervals": 0}, "strategy.intervals=0: must be a whole number, and at least 2"),
+        (WeightDelta, {"threshold": "0.1"}, "strategy.threshold=0.1: must be a number above 0"),
         (WeightDelta, {"threshold": 0.0}, "strategy.threshold=0.0: must be a number above 0"),
         (WeightDelta, {"threshold": math.inf}, "strategy.threshold=inf: must be a number above 0"),
     ],
