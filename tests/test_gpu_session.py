@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from benchmarks.gpu import archive, page, session, state
 from benchmarks.gpu.parts import GPU, Part, parts
+from benchmarks.gpu.results import findings, log_path
 from benchmarks.gpu.session import Session
 
 PASSED = "print('tests/test_a.py::test_one PASSED [ 50%]'); print('tests/test_a.py::test_two[a b] PASSED [100%]')"
@@ -51,6 +53,21 @@ def test_a_failing_part_is_one_line_and_the_next_goes_on(tmp_path) -> None:
     assert "bad: ValueError: no such thing (logs/bad.log); it is tried again" in missed
     assert "worse: tests/test_a.py::test_two[a b]: AssertionError: 3 is not 4" in missed
     assert "Nothing." in owed
+
+
+def test_what_a_file_of_tests_lacks_costs_that_file_alone_and_a_warning_on_import_nothing(tmp_path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "conftest.py").write_text("import warnings\n\nwarnings.warn('pynvml is deprecated', FutureWarning)\n")
+    (tmp_path / "test_a.py").write_text("import no_such_package\n")
+    (tmp_path / "test_b.py").write_text("def test_b() -> None:\n    pass\n")
+    part = parts(dataclasses.replace(GPU, tests=("test_a.py", "test_b.py")), tmp_path)[0]
+    log = log_path(tmp_path, part)
+    log.parent.mkdir()
+    with log.open("w") as file:
+        subprocess.run([sys.executable, *part.words], cwd=tmp_path, stdout=file, stderr=file)
+    found = findings(part, tmp_path)
+    assert found.line == "1 passed, 1 failed, 0 skipped", log.read_text()
+    assert found.missed == ["test_a.py: cannot be collected: see the log"]
 
 
 def test_when_the_minutes_are_over_the_rest_is_owed_and_the_next_call_repeats_nothing(tmp_path) -> None:
