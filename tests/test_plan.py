@@ -70,3 +70,8 @@ def test_tf32_is_refused_in_one_line_where_the_device_has_none(monkeypatch) -> N
     config["machine"] |= {"device": "auto", "precision": "tf32"}
     with pytest.raises(ConfigError, match=r"^machine.precision=tf32: Tesla V100 has no tf32; choose fp32 or bf16$"):
         plan_of(config)
+
+
+def test_counting_a_network_touches_no_gpu(monkeypatch, two_gpus) -> None:
+    monkeypatch.setattr(resolve, "_counts", {})
+    assert plan_of(start("machine", "machine")).counts is not None
