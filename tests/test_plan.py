@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -53,6 +54,20 @@ def test_torch_multiplies_in_the_plans_precision(monkeypatch, precision: str | N
         torch.backends.cudnn.benchmark = tuned
         for one, value in zip(switches, before, strict=True):
             one.fp32_precision = value
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_deterministic_run_tells_cublas_so_itself(monkeypatch, deterministic: bool) -> None:
+    """On a GPU, torch refuses its first matrix product otherwise."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "put back afterwards")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    config = start("machine", "machine")
+    config["machine"] |= {"deterministic": deterministic}
+    try:
+        assemble.configure_torch(plan_of(config))
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_another_machine_leaves_the_plan_as_it_was() -> None:
