@@ -120,20 +120,11 @@ def parts(scale: Scale, out: Path, *, sweep: str | None = None, data: Sequence[P
 
 def _tests(name: str, which: tuple[str, ...], minutes: float) -> Part:
     # One line a test as it ends (-v), so that a test which hangs leaves the others' outcomes, and where it hangs.
-    flags = (
-        "-o",
-        "addopts=--strict-markers",
-        "-o",
-        "faulthandler_timeout=60",
-        "-v",
-        "-rfEs",
-        "--color=no",
-        "-p",
-        "no:cacheprovider",
-    )
+    said = ("-o", "addopts=--strict-markers", "-o", "faulthandler_timeout=60", "-v", "-rfEs", "--color=no")
     # A package that one file lacks costs that file alone. What the machine's own packages say of their future is no
     # fault of ours: torch warns of an old pynvml on import, which would end all of it.
-    flags += ("--continue-on-collection-errors", "-W", "default::FutureWarning", "-W", "default::DeprecationWarning")
+    kept = ("--continue-on-collection-errors", "-W", "default::FutureWarning", "-W", "default::DeprecationWarning")
+    flags = (*said, *kept, "-p", "no:cacheprovider")
     return Part(name, "tests", ("-m", "pytest", *flags, *which), minutes)
 
 
