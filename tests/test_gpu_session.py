@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import archive, page, session, state
+from benchmarks.gpu import archive, page, results, session, state
 from benchmarks.gpu.parts import GPU, Part, parts
 from benchmarks.gpu.results import findings, log_path
 from benchmarks.gpu.session import Session
@@ -68,6 +68,14 @@ def test_what_a_file_of_tests_lacks_costs_that_file_alone_and_a_warning_on_impor
     found = findings(part, tmp_path)
     assert found.line == "1 passed, 1 failed, 0 skipped", log.read_text()
     assert found.missed == ["test_a.py: cannot be collected: see the log"]
+
+
+def test_an_epoch_says_how_many_of_its_steps_no_graph_replayed() -> None:
+    blocks = [{"step_from": 0, "step_to": 500, "graph": 2.0}, {"step_from": 500, "step_to": 512, "forward": 1.0}]
+    record = {"steps": 512, "seconds": {"train": 3.0}, "peak_memory": 2**20, "prefixes": blocks}
+    said = results._seconds({**record, "device": {"type": "cuda"}})
+    assert said == "512 steps in 3.0 s, at most 1 MiB held, 12 of the steps at prefixes too short to be captured"
+    assert "captured" not in results._seconds({**record, "device": {"type": "cpu"}})
 
 
 def test_when_the_minutes_are_over_the_rest_is_owed_and_the_next_call_repeats_nothing(tmp_path) -> None:
