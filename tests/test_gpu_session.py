@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import archive, page, results, session, state
-from benchmarks.gpu.parts import GPU, Part, parts
+from benchmarks.gpu.parts import GPU, REHEARSAL, Part, parts
 from benchmarks.gpu.results import findings, log_path
 from benchmarks.gpu.session import Session
+from freezeout.run import choosing, profiling
 
 PASSED = "print('tests/test_a.py::test_one PASSED [ 50%]'); print('tests/test_a.py::test_two[a b] PASSED [100%]')"
 FAILED = (
@@ -133,6 +134,13 @@ def test_what_a_part_should_take_is_mended_by_its_kind() -> None:
     assert [found.needed(part, todo) for part in todo[1:]] == [6.0, 1.0]
     outcome.minutes = 0.1
     assert found.needed(todo[1], todo) == 2.0, "half at least"
+
+
+@pytest.mark.parametrize("scale", [GPU, REHEARSAL])
+def test_a_profile_is_not_taken_to_hang_within_the_time_it_gives_itself(scale) -> None:
+    (part, *_) = [part for part in parts(scale, Path("/out")) if part.kind == "profile"]
+    allowed = 60 * max(session.PATIENCE, session.HANGS * part.minutes)
+    assert allowed >= 1.5 * (profiling.BUDGET + choosing.BUDGET)
 
 
 def test_a_sweep_is_given_the_minutes_that_are_left(tmp_path) -> None:

@@ -176,7 +176,8 @@ def _epoch(scale: Scale, out: Path, network: str) -> Part:
 def _profile(scale: Scale, out: Path, network: str) -> Part:
     words = ("--measure", f"model={network}", "dataset=synthetic", *_shared(scale), *scale.overrides)
     command = ("-m", "freezeout.predict", *words, f"out={quoted(out / 'runs')}")
-    return Part(f"profile-{network}", "profile", command, 1.75 * scale.pace)
+    # It takes the time that it gives itself, however small the network.
+    return Part(f"profile-{network}", "profile", command, max(1.0, 1.75 * scale.pace))
 
 
 def _sweep(scale: Scale, out: Path, sweep: str, data: Sequence[Path]) -> Part:
