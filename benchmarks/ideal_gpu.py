@@ -85,12 +85,18 @@ def mark_kernels() -> None:
 
 
 def kernel_pieces(work: Callable[[], None], device: torch.device) -> list[float]:
-    """Seconds of the kernels that `work` launches: one sum for each piece between markers, in the order of running."""
+    """Seconds of the kernels that `work` launches: one sum for each piece between markers, in the order of running.
+
+    Raises:
+        RuntimeError: The profiler sees no kernels.
+    """
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as profile:
         work()
         synchronise(device)
     on_device = [e for e in profile.events() or [] if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
+    if not on_device:
+        raise RuntimeError("torch's profiler sees no kernels here: CUPTI is missing, or this user may not use it")
     pieces = [0.0]
     for event in sorted(on_device, key=lambda e: e.time_range.start):
         if MARKER in event.name:

@@ -69,6 +69,17 @@ def ticking(monkeypatch) -> None:
 
 
 @pytest.fixture
+def two_gpus(monkeypatch) -> None:
+    """Two of them, which nobody may touch: a context on each costs half a gigabyte, and torch warns of it."""
+
+    def touched(*_) -> None:
+        raise AssertionError("a GPU was initialised")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", touched)
+
+
+@pytest.fixture
 def own_networks(tmp_path, monkeypatch) -> None:
     """Two networks of the user's own, from files that differ."""
     monkeypatch.chdir(tmp_path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from made_benchmarks import SMALL
 
-from benchmarks import plans, savings
+from benchmarks import ideal_gpu, plans, savings
 from freezeout.strategies import FreezeOut
 
 
@@ -43,6 +44,16 @@ def test_savings_are_relative_to_the_baseline_of_the_same_round(monkeypatch) -> 
     assert cubic["of_ideal"] == cubic["realised"]["median"] / cubic["ideal"]
     assert 0 < cubic["ideal"] <= cubic["ideal_with_input"] < 1
     assert len(found["profile"]["seconds"]) == len(found["own_shares"]) == len(found["input_shares"]) == 5
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.*")  # there is no CUDA to profile
+def test_a_profiler_that_sees_no_kernels_is_found_out_before_the_whole_runs(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: None)
+    measured = savings.Savings(SMALL, "wrn_10_1")
+    measured._stages = ideal_gpu.ProfiledStages(measured._plan)
+    monkeypatch.setattr(savings, "whole_runs", lambda *_: pytest.fail("trained"))
+    with pytest.raises(RuntimeError, match="sees no kernels here"):
+        measured.round()
 
 
 def test_whole_runs_train_all_steps_side_by_side(monkeypatch) -> None:

@@ -52,7 +52,7 @@ def test_a_run_costs_its_steps_by_flops_and_its_evaluations() -> None:
     assert forecast.steps_of(longer) == pytest.approx(308 + forward * (11 * 360 + 360 + 1437) / 50)
 
 
-def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_path) -> None:
+def test_each_network_is_timed_once_whatever_strategy_t_0_and_seed(timed, tmp_path, two_gpus) -> None:
     out = f"out={tmp_path}"
     plans = [plan(out, f"t_0={t}", f"seed={s}", "epochs=20") for t in (0.3, 0.8) for s in (0, 1)]
     plans.append(plan(out, "strategy=baseline", "epochs=20"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import archive, page, session, state
-from benchmarks.gpu.parts import GPU, Part, parts
+from benchmarks.gpu import archive, page, results, session, state
+from benchmarks.gpu.parts import GPU, REHEARSAL, Part, parts
+from benchmarks.gpu.results import findings, log_path
 from benchmarks.gpu.session import Session
+from freezeout.run import choosing, profiling
 
 PASSED = "print('tests/test_a.py::test_one PASSED [ 50%]'); print('tests/test_a.py::test_two[a b] PASSED [100%]')"
 FAILED = (
@@ -51,6 +54,29 @@ def test_a_failing_part_is_one_line_and_the_next_goes_on(tmp_path) -> None:
     assert "bad: ValueError: no such thing (logs/bad.log); it is tried again" in missed
     assert "worse: tests/test_a.py::test_two[a b]: AssertionError: 3 is not 4" in missed
     assert "Nothing." in owed
+
+
+def test_what_a_file_of_tests_lacks_costs_that_file_alone_and_a_warning_on_import_nothing(tmp_path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (tmp_path / "conftest.py").write_text("import warnings\n\nwarnings.warn('pynvml is deprecated', FutureWarning)\n")
+    (tmp_path / "test_a.py").write_text("import no_such_package\n")
+    (tmp_path / "test_b.py").write_text("def test_b() -> None:\n    pass\n")
+    part = parts(dataclasses.replace(GPU, tests=("test_a.py", "test_b.py")), tmp_path)[0]
+    log = log_path(tmp_path, part)
+    log.parent.mkdir()
+    with log.open("w") as file:
+        subprocess.run([sys.executable, *part.words], cwd=tmp_path, stdout=file, stderr=file)
+    found = findings(part, tmp_path)
+    assert found.line == "1 passed, 1 failed, 0 skipped", log.read_text()
+    assert found.missed == ["test_a.py: cannot be collected: see the log"]
+
+
+def test_an_epoch_says_how_many_of_its_steps_no_graph_replayed() -> None:
+    blocks = [{"step_from": 0, "step_to": 500, "graph": 2.0}, {"step_from": 500, "step_to": 512, "forward": 1.0}]
+    record = {"steps": 512, "seconds": {"train": 3.0}, "peak_memory": 2**20, "prefixes": blocks}
+    said = results._seconds({**record, "device": {"type": "cuda"}})
+    assert said == "512 steps in 3.0 s, at most 1 MiB held, 12 of the steps at prefixes too short to be captured"
+    assert "captured" not in results._seconds({**record, "device": {"type": "cpu"}})
 
 
 def test_when_the_minutes_are_over_the_rest_is_owed_and_the_next_call_repeats_nothing(tmp_path) -> None:
@@ -108,6 +134,13 @@ def test_what_a_part_should_take_is_mended_by_its_kind() -> None:
     assert [found.needed(part, todo) for part in todo[1:]] == [6.0, 1.0]
     outcome.minutes = 0.1
     assert found.needed(todo[1], todo) == 2.0, "half at least"
+
+
+@pytest.mark.parametrize("scale", [GPU, REHEARSAL])
+def test_a_profile_is_not_taken_to_hang_within_the_time_it_gives_itself(scale) -> None:
+    (part, *_) = [part for part in parts(scale, Path("/out")) if part.kind == "profile"]
+    allowed = 60 * max(session.PATIENCE, session.HANGS * part.minutes)
+    assert allowed >= 1.5 * (profiling.BUDGET + choosing.BUDGET)
 
 
 def test_a_sweep_is_given_the_minutes_that_are_left(tmp_path) -> None:
@@ -172,5 +205,5 @@ def test_the_most_worth_comes_first() -> None:
 
 def test_every_test_that_needs_a_gpu_is_among_the_tests() -> None:
     marked = {path for path in (session.ROOT / "tests").rglob("test_*.py") if "pytest.mark.gpu" in path.read_text()}
-    named = [session.ROOT / word for word in GPU.tests if word.startswith("tests")]
-    assert {path for path in marked if not any(path == n or n in path.parents for n in named)} <= {Path(__file__)}
+    assert GPU.tests[2:] == GPU.slow_tests[2:]
+    assert marked - {session.ROOT / word for word in GPU.tests[2:]} == {Path(__file__)}

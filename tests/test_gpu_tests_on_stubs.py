@@ -61,6 +61,7 @@ CASES: list[tuple] = [
         fold.test_what_the_memory_of_the_output_held_before_does_not_matter,
         {"layout": torch.channels_last, "dtype": torch.float32, "bound": 1e-5},
     ),
+    (parity.test_cuda_cuts_the_pixels_that_the_cpu_cuts, {}),
     (parity.test_cuda_replays_the_original_step_by_step, {"network": "wrn"}),
     (parity.test_cuda_replays_it_in_the_mode_for_comparison_too, {"network": "wrn"}),
     (parity.test_cuda_trains_as_the_cpu_does, {"network": "wrn", "dtype": torch.float64}),

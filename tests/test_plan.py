@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -55,6 +56,20 @@ def test_torch_multiplies_in_the_plans_precision(monkeypatch, precision: str | N
             one.fp32_precision = value
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_deterministic_run_tells_cublas_so_itself(monkeypatch, deterministic: bool) -> None:
+    """On a GPU, torch refuses its first matrix product otherwise."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "put back afterwards")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    config = start("machine", "machine")
+    config["machine"] |= {"deterministic": deterministic}
+    try:
+        assemble.configure_torch(plan_of(config))
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_another_machine_leaves_the_plan_as_it_was() -> None:
     planned = plan_of(start("machine", "machine"))
     other = with_machine(planned, fold=False)
@@ -70,3 +85,8 @@ def test_tf32_is_refused_in_one_line_where_the_device_has_none(monkeypatch) -> N
     config["machine"] |= {"device": "auto", "precision": "tf32"}
     with pytest.raises(ConfigError, match=r"^machine.precision=tf32: Tesla V100 has no tf32; choose fp32 or bf16$"):
         plan_of(config)
+
+
+def test_counting_a_network_touches_no_gpu(monkeypatch, two_gpus) -> None:
+    monkeypatch.setattr(resolve, "_counts", {})
+    assert plan_of(start("machine", "machine")).counts is not None

@@ -17,7 +17,7 @@ def folder_of(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_gives_the_predictions_that_the_run_kept(freezeout, tmp_path) -> None:
+def test_it_gives_the_predictions_that_the_run_kept(freezeout, tmp_path, two_gpus) -> None:
     assert freezeout("strategy=freezeout", "t_0=0.3", "strategy.scale_lr=false", "epochs=2").code == 0
     network = load_run(folder_of(tmp_path))
     assert not network.training

@@ -22,7 +22,6 @@ NEEDED = {
     "sklearn": "scikit-learn",
     "tqdm": "tqdm",
     "pytest": "pytest",
-    "hypothesis": "hypothesis",
 }
 
 

@@ -39,6 +39,7 @@ class Scale:
     Attributes:
         device: An option of conf/machine.
         tests: What pytest is given.
+        slow_tests: What it is given once steps and epochs are timed: tests that compile. () for none.
         networks: Options of conf/model, most worth first; the first two are measured in every way.
         trained: Those of them that are trained for an epoch and profiled.
         benchmark: Further words of every benchmark.
@@ -58,16 +59,20 @@ class Scale:
     run_steps: tuple[int, ...] = ()
     overrides: tuple[str, ...] = ()
     compiled: bool = True
+    slow_tests: tuple[str, ...] = ()
     sweep: str = "quick"
     sweep_overrides: tuple[str, ...] = ()
     pace: float = 1.0
 
 
+# The simplest first: after an error of the device (not of torch) every later test of the process fails.
+NEED_CUDA = tuple(f"tests/gpu/test_cuda_{name}.py" for name in ("parity", "fold", "engine", "cache", "adaptive"))
 GPU = Scale(
     device="cuda",
-    tests=("-m", "gpu", "tests/gpu", "tests/test_augment.py"),  # where the tests are that need CUDA
+    tests=("-m", "gpu and not slow", *NEED_CUDA),
     networks=SETTINGS["cuda"].networks,
     trained=("densenet_bc_76_12", "wrn_40_4", "vgg16"),  # the paper's
+    slow_tests=("-m", "gpu and slow", *NEED_CUDA),
     run_steps=(10_000, 5_000),  # so that each prefix of their schedules lasts two blocks of the clock
     overrides=("dataset.classes=100",),  # CIFAR-100's shape; a step's time does not depend on the pixels
 )
@@ -100,22 +105,27 @@ def parts(scale: Scale, out: Path, *, sweep: str | None = None, data: Sequence[P
         data: Files of images (dataset=npz) that the sweep trains on; without any, on the data set that it names.
     """
     ordered = [
-        _tests(scale),
+        _tests("tests", scale.tests, 3 * scale.pace),
         *_first_steps(scale, out),
         *_other_steps(scale, out),
         *(_epoch(scale, out, network) for network in scale.trained),
         *(_profile(scale, out, network) for network in scale.trained),
         *_whole_runs(scale, out),
+        *([_tests("slow-tests", scale.slow_tests, 3 * scale.pace)] if scale.slow_tests else []),
         *_variants(scale, out),
         _sweep(scale, out, sweep or scale.sweep, data),
     ]
     return ordered
 
 
-def _tests(scale: Scale) -> Part:
-    # One line a test as it ends (-v), so that a test which hangs leaves the others' outcomes.
-    flags = ("-o", "addopts=--strict-markers", "-v", "-rfEs", "--color=no", "-p", "no:cacheprovider")
-    return Part("tests", "tests", ("-m", "pytest", *flags, *scale.tests), 4 * scale.pace)
+def _tests(name: str, which: tuple[str, ...], minutes: float) -> Part:
+    # One line a test as it ends (-v), so that a test which hangs leaves the others' outcomes, and where it hangs.
+    said = ("-o", "addopts=--strict-markers", "-o", "faulthandler_timeout=60", "-v", "-rfEs", "--color=no")
+    # A package that one file lacks costs that file alone. What the machine's own packages say of their future is no
+    # fault of ours: torch warns of an old pynvml on import, which would end all of it.
+    kept = ("--continue-on-collection-errors", "-W", "default::FutureWarning", "-W", "default::DeprecationWarning")
+    flags = (*said, *kept, "-p", "no:cacheprovider")
+    return Part(name, "tests", ("-m", "pytest", *flags, *which), minutes)
 
 
 def _benchmark(
@@ -166,7 +176,8 @@ def _epoch(scale: Scale, out: Path, network: str) -> Part:
 def _profile(scale: Scale, out: Path, network: str) -> Part:
     words = ("--measure", f"model={network}", "dataset=synthetic", *_shared(scale), *scale.overrides)
     command = ("-m", "freezeout.predict", *words, f"out={quoted(out / 'runs')}")
-    return Part(f"profile-{network}", "profile", command, 1.75 * scale.pace)
+    # It takes the time that it gives itself, however small the network.
+    return Part(f"profile-{network}", "profile", command, max(1.0, 1.75 * scale.pace))
 
 
 def _sweep(scale: Scale, out: Path, sweep: str, data: Sequence[Path]) -> Part:

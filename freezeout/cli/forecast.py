@@ -92,7 +92,7 @@ def forecast(plans: Sequence[Plan], rates: Rates, done: Sequence[int] = ()) -> s
         return "no forecast: compiled networks are not timed"
     threads = torch.get_num_threads()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             for plan in unknown:
                 rates.expect(plan, _seconds_per_step(plan), 1)
     except RuntimeError as error:  # out of memory, most likely: the runs will say so, each in its record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 
 import torch
@@ -118,4 +119,7 @@ def configure_torch(plan: Plan) -> None:
         torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = not machine.deterministic
         torch.cuda.reset_peak_memory_stats(plan.device)
+    if machine.deterministic:
+        # cuBLAS refuses to be deterministic without, and torch looks at the process's first matrix product alone.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(machine.deterministic)

@@ -98,7 +98,7 @@ def counted(name: str, fields: Any, outline: Outline, batch_size: int) -> tuple[
     """
     key = json.dumps([name, dataclasses.asdict(fields), outline.classes, outline.image, batch_size], sort_keys=True)
     if key not in _counts:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             chain = build_model(name, fields, outline)
         shape = (batch_size, 3, *outline.image)
         _counts[key] = len(chain), flops.count(chain, shape) if chain.executable else None

@@ -68,7 +68,7 @@ def load_run(folder: str | Path, device: str | torch.device = "cpu") -> TrainedN
     name = section.pop("name")
     height, width = data["image"]
     outline = Outline(data["classes"], (height, width), {})
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         chain = build_model(name, MODELS[name](**section), outline)
     chain.load_state_dict(state["model"])
     network = TrainedNetwork(chain, tuple(data["mean"]), tuple(data["std"]))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
 from freezeout.train import captured
 from freezeout.train.captured import CapturedStep
+
+# torch looks once in a process: at its first matrix product, which is that of a test without machine.deterministic.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +47,7 @@ def captures(monkeypatch) -> list[int]:
 
 
 @pytest.fixture
-def repeatable(monkeypatch):
-    """Room for what machine.deterministic needs of cuBLAS, and its switch put back."""
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def repeatable():
+    """The switch of machine.deterministic put back."""
     yield
     torch.use_deterministic_algorithms(False)

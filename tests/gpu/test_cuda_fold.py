@@ -68,6 +68,9 @@ def test_what_the_memory_of_the_output_held_before_does_not_matter(layout, dtype
     for _ in range(3):
         torch.full_like(right, float("nan"))  # and the allocator has its memory back
         out = module(x)
-        assert (out - right).abs().max() <= bound * right.abs().max()
+        # Images' bytes are such numbers, too: if it fails, all that ran from folded weights on this GPU is wrong.
+        assert (out - right).abs().max() <= bound * right.abs().max(), (
+            "cuDNN reads the memory of the output: no ConvReLU"
+        )
         del out
     assert len(asked) == 3, "cuDNN has a kernel for these sizes"

@@ -16,6 +16,7 @@ import replay
 import torch
 
 from freezeout.compat import Original
+from freezeout.data.augment import crop_flip, epoch_table
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,6 +26,14 @@ CUDA = torch.device("cuda")
 both_networks = pytest.mark.parametrize("network", replay.NETWORKS)
 FIRST = 4  # steps that float32 is held to
 BOUNDS = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+def test_cuda_cuts_the_pixels_that_the_cpu_cuts() -> None:
+    table = epoch_table(0, 0, 50, 50, 4, "crop_flip")
+    images = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8)
+    crops = [column[0] for column in (table.top, table.left, table.flip)]
+    cut = crop_flip(images.to(CUDA), *(column.to(CUDA) for column in crops), 4)
+    assert torch.equal(cut.cpu(), crop_flip(images, *crops, 4))
 
 
 @both_networks
