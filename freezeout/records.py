@@ -208,14 +208,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     entries = []
     for number, line in enumerate(lines, 1):
         if line.endswith("\n") and line.strip():
             try:
-                entries.append(json.loads(line))
-            except ValueError as error:
-                raise ValueError(f"{path}: line {number} is no JSON; delete the run's folder to train again") from error
+                entries.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                what = f"line {number} is no JSON object"
+                raise ValueError(f"{path}: {what}; delete the run's folder to train again") from error
     return entries
 
 
