@@ -56,8 +56,9 @@ KEYS: dict[str, str] = {
     "cores": "CPU cores of the computer",
     "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that compute",
     "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network",
-    "data": "`name`, `fingerprint` (hash of pixels, labels and split), `synthetic`, `classes`, `image` (height and "
-    "width in pixels), `mean` and `std` of each channel, and the images in `train`, `validation` and `test`",
+    "data": "`name`, `fingerprint` (hash of pixels, labels and split; of an image folder above 64 MiB, of names and "
+    "sizes), `synthetic`, `classes`, `image` (height and width in pixels), `mean` and `std` of each channel, and the "
+    "images in `train`, `validation` and `test`",
     "split": "what `error` is measured on: `validation` or `test`",
     "stages": "for each stage its `name`, number of `parameters`, FLOPs of a training step `forward` and `backward`, "
     "and `freeze_step`, the first step in which it is frozen (null: never)",
