@@ -3,12 +3,14 @@ line for whatever they raise. Standard library only."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +39,50 @@ def find_module(key: str, target: str) -> ModuleType:
         raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run where it lies") from error
     except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
         raise ValueError(f"{key}={target}: importing {name} raised {blame(error, name)}") from error
+
+
+def imported_beside(file: Path, module: str) -> list[Path]:
+    """The files that a module of the user's own imports, and those that these import, as far as they lie beside it.
+
+    They are read, not run. What is installed is not looked for, nor this program.
+
+    Args:
+        file: The module's.
+        module: Its name, `package.module`.
+
+    Returns:
+        The files but for `file`, sorted.
+    """
+    if {"site-packages", "dist-packages"} & set(file.parts):
+        return []
+    root = file.parents[module.count(".") + (file.name == "__init__.py")]
+    found, todo = {file}, [file]
+    while todo:
+        names = set(_imported(todo.pop(), root))
+        places = (root.joinpath(*parts) for parts in names if parts[0] != "freezeout")
+        files = {path for place in places for path in (place.with_suffix(".py"), place / "__init__.py")}
+        new = {path for path in files - found if path.is_file()}
+        found |= new
+        todo += new
+    return sorted(found - {file})
+
+
+def _imported(file: Path, root: Path) -> Iterator[tuple[str, ...]]:
+    """The names that a file imports, each with the packages that it lies in; of `from a import b` also a.b."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except SyntaxError:  # importing it will say so
+        return
+    package = file.relative_to(root).parent.parts
+    for node in nodes:
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = package[: len(package) - node.level + 1] if node.level else ()
+            names = [".".join((*inside, *filter(None, [node.module]), alias.name)) for alias in node.names]
+        for parts in (tuple(name.split(".")) for name in names):
+            yield from (parts[:i] for i in range(1, len(parts) + 1))
 
 
 def find_function(key: str, target: str) -> Callable[..., Any]:

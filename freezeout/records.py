@@ -56,8 +56,9 @@ KEYS: dict[str, str] = {
     "cores": "CPU cores of the computer",
     "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that compute",
     "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network",
-    "data": "`name`, `fingerprint` (hash of pixels, labels and split), `synthetic`, `classes`, `image` (height and "
-    "width in pixels), `mean` and `std` of each channel, and the images in `train`, `validation` and `test`",
+    "data": "`name`, `fingerprint` (hash of pixels, labels and split; of an image folder above 64 MiB, of names and "
+    "sizes), `synthetic`, `classes`, `image` (height and width in pixels), `mean` and `std` of each channel, and the "
+    "images in `train`, `validation` and `test`",
     "split": "what `error` is measured on: `validation` or `test`",
     "stages": "for each stage its `name`, number of `parameters`, FLOPs of a training step `forward` and `backward`, "
     "and `freeze_step`, the first step in which it is frozen (null: never)",
@@ -208,14 +209,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     entries = []
     for number, line in enumerate(lines, 1):
         if line.endswith("\n") and line.strip():
             try:
-                entries.append(json.loads(line))
-            except ValueError as error:
-                raise ValueError(f"{path}: line {number} is no JSON; delete the run's folder to train again") from error
+                entries.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
+                what = f"line {number} is no JSON object"
+                raise ValueError(f"{path}: {what}; delete the run's folder to train again") from error
     return entries
 
 

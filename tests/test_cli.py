@@ -82,6 +82,7 @@ MISTAKES = {
     "dataset=npz": ("dataset.train", "must be given"),
     "dataset=npz dataset.train=[missing.npz]": ("missing.npz",),
     "dataset=image_folder dataset.root=nowhere": ("nowhere",),
+    "dataset=synthetic dataset.train=9999999999999": ("dataset=synthetic", "do not fit into memory"),
     "out=/proc/nowhere": ("/proc/nowhere", "choose another folder"),
     "experiment=digits": ("experiment", "sweeps"),
     "logger=none": ("logger", "tracker"),

@@ -180,3 +180,14 @@ def test_the_fingerprint_of_a_folder_tells_names_sizes_and_labels_apart_but_not_
     relabelled = name(moved)
     (moved / "train" / "dog" / "9.png").rename(moved / "train" / "dog" / "8.png")
     assert len({first, relabelled, name(moved)}) == 3
+
+
+def test_the_fingerprint_of_a_small_folder_tells_an_image_apart_that_was_edited_to_the_same_size(folder):
+    """As any edit of a bitmap is."""
+    path = folder / "train" / "cat" / "0.bmp"
+    names, sizes = set(), set()
+    for shade in (1, 2):
+        Image.fromarray(np.full((20, 30, 3), shade, np.uint8)).save(path)
+        names.add(source("image_folder", root=str(folder), size=16, workers=0).fingerprint)
+        sizes.add(path.stat().st_size)
+    assert (len(names), len(sizes)) == (2, 1)

@@ -116,13 +116,19 @@ def test_an_npz_file_without_labels_is_told_what_it_holds(here):
     assert complaint("npz", train=["bad.npz"]) == "bad.npz: holds x, labels, no y: save it with x= and y="
 
 
+@pytest.mark.parametrize("files", [{"train": ["a.npz"], "test": ["a.npz"]}, {"train": ["a.npz", "a.npz"]}])
+def test_a_file_that_is_named_twice_is_refused_before_it_is_read(files):
+    with pytest.raises(ValueError, match=r"^dataset\.train, dataset\.test: a\.npz is named twice"):
+        DATASETS["npz"](**files)
+
+
 def test_files_whose_shapes_or_classes_disagree_are_named(here):
     ten, hundred = save("ten.npz", *pictures(2000, 10)), save("hundred.npz", *pictures(2000, 100))
     small = save("small.npz", *pictures(200, side=28))
     rows = {"split": "test"}
     said = complaint("npz", train=[ten], test=[small], **rows)
     assert said == "small.npz: images of 28 x 28 pixels, but ten.npz has 32 x 32: must agree"
-    assert complaint("npz", train=[ten, small], test=[ten], **rows).startswith("small.npz: images of 28 x 28")
+    assert complaint("npz", train=[ten, small], test=[hundred], **rows).startswith("small.npz: images of 28 x 28")
     assert complaint("npz", train=[ten], test=[hundred], **rows).startswith("hundred.npz: a label is 10, a class that")
     assert complaint("npz", train=[hundred], test=[ten], **rows).startswith("ten.npz: labels end at 9, but those of hu")
 

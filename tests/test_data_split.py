@@ -57,3 +57,14 @@ def test_a_limit_that_cannot_be_kept_is_one_line():
         ValueError, match=r"^dataset\.limit=40: takes 4 training images of each class, but class 3 has 2"
     ):
         split(y=rare, validation=20, limit=40)
+
+
+def test_images_in_the_order_of_their_classes_are_not_held_out_unseen():
+    ordered = np.sort(Y)
+    with pytest.raises(ValueError, match=r"^dataset\.validation=10: the last 10 .* 1 of 10 classes.*shuf") as refusal:
+        split(y=ordered)
+    assert "\n" not in str(refusal.value)
+    few = np.random.RandomState(0).randint(100, size=400)  # by chance the held-out images lack many of 100 classes
+    x = pictures(400, side=2)[0]
+    assert len(set(few[360:])) < 40
+    assert len(split(x, few, classes=100)["validation"][1]) == 40

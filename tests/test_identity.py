@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,13 @@ def test_the_data_name_a_run_by_what_is_in_them(tmp_path) -> None:
     x, y = rng.integers(0, 255, (120, 8, 8, 3), dtype=np.uint8), np.arange(120) % 3
     np.savez(tmp_path / "a.npz", x=x, y=y)
     np.savez(tmp_path / "same.npz", x=x, y=y)
+    np.savez(tmp_path / "tested.npz", x=x, y=y)
     x[0, 0, 0, 0] ^= 1
     np.savez(tmp_path / "b.npz", x=x, y=y)
 
     def config(name: str, **fields: Any) -> dict[str, Any]:
-        files = [str(tmp_path / f"{name}.npz")]
-        npz = {"name": "npz", "train": files, "test": files, "validation": 20, **fields}
+        files = {"train": [str(tmp_path / f"{name}.npz")], "test": [str(tmp_path / "tested.npz")]}
+        npz = {"name": "npz", **files, "validation": 20, **fields}
         return start("strategy", "baseline") | {"dataset": npz}
 
     assert not names_differ(config("a"), config("same")), "wherever they lie"
@@ -114,3 +116,18 @@ def test_the_data_name_a_run_by_what_is_in_them(tmp_path) -> None:
     assert not names_differ(config("a"), config("a", limit=None))
     assert names_differ(config("a"), config("a", size=16))
     assert names_differ(config("a"), config("a", split="test"))
+
+
+def test_a_network_is_named_by_its_own_file_and_those_beside_it_that_it_imports(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    alone, whole, part = (tmp_path / f"{name}.py" for name in ("named_alone", "named_whole", "named_part"))
+    alone.write_text("import torch\n")
+    assert identity.source_hash("named_alone:build") == hashlib.sha256(b"import torch\n").hexdigest()[:12], "as ever"
+    whole.write_text("import named_part\n")
+    part.write_text("WIDTH = 8\n")
+    before = identity.source_hash("named_whole:build")
+    alone.write_text("import sys\n")
+    assert identity.source_hash("named_whole:build") == before
+    part.write_text("WIDTH = 9\n")
+    assert identity.source_hash("named_whole:build") != before

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freezeout.imports import blame, call, find_function, find_module
+from freezeout.imports import blame, call, find_function, find_module, imported_beside
 
 FUNCTIONS = """
 def add(a, b=2):
@@ -148,3 +148,30 @@ def test_an_interrupt_is_not_taken_for_the_users_error():
 
 def test_an_error_from_elsewhere_has_no_line_of_the_users():
     assert blame(KeyError("x"), "functions") == "KeyError: 'x'"
+
+
+def test_the_files_that_a_users_module_imports_beside_it_are_found_and_nothing_else(tmp_path):
+    """They are part of the network: a run that was made before one of them was edited is another run."""
+    files = {
+        "net.py": "import torch, freezeout\nfrom layers import Block\nimport nested.deep\ndef build(): import late",
+        "layers.py": "from kinds import *",
+        "kinds.py": "import net",
+        "late.py": "def (",
+        "nested/deep.py": "",
+        "other.py": "",
+        "freezeout.py": "",
+        "package/__init__.py": "",
+        "package/net.py": "from . import one\nfrom .two import x",
+        "package/one.py": "",
+        "package/two.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def beside(name: str, module: str) -> list[str]:
+        return [str(path.relative_to(tmp_path)) for path in imported_beside(tmp_path / name, module)]
+
+    assert beside("net.py", "net") == ["kinds.py", "late.py", "layers.py", "nested/deep.py"]
+    assert beside("package/net.py", "package.net") == ["package/__init__.py", "package/one.py", "package/two.py"]
+    assert beside("other.py", "other") == []

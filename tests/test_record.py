@@ -80,8 +80,9 @@ def test_a_synthetic_set_is_marked_and_a_validation_split_leaves_the_test_set_fo
     assert records.read_record(only_run(tmp_path / "runs"))["data"]["synthetic"] is True
     rng = np.random.default_rng(0)
     arrays = {"x": rng.integers(0, 255, (300, 8, 8, 3), dtype=np.uint8), "y": np.arange(300) % 3}
-    np.savez(tmp_path / "a.npz", **arrays)
-    words = ["dataset=npz", "dataset.train=[a.npz]", "dataset.test=[a.npz]", "dataset.validation=60", "out=held"]
+    for name in ("a", "b"):
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    words = ["dataset=npz", "dataset.train=[a.npz]", "dataset.test=[b.npz]", "dataset.validation=60", "out=held"]
     assert freezeout(*words, "strategy=baseline", "epochs=1").code == 0
     record = records.read_record(only_run(tmp_path / "held"))
     assert record["data"]["validation"] == 60

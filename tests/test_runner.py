@@ -189,8 +189,35 @@ def test_a_damaged_line_of_metrics_is_named(freezeout, tmp_path) -> None:
     freezeout("strategy=baseline", "epochs=1")
     folder = only_run(tmp_path / "runs")
     (folder / "record.json").unlink()
-    (folder / "metrics.jsonl").write_text("nonsense\n")
-    assert "metrics.jsonl: line 1 is no JSON; delete" in freezeout("strategy=baseline", "epochs=1").err
+    for damage in (b"nonsense\n", b"\xff\xfe\n", b"[1]\n"):
+        (folder / "metrics.jsonl").write_bytes(damage)
+        assert "metrics.jsonl: line 1 is no JSON" in freezeout("strategy=baseline", "epochs=1").err
+
+
+@pytest.mark.parametrize("lost", [0, 1, None])
+def test_epochs_that_the_metrics_have_lost_are_not_left_out_of_a_record(freezeout, tmp_path, lost) -> None:
+    freezeout("strategy=baseline", "epochs=2")
+    folder = only_run(tmp_path / "runs")
+    (folder / "record.json").unlink()
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    left = [line for number, line in enumerate(lines) if lost not in (number, None)]
+    (folder / "metrics.jsonl").write_text("".join(left))
+    said = freezeout("strategy=baseline", "epochs=2")
+    assert said.code == 2
+    assert "metrics.jsonl: does not begin with the 2 epochs that the checkpoint has behind it; delete" in said.err
+    assert not (folder / "record.json").exists()
+
+
+def test_a_checkpoint_with_a_byte_changed_is_not_gone_on_with(freezeout, tmp_path) -> None:
+    freezeout("strategy=baseline", "epochs=1")
+    folder = only_run(tmp_path / "runs")
+    (folder / "record.json").unlink()
+    path = folder / "checkpoint.pt"
+    content, weights = path.read_bytes(), torch.load(path, weights_only=True)["model"]
+    tensor = next(weight for weight in weights.values() if weight.dim() == 2).numpy().tobytes()
+    place = content.index(tensor) + len(tensor) // 2
+    path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+    assert "checkpoint.pt: not a readable checkpoint; delete" in freezeout("strategy=baseline", "epochs=1").err
 
 
 @pytest.mark.slow

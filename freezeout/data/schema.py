@@ -229,6 +229,9 @@ class Npz(HeldOut):
         check_files("test", self.test)
         if not self.train:
             raise ValueError("dataset.train=[]: name at least one file, as in dataset.train=[train.npz]")
+        names = [*self.train, *self.test]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"dataset.train, dataset.test: {twice[0]} is named twice; its images are read once")
         if self.split == "test" and not self.test:
             raise ValueError("dataset.split=test: needs test images; name their files, as in dataset.test=[test.npz]")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from freezeout.data.schema import HeldOut
@@ -21,14 +23,39 @@ def training_splits(config: HeldOut, x: np.ndarray, y: np.ndarray, classes: int)
         "train" and, where images are held out, "validation".
 
     Raises:
-        ValueError: There are not as many images, or not as many of each class. One line.
+        ValueError: There are not as many images, or not as many of each class; or the images come class by class, so
+            that the last ones tell nothing of most classes. One line.
     """
     left = len(x) - config.held_out(len(x))
+    if left < len(x):
+        check_mixed(y[:left], y[left:])
     train = x[:left], y[:left]
     if config.limit is not None:
         rows = balanced(y[:left], config.kept(left, classes), classes)
         train = x[rows], y[rows]
     return {"train": train} if left == len(x) else {"train": train, "validation": (x[left:], y[left:])}
+
+
+def check_mixed(train: np.ndarray, held_out: np.ndarray) -> None:
+    """Refuse held-out images that lack more classes than chance explains, as where images come class by class.
+
+    Args:
+        train: Labels of the training images (n,).
+        held_out: Those of the images held out (m,).
+
+    Raises:
+        ValueError: Were the images in any random order, one in a million would lack as many classes. One line.
+    """
+    labels, count = np.concatenate([train, held_out]), len(held_out)
+    present, images = np.unique(labels, return_counts=True)
+    lacked = ~np.isin(present, held_out)
+    sets = math.comb(len(present), int(lacked.sum()))  # of so many classes: each might be the one that is lacked
+    if math.log(sets) + count * math.log1p(-images[lacked].sum() / len(labels)) < math.log(1e-6):
+        raise ValueError(
+            f"dataset.validation={count}: the last {count} training images are held out, and they show"
+            f" {len(present) - lacked.sum()} of {len(present)} classes: are the images in the order of their classes?"
+            " shuffle them, or give test images and dataset.split=test"
+        )
 
 
 def balanced(labels: np.ndarray, count: int, classes: int) -> np.ndarray:

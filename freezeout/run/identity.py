@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from freezeout import records
-from freezeout.imports import find_module
+from freezeout.imports import find_module, imported_beside
 from freezeout.naming import name_of
 from freezeout.run.plan import Plan
 from freezeout.run.provenance import device_model
@@ -159,7 +159,15 @@ def folder(plan: Plan) -> Path:
 
 
 def source_hash(target: str) -> str | None:
-    """A hash of the file that holds a network of the user's own: editing it makes other runs."""
+    """A hash of the file that holds a network of the user's own, and of those beside it that it imports.
+
+    Editing one of them makes other runs.
+    """
     module = find_module("model.target", target)
     file = inspect.getsourcefile(module)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] if file else None
+    if file is None:
+        return None
+    digest = hashlib.sha256(Path(file).read_bytes())
+    for other in imported_beside(Path(file), module.__name__):
+        digest.update(other.read_bytes())
+    return digest.hexdigest()[:12]

@@ -196,5 +196,8 @@ def load_data(name: str, fields: Any) -> Source:
     key = json.dumps([name, dataclasses.asdict(fields)], sort_keys=True)
     if key not in _sources:
         _sources.clear()  # one set at a time: a sweep over data sets must not hold them all
-        _sources[key] = data.load(name, fields)
+        try:
+            _sources[key] = data.load(name, fields)
+        except MemoryError as error:
+            raise ValueError(f"dataset={name}: its images do not fit into memory ({error})") from error
     return _sources[key]

@@ -164,7 +164,14 @@ def resume(run: Run) -> None:
     state = checkpoint.load(run.folder / "checkpoint.pt", run.run_id, training.device)
     step = state["freezeout"]["step"] if state else 0
     metrics = run.folder / "metrics.jsonl"
-    run.epochs = [entry for entry in records.read_lines(metrics) if entry["step"] <= step]
+    per_epoch = training.steps_per_epoch
+    behind = -(-step // per_epoch) if step == run.plan.steps else step // per_epoch  # the last epoch may be cut short
+    run.epochs = records.read_lines(metrics)[:behind]
+    if [entry.get("epoch") for entry in run.epochs] != list(range(1, behind + 1)):
+        raise ValueError(
+            f"{metrics}: does not begin with the {behind} epochs that the checkpoint has behind it; delete the run's "
+            "folder to train again"
+        )
     if metrics.exists():
         records.rewrite_lines(metrics, run.epochs)
     if state is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,18 @@ def load(path: Path, run_id: str, device: torch.device) -> dict[str, Any] | None
     """
     if not path.exists():
         return None
+    damaged = f"{path}: not a readable checkpoint; delete it to train from the start"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            intact = archive.testzip() is None  # torch writes checksums, and does not look at them
+    except Exception as error:  # damage shows as errors of many types
+        raise ValueError(damaged) from error
+    if not intact:
+        raise ValueError(damaged)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint; delete it to train from the start") from error
+        raise ValueError(damaged) from error
     if not isinstance(state, dict) or state.get("run_id") != run_id:
         found = state.get("run_id") if isinstance(state, dict) else None
         raise ValueError(f"{path}: a checkpoint of another configuration ({found}, not {run_id}); delete it or move it")
