@@ -17,6 +17,7 @@ from launched import WORDS, comparable, impatient, launch, only_run, wait_for_ep
 from freezeout import holder, records
 from freezeout.run import lease, runner
 from freezeout.run.signals import Stop
+from freezeout.train import checkpoint
 from freezeout.train.loop import Training
 
 
@@ -218,6 +219,18 @@ def test_a_checkpoint_with_a_byte_changed_is_not_gone_on_with(freezeout, tmp_pat
     place = content.index(tensor) + len(tensor) // 2
     path.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
     assert "checkpoint.pt: not a readable checkpoint; delete" in freezeout("strategy=baseline", "epochs=1").err
+
+
+def test_a_device_without_room_is_no_damage_of_the_checkpoint(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"run_id": "a-0"})
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        checkpoint.load(path, "a-0", torch.device("cpu"))
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from freezeout import imports
 from freezeout.models.schema import Python
@@ -25,7 +25,7 @@ def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
 
     Raises:
         ValueError: Module or function is missing, takes other arguments, raises anything, or returns anything but a
-            network that runs on such images.
+            network that makes one output a class of such images.
     """
     network = imports.call(KEY, config.target, {"classes": classes, **config.options})
     if isinstance(network, Chain):
@@ -34,7 +34,20 @@ def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
     if not isinstance(network, nn.Module):
         raise ValueError(f"{where}: returned {type(network).__name__}, must be a torch.nn.Module or a freezeout.Chain")
     try:
-        return find_stages(network, torch.zeros(1, 3, *image))
+        chain = find_stages(network, torch.zeros(1, 3, *image))
+        given = output_shape(chain, torch.zeros(2, 3, *image))
     except (Exception, SystemExit) as error:  # its forward runs here, which may raise anything
         reason = imports.blame(error, config.target.partition(":")[0])
         raise ValueError(f"{where}: its network raised {reason} for images of {image[0]} x {image[1]}") from error
+    if given != (2, classes):
+        raise ValueError(f"{where}: its network makes {given} of 2 images in {classes} classes, must be {(2, classes)}")
+    return chain
+
+
+def output_shape(network: nn.Module, images: Tensor) -> tuple[int, ...]:
+    """The shape of what a network makes of images in evaluation mode; it is left in its own mode."""
+    training = network.training
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        shape = tuple(network.eval()(images).shape)
+    network.train(training)
+    return shape

@@ -44,6 +44,8 @@ def load(path: Path, run_id: str, device: torch.device) -> dict[str, Any] | None
         raise ValueError(damaged)
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+    except torch.OutOfMemoryError:  # a RuntimeError, and no fault of the file
+        raise
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ValueError(damaged) from error
     if not isinstance(state, dict) or state.get("run_id") != run_id:
