@@ -234,13 +234,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     path = folder / "record.json"
     if not path.exists():
         return None
+    remedy = "delete it to train again"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a readable record ({error})") from error
+        raise ValueError(f"{path}: not a readable record ({error}); {remedy}") from error
     version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise ValueError(f"{path}: schema version {version}, and this program reads up to {SCHEMA_VERSION}")
+    if not isinstance(version, int) or "status" not in record:
+        raise ValueError(f"{path}: not a readable record (it lacks schema_version or status); {remedy}")
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path}: schema version {version}, and this program reads up to {SCHEMA_VERSION}: update it, or give "
+            "another folder"
+        )
     return record
 
 

@@ -93,11 +93,12 @@ def test_a_line_cut_off_by_a_kill_is_skipped(tmp_path) -> None:
 
 
 def test_unreadable_records_are_named_and_newer_ones_refused(tmp_path) -> None:
-    (tmp_path / "record.json").write_text("{")
-    with pytest.raises(ValueError, match=r"record\.json: not a readable record"):
-        records.read_record(tmp_path)
-    (tmp_path / "record.json").write_text('{"schema_version": 99}')
-    with pytest.raises(ValueError, match="schema version 99"):
+    for text in ("{", "[]", "{}", '{"schema_version": 1}', '{"status": "done"}'):
+        (tmp_path / "record.json").write_text(text)
+        with pytest.raises(ValueError, match=r"record\.json: not a readable record .*; delete it to train again$"):
+            records.read_record(tmp_path)
+    (tmp_path / "record.json").write_text('{"schema_version": 99, "status": "done"}')
+    with pytest.raises(ValueError, match=r"schema version 99, .*: update it, or give another folder$"):
         records.read_record(tmp_path)
     assert records.read_record(tmp_path / "elsewhere") is None
 

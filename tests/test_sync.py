@@ -92,7 +92,8 @@ def test_all_folders_of_all_roots_are_looked_into(tmp_path, monkeypatch):
     for place in ("one/wandb", "two/wandb", "elsewhere/wandb", "mine/wandb"):
         (tmp_path / place / f"offline-run-1-{place[:3]}").mkdir(parents=True)
         (tmp_path / place / f"offline-run-1-{place[:3]}" / f"run-{place[:3]}.wandb").touch()
-    record = {"schema_version": 1, "wandb": {"id": "els", "dir": str(elsewhere / "wandb/offline-run-1-els")}}
+    wandb = {"id": "els", "dir": str(elsewhere / "wandb/offline-run-1-els")}
+    record = {"schema_version": 1, "status": "done", "wandb": wandb}
     records.write_json_atomic(tmp_path / "two/abc/0/record.json", record)
     (tmp_path / "two/abc/1").mkdir()
     (tmp_path / "two/abc/1/record.json").write_text("{")

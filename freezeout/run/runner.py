@@ -103,7 +103,7 @@ def found_record(plan: Plan) -> dict[str, Any] | None:
     try:
         return records.read_record(identity.folder(plan))
     except ValueError as error:
-        raise ConfigError(f"{error}; delete it to train again") from error
+        raise ConfigError(str(error)) from error
 
 
 @contextlib.contextmanager
