@@ -255,7 +255,8 @@ class Geometric(Strategy):
         check_choice("strategy.bn", self.bn, NORMS)
 
     def schedule(self, n: int) -> Schedule:
-        past = [sum(e / self.epochs >= self.start for e in range(last + 1)) for last in range(self.epochs)]
+        first = next((e for e in range(self.epochs) if e / self.epochs >= self.start), self.epochs)
+        past = [max(0, e + 1 - first) for e in range(self.epochs)]
         # The margin keeps a whole number whole: (1 - 0.9) * 10 is 0.9999999999999998 in floats.
         frozen = [math.floor((n - 1) * (1 - (1 - self.share) ** k) + 1e-9) for k in past]
         return once_an_epoch(n, self.epochs, frozen)

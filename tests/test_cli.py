@@ -66,6 +66,7 @@ MISTAKES = {
     "batch_size=5000": ("batch_size=5000", "1437 images: choose a smaller one"),
     "batch_size=0": ("batch_size=0", "at least 1"),
     "epochs=0": ("epochs=0", "at least 1"),
+    "epochs=100000000": ("epochs=100000000", "at most 1000000"),
     "seed=-1": ("seed=-1", "at least 0"),
     "strategy.how_scale=quartic": ("quartic", "linear, squared, cubic"),
     "strategy=shortened strategy.budget=0": ("strategy.budget=0", "(0, 2]"),

@@ -26,6 +26,7 @@ from freezeout.strategies import STRATEGIES
 
 # Who asks for a run and how: no part of what it is.
 FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed", "planned")
+MOST_EPOCHS = 1_000_000  # a slip of the finger above: schedules are laid out epoch by epoch before anything is said
 
 
 class ConfigError(Exception):
@@ -120,6 +121,8 @@ class Config:
         if self.sweep is not None:
             check_name("sweep", self.sweep)
         check_at_least("epochs", self.epochs, 1)
+        if self.epochs > MOST_EPOCHS:
+            raise ValueError(f"epochs={self.epochs}: must be at most {MOST_EPOCHS}")
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
         if self.compat is not None:
