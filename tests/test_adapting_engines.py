@@ -17,6 +17,9 @@ from freezeout.run.assemble import assemble
 from freezeout.train import captured, loop
 from freezeout.train.captured import CapturedStep
 
+FOLDED = pytest.param({"fold": True}, marks=pytest.mark.slow)  # what runs ahead is folded too
+AHEAD = {"fold": True, "run_ahead": 5}
+
 
 class Operations(TorchDispatchMode):
     """The operations that run inside."""
@@ -46,7 +49,7 @@ def test_within_an_interval_a_step_costs_one_operation_at_most_and_reads_nothing
     assert len(own) == len(plain) + (1 if name == "autofreeze" else 0)
 
 
-@pytest.mark.parametrize("engine", [AS_IT_IS, {"fold": True}, {"fold": True, "run_ahead": 5}], ids=str)
+@pytest.mark.parametrize("engine", [AS_IT_IS, FOLDED, AHEAD], ids=str)
 @every
 def test_it_freezes_the_same_in_every_engine(name: str, engine) -> None:
     strategy = {"autofreeze": AutoFreeze(intervals=7), "weight_delta": WeightDelta(intervals=7, threshold=0.2)}[name]
@@ -57,7 +60,7 @@ def test_it_freezes_the_same_in_every_engine(name: str, engine) -> None:
     agree(plain, found)
 
 
-@pytest.mark.parametrize("engine", [{"fold": True}, {"fold": True, "run_ahead": 5}], ids=str)
+@pytest.mark.parametrize("engine", [FOLDED, AHEAD], ids=str)
 @every
 def test_a_captured_step_goes_on_observing(name: str, engine, monkeypatch) -> None:
     strategy = {"autofreeze": AutoFreeze(intervals=7), "weight_delta": WeightDelta(intervals=7, threshold=0.2)}[name]

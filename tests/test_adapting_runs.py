@@ -30,8 +30,10 @@ RUNS = {
 @every
 @pytest.mark.parametrize(
     ("after", "machine"),
-    [(20, "machine.run_ahead=5"), (56, "machine.run_ahead=1")],
-    ids=["within an interval", "where an epoch ends"],
+    [
+        pytest.param(20, "machine.run_ahead=5", id="within an interval"),
+        pytest.param(56, "machine.run_ahead=1", id="where an epoch ends", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     freezeout, tmp_path, monkeypatch, name: str, after: int, machine: str

@@ -18,6 +18,7 @@ from benchmarks.budget import Budget, BudgetBar
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_a_small_benchmark_from_end_to_end(tmp_path) -> None:
     words = "--networks wrn_10_1 --compiled --rounds 2 --run-rounds 1 --run-steps 20 --batch 4 --image 8 --budget 0"
     words += " --cache-epoch 2"

@@ -32,6 +32,7 @@ def test_the_plain_loop_takes_less_time_a_step_with_each_frozen_stage() -> None:
     assert milliseconds[-1] < milliseconds[0]
 
 
+@pytest.mark.slow
 def test_the_loop_beside_a_scheduler_resumes_exactly() -> None:
     out = run(str(EXAMPLES / "scheduler_loop.py"))
     assert "resumed: bitwise the run that was never stopped" in out

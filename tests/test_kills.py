@@ -31,6 +31,7 @@ def ends_as_undisturbed(freezeout):
     return ends
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_three_times_ends_as_an_undisturbed_one(tmp_path, ends_as_undisturbed) -> None:
     """One kill with each signal; the last, which leaves no time to tidy up, of one of two processes."""
     seed = time.time_ns() % 10**6

@@ -80,6 +80,7 @@ def test_without_simultaneous_intervals_it_would_be_far_more(monkeypatch):
     assert 100 * rates(Family(), 3, 300).any_called > 15
 
 
+@pytest.mark.slow
 def test_an_effect_is_found_as_often_where_savings_scatter_by_seed_and_at_their_mean_seldom(monkeypatch):
     scatters = Family(effect=0.03, scattered=0.05, **STEEP)
     usual = 100 * rates(Family(effect=0.03, **STEEP), 5, 300).first_better

@@ -74,6 +74,7 @@ def test_a_log_whose_folder_fills_up_ends_before_the_gap(small, capfd):
     assert [row["epoch"] for row in logged] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_whole_beside_a_full_folder(small, tmp_path):
     """The whole way: records where there is room, W&B's folder where there is none."""
     fill(small)
