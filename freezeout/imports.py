@@ -9,7 +9,8 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,7 +59,8 @@ def imported_beside(file: Path, module: str) -> list[Path]:
     root = file.parents[module.count(".") + (file.name == "__init__.py")]
     found, todo = {file}, [file]
     while todo:
-        names = set(_imported(todo.pop(), root))
+        one = todo.pop()
+        names = _imported(one.read_bytes(), one.relative_to(root).parent.parts)
         places = (root.joinpath(*parts) for parts in names if parts[0] != "freezeout")
         files = {path for place in places for path in (place.with_suffix(".py"), place / "__init__.py")}
         new = {path for path in files - found if path.is_file()}
@@ -67,22 +69,25 @@ def imported_beside(file: Path, module: str) -> list[Path]:
     return sorted(found - {file})
 
 
-def _imported(file: Path, root: Path) -> Iterator[tuple[str, ...]]:
-    """The names that a file imports, each with the packages that it lies in; of `from a import b` also a.b."""
+@lru_cache(maxsize=256)
+def _imported(source: bytes, package: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """The names that a file of a package imports, and the packages that they lie in; of `from a import b` also a.b.
+
+    Kept, since each job of a sweep asks for the same files: to parse one takes much longer than to read it.
+    """
     try:
-        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+        nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:  # importing it will say so
-        return
-    package = file.relative_to(root).parent.parts
+        return frozenset()
+    names: list[str] = []
     for node in nodes:
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inside = package[: len(package) - node.level + 1] if node.level else ()
-            names = [".".join((*inside, *filter(None, [node.module]), alias.name)) for alias in node.names]
-        for parts in (tuple(name.split(".")) for name in names):
-            yield from (parts[:i] for i in range(1, len(parts) + 1))
+            names += [".".join((*inside, *filter(None, [node.module]), alias.name)) for alias in node.names]
+    split = [tuple(name.split(".")) for name in names]
+    return frozenset(parts[:i] for parts in split for i in range(1, len(parts) + 1))
 
 
 def find_function(key: str, target: str) -> Callable[..., Any]:
