@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import ClassVar
 
-from freezeout.checks import check_choice, check_whole
+from freezeout.checks import check_choice, check_share, check_whole
 from freezeout.strategy import NORMS, Adaptive, State
 
 
@@ -44,8 +44,7 @@ class AutoFreeze(Adaptive):
 
     def __post_init__(self) -> None:
         check_whole("strategy.intervals", self.intervals, 2)
-        if not (isinstance(self.percentile, Real) and 0 < self.percentile <= 100):
-            raise ValueError(f"strategy.percentile={self.percentile}: must lie in (0, 100]")
+        check_share("strategy.percentile", self.percentile, most=100)
         check_choice("strategy.bn", self.bn, NORMS)
 
     def init(self, n: int) -> State:

@@ -27,7 +27,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
 
 
-def check_share(name: str, value: float, *, zero: bool = False, one: bool = True) -> None:
+def check_share(name: str, value: float, *, zero: bool = False, one: bool = True, most: float = 1) -> None:
     """Refuse a number that does not lie between 0 and 1, and what is no number; NaN does not.
 
     Args:
@@ -35,13 +35,14 @@ def check_share(name: str, value: float, *, zero: bool = False, one: bool = True
         value: The number given.
         zero: Whether 0 itself is allowed.
         one: Whether 1 itself is allowed.
+        most: What stands in the place of 1, for a share that may be larger, or is in per cent.
 
     Raises:
         ValueError: `value` lies outside.
     """
-    inside = isinstance(value, Real) and (value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)
+    inside = isinstance(value, Real) and 0 <= value <= most and (zero or value != 0) and (one or value != most)
     if not inside:
-        raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, 1{']' if one else ')'}")
+        raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, {most}{']' if one else ')'}")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:

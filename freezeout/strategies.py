@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, ClassVar
 
 from freezeout.adaptive import ADAPTIVE
@@ -183,8 +182,7 @@ class Shortened(Strategy):
     budget: float = 0.8
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.budget, Real) and 0 < self.budget <= LONGEST):
-            raise ValueError(f"strategy.budget={self.budget}: must lie in (0, {LONGEST}]")
+        check_share("strategy.budget", self.budget, most=LONGEST)
 
     def schedule(self, n: int) -> Schedule:
         return self.followed().schedule(n)
