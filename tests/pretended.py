@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from tape import Tape
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
@@ -210,18 +211,10 @@ class Graph:
     def capture_end(self) -> None:
         now = Pretence.now
         now.capturing, now.captures = False, now.captures + 1
-        self._tape = now.tape
+        self.replay = Tape(now.tape).replay
         torch.default_generator.set_state(self._random)
         for t, before in now.before.values():
             t.copy_(before)
-
-    @torch.no_grad()
-    def replay(self) -> None:
-        for func, args, kwargs, recorded in self._tape:
-            made = func(*args, **kwargs)
-            for old, new in zip(tree_leaves(recorded), tree_leaves(made), strict=True):
-                if is_tensor(old) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
 
 
 class Stream:

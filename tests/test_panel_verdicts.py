@@ -136,7 +136,7 @@ def test_a_diverged_seed_of_the_curve_is_shown_too(tmp_path, capsys, seeds, told
     lost = [make_run(tmp_path, shortened(0.5), s, status="failed", diverged=True, error=None, data=DATA) for s in seeds]
     write_manifest(tmp_path, [*entries, *lost], "made")
     main(["verdicts", "--runs", str(tmp_path)])
-    assert f"; diverged: {told} of budget 0.5 " in " ".join(capsys.readouterr().out.split())
+    assert f"; diverged: {told} of budget 0.5 placebos, " in " ".join(capsys.readouterr().out.split())
 
 
 def test_runs_that_failed_are_counted_though_no_arm_is_left_to_show_it(tmp_path, capsys):

@@ -286,50 +286,11 @@ def test_provenance_tells_each_value_with_its_runs():
     assert found["device"] == "not recorded"
 
 
-def test_the_command_writes_one_file_and_says_where(tmp_path, capsys):
-    made_panel(tmp_path / "runs", seeds=3)
-    assert main(["report", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]) == 0
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["report.html"]
-    assert f"wrote {tmp_path / 'figures' / 'report.html'}" in capsys.readouterr().out
-
-
 @pytest.mark.slow
 def test_without_runs_it_takes_the_kept_records(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["report"]) == 0
     assert "sweep cpu_screen" in visible((tmp_path / "figures/report.html").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_no_records_are_one_line(tmp_path, capsys, there):
-    root = tmp_path / "runs"
-    if there:
-        root.mkdir()
-    assert main(["report", "--runs", str(root), "--out", str(tmp_path)]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert not (tmp_path / "report.html").exists()
-
-
-def test_runs_that_may_all_not_be_drawn_are_one_line(tmp_path, capsys):
-    make_run(tmp_path, BASELINE, status="failed", reason="disk full", error=None)
-    assert main(["report", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "left out: 1 run, failed" in line
-
-
-def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
-    made_panel(tmp_path, seeds=3)
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "altair" else find(name))
-    assert main(["report", "--runs", str(tmp_path), "--out", str(tmp_path)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == "analysis: report: altair not installed; pip install altair vl-convert-python jinja2"
-
-
-def test_other_commands_do_not_load_what_draws_the_page():
-    code = "import sys, analysis.__main__; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
-    assert not {*done.stdout.split()} & {"altair", "vl_convert", "torch"}
 
 
 @pytest.mark.slow
