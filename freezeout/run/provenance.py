@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import subprocess
 from functools import cache
@@ -15,6 +16,10 @@ import torch
 import torchvision
 
 import freezeout
+
+# Of /proc/cpuinfo: on x86, then on ARM.
+TOLD_APART_BY = ("cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+DIGIT = re.compile(r"\d")
 
 
 @cache
@@ -38,12 +43,32 @@ def device_model(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
-    names = (
-        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
+    if info.exists():
+        return processor(info.read_text())
+    if platform.system() == "Darwin":  # platform.processor() is "arm" from M1 to M4
+        named = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        if named.stdout.strip():
+            return named.stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def processor(cpuinfo: str) -> str:
+    """The first processor of a /proc/cpuinfo, told apart from others that bear its name.
+
+    Virtual machines hide the product ("AMD EPYC", "Intel(R) Xeon(R) CPU @ 2.20GHz"), and ARM's names none: generations
+    of half the speed then have one name. Such a name is completed by what the processor says of itself: on x86 its
+    family, model and stepping, on ARM who made it and which part it is.
+    """
+    pairs = (line.split(":", 1) for line in cpuinfo.split("\n\n", 1)[0].splitlines() if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in pairs}
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    product = name.split("@")[0].split()
+    if any(len(DIGIT.findall(word)) >= 3 for word in product):  # 6148, E5-2686, 7B12
+        return name
+    told = [facts[key] for key in TOLD_APART_BY if key in facts]
+    return f"{name} ({'.'.join(told)})" if told else name
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
