@@ -112,7 +112,7 @@ OFFERED = {
 
 
 def next_text(runs: Path, drawn: set[str]) -> str:
-    """Commands to try next. Sweeps are offered that are not drawn yet, as such or with other words (`digits-1f2e3d`)."""
+    """Commands to try next; sweeps that are not drawn yet, as they are or with other words (`digits-1f2e3d`)."""
     known = {name.partition("-")[0] for name in drawn}
     commands = [(f"python -m freezeout -m sweeps={name}", why) for name, why in OFFERED.items() if name not in known]
     commands += [
