@@ -81,7 +81,8 @@ POINTS = {
     **{name: RUNS[name] for name in ("test_error", "train_error", "profiled_saving", "profiled_seconds")},
     **{name: RUNS[name] for name in ("predicted_saving", "estimated_saving")},
     "verdict": "`better`, `worse`, `as good`, `cannot tell` against the shortened baseline at the same saving, or why "
-    "there is none (docs/verdicts.md); `the curve` for baseline and shortened runs, `control` for one that has a twin",
+    "there is none (docs/verdicts.md); `the curve` for baseline and shortened runs, `control` for one that is set "
+    "against its twin alone",
     "against_curve": "error minus that of the shortened baseline at the same saving, in points; the interval is "
     "simultaneous over the arms, and widened by the bound on time",
     "on_front": "whether no other configuration of the panel has both less error and more saving, by the means",

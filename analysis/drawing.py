@@ -12,6 +12,7 @@ from .front_chances import front_chances
 from .panel_verdicts import PanelVerdicts
 from .plots import draw
 from .saving_plot import draw_savings
+from .text import wrapped
 from .verdict_plot import draw_verdicts
 
 SEED = 0  # of the draws that the front's probabilities are of: the same records give the same figures
@@ -28,10 +29,18 @@ def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]
     paths = []
     for one in found:
         chances = front_chances(one, np.random.default_rng(SEED))
-        for axis in AXES if x == "both" else [x]:
-            made = draw(one, axis, out, chances)
-            paths += made
-            if not made:
-                print(f"{one.panel.name}: no run has a measured {axis}, so that figure is not drawn")
+        made = {axis: draw(one, axis, out, chances) for axis in (AXES if x == "both" else [x])}
+        paths += [path for drawn in made.values() for path in drawn]
+        if lacking := [axis for axis, drawn in made.items() if not drawn]:
+            print("\n".join(wrapped(_not_drawn(one.panel.name, lacking))))
         paths += [*draw_verdicts(one, out), *draw_savings(one.panel, out)]
     return paths
+
+
+def _not_drawn(panel: str, lacking: list[str]) -> str:
+    """`smoke: no saving and no seconds of any run are its own ...`: why figures are missing, and what draws them."""
+    return (
+        f"{panel}: no figure of error over {' or '.join(lacking)}, since no run has any of its own (below is why). A "
+        f"profile, timed when the machine is quiet, gives them: python -m freezeout.predict --measure with the runs' "
+        "model, dataset and machine"
+    )

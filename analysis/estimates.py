@@ -122,8 +122,7 @@ def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dic
         }
         for c, one in zip(found.family, found.judged(margin).verdicts, strict=True)
     }
-    controls = {found.arms[pair.control] for pair in found.pairs}
-    return said | {label: {"verdict": "control"} for label in controls}
+    return {label: {"verdict": "control"} for label in found.arms} | said  # outside the family: nothing but a control
 
 
 def binomial_error(error: float, images: float) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from freezeout.naming import counted, options
+from freezeout.naming import counted
 
 from . import PROGRAM
 from .comparisons import Panel
@@ -104,19 +104,25 @@ def left_out_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+# Sweeps that need no files of anybody's, and what each is good for.
+OFFERED = {
+    "digits": "FreezeOut and its rival on handwritten digits",
+    "does_it_pay": "does it pay? Add your model= and dataset=",
+}
+
+
 def next_text(runs: Path, drawn: set[str]) -> str:
-    """Commands to try next; the sweeps that are offered are those that come with the program and are not drawn yet."""
-    sweeps = [name for name in options("sweeps") if name not in {*drawn, "quick"} and not name.startswith("figure")]
-    commands = [
-        (f"python -m freezeout -m sweeps={name}", "another sweep; its file says what it costs") for name in sweeps[:2]
-    ]
+    """Commands to try next; sweeps that are not drawn yet, as they are or with other words (`digits-1f2e3d`)."""
+    known = {name.partition("-")[0] for name in drawn}
+    commands = [(f"python -m freezeout -m sweeps={name}", why) for name, why in OFFERED.items() if name not in known]
     commands += [
         (f"{PROGRAM} figures", "the paper's figures and claims"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
         (f"{PROGRAM} status --runs {runs}", "which runs are done, failed or missing"),
         (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where runs lie, and how to make them again"),
-        (f"wandb leet {runs}/wandb", "the curves of every run"),
     ]
+    if (runs / "wandb").is_dir():
+        commands.append((f"wandb leet {runs}/wandb", "the curves of every run"))
     columns = max(len(command) for command, _ in commands)
     lines = [f"  {command:{columns}}  {why}" for command, why in commands]
     if max(map(len, lines)) > width():

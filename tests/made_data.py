@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from freezeout.data import DATASETS, load
+from freezeout.data.source import InMemory
 
 # Values of the fields that have no default, for schemas that are only looked at.
 GIVEN = {"root": "data", "target": "package.module:function", "train": ["train.npz"]}
@@ -43,3 +45,19 @@ def needed(schema: type) -> dict:
         for f in dataclasses.fields(schema)
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }
+
+
+def as_large_as(name, fields) -> InMemory:
+    """A data set with the sizes that CIFAR has, and no images."""
+    classes, image, sizes = fields.outline
+    nothing = (torch.empty(0, 3, *image, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+    return InMemory(
+        name=name,
+        classes=classes,
+        image=image,
+        sizes=sizes,
+        fingerprint=name,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        tensors=dict.fromkeys(("train", "validation", "test"), nothing),
+    )

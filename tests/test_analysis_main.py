@@ -112,6 +112,29 @@ def test_hints_name_the_program_as_it_was_started(root, capsys):
     assert "usage: python -m analysis " in capsys.readouterr().out
 
 
+def test_what_it_offers_next_can_be_done_here(root, capsys):
+    """Not a sweep on files that nobody has, not the one that is drawn, and no W&B log where there is none."""
+    table(root)
+    offered = capsys.readouterr().out.partition("next:")[2]
+    assert {"sweeps=digits", "sweeps=does_it_pay"} < {*offered.split()}
+    assert "sweeps=cpu_" not in offered
+    assert "wandb" not in offered
+    (root / "wandb").mkdir()
+    make_sweep(root, sweep="digits-1f2e3d")
+    table(root)
+    offered = capsys.readouterr().out.partition("next:")[2]
+    assert "sweeps=digits" not in offered
+    assert f"wandb leet {root}/wandb" in offered
+
+
+def test_where_no_run_has_seconds_of_its_own_it_says_what_draws_the_figures(tmp_path, capsys):
+    make_sweep(tmp_path, shared_device=True)
+    assert main(["pareto", "--runs", str(tmp_path), "--out", str(tmp_path / "figures")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "smoke: no figure of error over saving or seconds, since no run has any of its own" in said
+    assert "python -m freezeout.predict --measure" in said
+
+
 def test_long_names_are_wrapped_not_cut(root, capsys):
     entry = make_run(root, freezeout(0.5), setting_id="g")
     entry["label"]["a_long_key_of_the_users_own"] = "with a long value of its own, longer than a column"

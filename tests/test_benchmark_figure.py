@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from benchmarks import figure, report
 from benchmarks.arms import LABELS
 
 KEPT = Path(__file__).parent.parent / "docs" / report.CSV
+README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.fixture(scope="module", params=["kept", "made"])
@@ -24,6 +26,24 @@ def table(request, tmp_path_factory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("benchmark")
     report.write(made_results("cuda"), folder)
     return pd.read_csv(folder / report.CSV)
+
+
+def test_what_the_readme_claims_of_speed_holds_for_every_network_of_the_kept_csv() -> None:
+    rows, text = pd.read_csv(KEPT), " ".join(README.read_text().split())
+    ratios = rows[rows["quantity"] == "ratio"].sort_values("prefix")
+    steps = ratios.groupby(["network", "of"])["median"].agg(["first", "last"])
+    of = steps.index.get_level_values("of")
+    others = of.isin(["eager/original", "eager/composer"])
+    for claim, found in (
+        (r"takes (\S+) to (\S+) of a careful plain loop's time with nothing", steps["first"][of == "eager/plain"]),
+        (r"(\S+) to (\S+) with 95 % of the stages frozen", steps["last"][of == "eager/plain"]),
+        (r"(\S+) to (\S+) of what others' ways of freezing take then", steps["last"][others]),
+    ):
+        low, high = map(float, re.findall(claim, text)[0])
+        assert found.round(2).between(low, high).all(), claim
+    savings = rows[rows["of"].notna()].pivot_table("median", ["network", "of"], "quantity")
+    (most,) = re.findall(r"by ([\d.]+) in the \[benchmark\]", text)
+    assert round(100 * (savings["profiled"] - savings["realised"]).abs().max(), 1) == float(most)
 
 
 @pytest.fixture(scope="module")

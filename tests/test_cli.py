@@ -56,6 +56,7 @@ MISTAKES = {
     "~seed": ("~seed", "nothing can be taken away"),
     "sweep=mine": ("sweep=mine: names a sweep", "add -m"),
     "-m sweep=../evil": ("sweep=../evil", "letters, digits"),
+    "-m sweep=digits": ("sweep=digits: names a grid of your own", "-m sweeps=digits"),
     "--config-path=X --config-name=config": ("--config-path", "--config-dir FOLDER"),
     "--config-name=nope": ("--config-name", "--config-dir FOLDER"),
     "--config-dir=missing": ("--config-dir missing: there is no such folder",),
@@ -98,6 +99,12 @@ def test_graphs_are_refused_where_auto_finds_no_gpu(freezeout) -> None:
     said = freezeout("machine=auto", "machine.capture=true")
     assert said.code == 2
     assert "a CPU has no CUDA graphs" in said.err
+
+
+def test_a_flag_between_the_words_is_said_to_be_there(freezeout) -> None:
+    said = freezeout("seed=1", "-m", "t_0=0.5,0.8", quick=False)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "freezeout: t_0=0.5,0.8: flags come before all of KEY=VALUE or after, not in between\n"
 
 
 @pytest.mark.parametrize("words", MISTAKES)

@@ -95,13 +95,13 @@ def test_the_verdict_pairs_each_seed_with_its_own_curve_at_its_own_saving(tmp_pa
     assert point["against_curve_n"] == len(differences)
 
 
-def test_a_control_with_a_twin_is_called_one(tmp_path):
-    made_panel(tmp_path, [(freezeout(0.5), 0.0), ({**freezeout(0.5), "name": "lr_only"}, 0.0)])
+def test_the_table_has_the_verdict_of_each_arm_of_the_family_and_calls_the_others_controls(tmp_path):
+    freeze_only = {"name": "freeze_only", "t_0": 0.5, "how_scale": "cubic"}
+    arms = [(freezeout(0.5), 0.0), ({**freezeout(0.5), "name": "lr_only"}, 0.0), (freeze_only, -0.3)]
+    made_panel(tmp_path, arms)
     (panel,) = panels(load(tmp_path))
-    assert panel.points.set_index("strategy")["verdict"][["freezeout", "lr_only"]].tolist() == [
-        "cannot tell",
-        "control",
-    ]
+    verdicts = panel.points.set_index("strategy")["verdict"]
+    assert verdicts[["freezeout", "lr_only", "freeze_only"]].tolist() == ["cannot tell", "control", "better"]
 
 
 @pytest.mark.parametrize("saving", [-0.1, 0.7])

@@ -8,32 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from made_data import as_large_as
 
-from freezeout.data.source import InMemory
 from freezeout.run import identity
 from freezeout.savings import cost
 from freezeout.train.schema import Machine
 
 ROOT = Path(__file__).parent.parent
 RUNS = {"figure2": 126, "figure3": 126, "figure4": 72, "figure5": 126}
-
-
-def as_large_as(name, fields) -> InMemory:
-    """A data set with the sizes that CIFAR has, and no images."""
-    classes, image, sizes = fields.outline
-    nothing = (torch.empty(0, 3, *image, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    return InMemory(
-        name=name,
-        classes=classes,
-        image=image,
-        sizes=sizes,
-        fingerprint=name,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
-        tensors=dict.fromkeys(("train", "validation", "test"), nothing),
-    )
 
 
 @pytest.fixture

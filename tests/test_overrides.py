@@ -29,6 +29,7 @@ MISTAKES = [
     (["model={depth:10}"], "model={depth:10}: must be one option, as in model=densenet_bc"),
     (["model=[wrn_10_1]"], "model=[wrn_10_1]: must be one option"),
     (["sweep=mine"], "sweep=mine: names a sweep: add -m"),
+    (["sweep=quick"], "sweep=quick: names a grid of your own; the runs of that file are -m sweeps=quick"),
     (["sweeps=[quick]"], "sweeps=[quick] names many runs: add -m"),
     (["out=a=b"], "out=a=b: cannot be read"),
     (["out=\n("], "out= (: cannot be read"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_data import as_large_as
 from made_records import find_records
 
 from freezeout import naming, strategies
@@ -90,12 +91,16 @@ def test_a_dataset_takes_arrays_in_files(freezeout, tmp_path) -> None:
 def test_every_command_composes(freezeout, monkeypatch, command: str) -> None:
     words = shlex.split(command)[3:]
     if "-m" in words:
-        expanded: list = []
-        monkeypatch.setattr(
-            "freezeout.cli.sweeper.Arms.sweep", lambda self, arguments: expanded.extend(self.expand(arguments)[0])
-        )
-        assert freezeout(*words, quick=False).code == 0
-        assert len(expanded) == (45 if "sweeps=does_it_pay" in words else 12), "as the README says"
+        monkeypatch.setattr("freezeout.run.plan.load_data", as_large_as)
+        monkeypatch.setattr("freezeout.cli.forecast.forecast", lambda *known: None)
+        launched: list = []
+        monkeypatch.setattr("freezeout.cli.sweeper.Arms.launch", lambda self, todo, *rest: launched.extend(todo))
+        monkeypatch.setattr("freezeout.cli.sweeper.report_failures", lambda folders: None)
+        said = freezeout(*words, "tracker=none", quick=False)
+        assert said.code == 0, said.err
+        sentence = r"# (\d+) runs; " if "sweeps=does_it_pay" in words else r"second trains (\d+) runs"
+        (promised,) = re.findall(sentence, README)
+        assert len(launched) == int(promised)
     else:
         said = freezeout("--cfg", "job", "--resolve", *words, quick=False)
         assert said.code == 0, said.err

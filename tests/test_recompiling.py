@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from inspect import signature
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,6 +79,12 @@ def test_more_events_than_torch_keeps_graphs_are_refused_with_the_remedy() -> No
     graphs = train(freezer.compile(chain, backend=counter), chain, optimizer, freezer, counter)
     assert graphs[-1] == limit
     assert freezer.prefix == 11
+
+
+def test_the_readme_says_how_many_events_keep_under_the_limit_of_torch() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    said = re.findall(r"`FreezeOut\(\.\.\., max_events=(\d+)\)` keeps under torch's limit", readme)
+    assert [int(most) for most in said] == [torch._dynamo.config.recompile_limit - 1]
 
 
 def test_torch_alone_would_go_on_eagerly_and_say_little() -> None:

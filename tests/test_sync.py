@@ -110,6 +110,12 @@ def test_without_runs_a_line_says_so(tmp_path):
     assert done.stdout == f"nothing to upload: no offline run in {tmp_path / 'none/wandb'}\n"
 
 
+def test_a_folder_that_is_not_there_is_a_mistake(tmp_path):
+    done = in_new_process(SYNC, tmp_path / "rnus")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"sync: {tmp_path / 'rnus'}: there is no such folder\n"
+
+
 def test_without_a_key_or_with_a_wrong_one_a_line_says_so(tmp_path):
     trained(tmp_path, "one-0")
     with WandbServer() as server:

@@ -114,6 +114,13 @@ def test_a_run_that_freezes_nothing_has_no_views_and_keeps_its_name(strategy: di
     assert any("augment.views=3 has no effect" in note for note in notes(viewed, assemble(viewed)))
 
 
+def test_where_no_epoch_begins_so_late_the_note_says_so() -> None:
+    late = plan_of(freezing(3, views_from=0.99))
+    assert any(
+        note.endswith("no epoch begins at augment.views_from=0.99 or later") for note in notes(late, assemble(late))
+    )
+
+
 def test_runs_with_and_without_views_may_be_compared() -> None:
     plain, viewed = plan_of(freezing(None)), plan_of(freezing(3))
     assert identity.name(plain) != identity.name(viewed)

@@ -69,7 +69,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     if not 0 < options.minutes < math.inf:
         raise ValueError(f"--minutes {options.minutes:g}: must be above 0")
     if options.sweep is not None and options.sweep not in (known := options_of("sweeps")):
-        raise ValueError(f"--sweep {options.sweep}: must be one of {', '.join(known)}{nearest(options.sweep, known)}")
+        raise ValueError(f"--sweep {options.sweep}: unknown{nearest(options.sweep, known)}")
     for path in options.data:
         if not path.is_file():
             raise ValueError(f"--data {path}: no such file from {Path.cwd()}")

@@ -174,7 +174,10 @@ def parse_arguments() -> Namespace:
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def mistaken(message: str) -> NoReturn:
-        close = get_close_matches(message.rpartition("unrecognized arguments: ")[2], flags, n=1)
+        unknown = message.rpartition("unrecognized arguments: ")[2]
+        if unknown != message and "=" in unknown and not unknown.startswith("-"):  # argparse takes them in one place
+            message = f"{unknown}: flags come before all of KEY=VALUE or after, not in between"
+        close = get_close_matches(unknown, flags, n=1)
         raise SystemExit(say(f"freezeout: {message}{f'; did you mean {close[0]}?' if close else ''}", MISTAKE))
 
     parser.error = mistaken  # type: ignore[method-assign]

@@ -70,9 +70,11 @@ def notes(plan: Plan, training: Training) -> list[str]:
             f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
         )
     if plan.config.augment.views is not None and plan.views is None:
+        frozen = "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
+        since = plan.config.augment.views_from
         found.append(
             f"note: augment.views={plan.config.augment.views} has no effect on {plan.config_dict['strategy']['name']}: "
-            "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
+            + (frozen if since is None else f"no epoch begins at augment.views_from={since:g} or later")
         )
     if plan.config.machine.cache and plan.remember is None:
         why = "nothing comes again"

@@ -124,6 +124,8 @@ def check_value(parsed: Override, *, multirun: bool, searchpath: bool) -> None:
     """
     word, key = str(parsed.input_line), str(parsed.key_or_group)
     value = word.partition("=")[2]
+    if key == "sweep" and value in options("sweeps"):  # or one default run would be trained, as one of that sweep's
+        raise ConfigError(f"{shown(word)}: names a grid of your own; the runs of that file are -m sweeps={value}")
     if key == "sweep" and not multirun and value != "null":
         raise ConfigError(f"{shown(word)}: names a sweep: add -m (python -m freezeout -m {shown(word)} ...)")
     if key == "sweeps" and not multirun and value not in ("null", ""):

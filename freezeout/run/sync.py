@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     text = "output roots (default: %(default)s); their W&B folders, those that their records name, and $WANDB_DIR/wandb"
     parser.add_argument("roots", nargs="*", type=Path, default=[Path("runs")], metavar="ROOT", help=text)
     roots: list[Path] = parser.parse_args(arguments).roots
+    if missing := [root for root in roots if not root.exists()]:
+        parser.error(f"{missing[0]}: there is no such folder")
     folders = sorted({path.resolve(): path for root in roots for path in wandb_folders(root)}.values())
     logs = [log for folder in folders for log in offline_logs(folder)]
     unsent = [log for log in logs if not is_sent(log)]
