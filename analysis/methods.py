@@ -46,7 +46,7 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     absent += f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
     evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
     return (
-        f"We trained {network} on {dataset}. {_trained(one)} with {each} (of seeds {_listed(seeds)}), "
+        f"We trained {network} on {dataset}. {_trained(one)} with {each} ({_listed(seeds)}), "
         f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are per cent of {evaluated} misclassified after the "
         "last step."
     )
@@ -72,7 +72,8 @@ def _recipe(own: list[dict[str, Any]]) -> str:
     epochs = sorted({(r["steps"] or 0) / r["steps_per_epoch"] for r in own if r.get("steps_per_epoch")})
     words = []
     if epochs:
-        longest = f"{epochs[-1]:g} epochs" if len(epochs) == 1 else f"{epochs[0]:g} to {epochs[-1]:g} epochs"
+        few, many = (f"{n:g}" for n in (epochs[0], epochs[-1]))
+        longest = f"{few} to {many} epochs" if few != many else f"{many} epoch{'' if many == '1' else 's'}"
         batch = f" of {config['batch_size']} images a step" if config.get("batch_size") else ""
         words.append(f"{longest}{batch}")
     if optimizer.get("name"):

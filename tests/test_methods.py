@@ -30,7 +30,7 @@ def test_it_names_network_data_seeds_device_versions_and_commit(tmp_path, capsys
     for words in (
         "We trained wrn_10_1 (2,000 parameters, 2 stages) on cifar10: 45,000 training images of 32 x 32 pixels in 10",
         "3 configurations that freeze or control for freezing, the baseline and shortened baselines were each trained",
-        "with 5 seeds (of seeds 0 to 4), 45 runs in all.",
+        "with 5 seeds (0 to 4), 45 runs in all.",
         "Errors are per cent of 10,000 test images misclassified after the last step.",
         "Recipe: 10 to 20 epochs.",
         "Runs were made on Xeon 8480 in fp32 with freezeout 0.1.0, torch 2.14.1, python 3.11.7 at commit 0123456789ab.",
@@ -97,6 +97,14 @@ def test_diverged_and_missing_runs_are_counted(tmp_path, capsys):
     text = said(tmp_path, capsys)
     assert "44 runs in all; 1 run diverged; 1 run of the sweep missing" in text
     assert "with 4 to 5 seeds" in text
+
+
+def test_one_epoch_is_one(tmp_path, capsys):
+    entry = make_run(tmp_path, {"name": "baseline"}, 0, epochs=1, data=DATA, steps=10, steps_per_epoch=10)
+    write_manifest(tmp_path, [entry], "made")
+    text = said(tmp_path, capsys)
+    assert "with 1 seed (0), 1 run in all" in text
+    assert "Recipe: 1 epoch." in text
 
 
 def test_too_few_runs_for_intervals_are_said(tmp_path, capsys):
