@@ -196,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[chosen.command](chosen)
     except (ValueError, OSError) as error:
-        print(f"analysis: {error}", file=sys.stderr)
+        refused = isinstance(error, OSError) and error.filename  # by the system, whose own text begins with a number
+        print(f"analysis: {error.filename}: {error.strerror}" if refused else f"analysis: {error}", file=sys.stderr)
         return 2
     return 0
 
