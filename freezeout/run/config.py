@@ -120,9 +120,7 @@ class Config:
         end_of(self.limit, began=0.0)
         if self.sweep is not None:
             check_name("sweep", self.sweep)
-        check_at_least("epochs", self.epochs, 1)
-        if self.epochs > MOST_EPOCHS:
-            raise ValueError(f"epochs={self.epochs}: must be at most {MOST_EPOCHS}")
+        check_at_least("epochs", self.epochs, 1, MOST_EPOCHS)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
         if self.compat is not None:
