@@ -196,8 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[chosen.command](chosen)
     except (ValueError, OSError) as error:
-        refused = isinstance(error, OSError) and error.filename  # by the system, whose own text begins with a number
-        print(f"analysis: {error.filename}: {error.strerror}" if refused else f"analysis: {error}", file=sys.stderr)
+        reason = str(error)
+        if isinstance(error, OSError) and error.filename:  # the system's own text begins with a number
+            reason = f"{error.filename}: {error.strerror}"
+        print(f"analysis: {reason}", file=sys.stderr)
         return 2
     return 0
 
