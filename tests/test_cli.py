@@ -83,7 +83,7 @@ MISTAKES = {
     "dataset=npz": ("dataset.train", "must be given"),
     "dataset=npz dataset.train=[missing.npz]": ("missing.npz",),
     "dataset=image_folder dataset.root=nowhere": ("nowhere",),
-    "dataset=synthetic dataset.train=9999999999999": ("dataset=synthetic", "do not fit into memory"),
+    "dataset=synthetic dataset.train=1000000000": ("dataset=synthetic", "do not fit into memory"),
     "out=/proc/nowhere": ("/proc/nowhere", "choose another folder"),
     "experiment=digits": ("experiment", "sweeps"),
     "logger=none": ("logger", "tracker"),
@@ -98,6 +98,12 @@ def test_graphs_are_refused_where_auto_finds_no_gpu(freezeout) -> None:
     said = freezeout("machine=auto", "machine.capture=true")
     assert said.code == 2
     assert "a CPU has no CUDA graphs" in said.err
+
+
+def test_a_flag_between_the_words_is_said_to_have_no_place_there(freezeout) -> None:
+    said = freezeout("seed=0", "-m", "t_0=0.5,0.8", quick=False)
+    place = "flags such as -m stand before or after all KEY=VALUE, not between them"
+    assert (said.code, said.err) == (2, f"freezeout: unrecognized arguments: t_0=0.5,0.8; {place}\n")
 
 
 @pytest.mark.parametrize("words", MISTAKES)

@@ -174,8 +174,12 @@ def parse_arguments() -> Namespace:
     flags = [flag for action in parser._actions for flag in action.option_strings]
 
     def mistaken(message: str) -> NoReturn:
-        close = get_close_matches(message.rpartition("unrecognized arguments: ")[2], flags, n=1)
-        raise SystemExit(say(f"freezeout: {message}{f'; did you mean {close[0]}?' if close else ''}", MISTAKE))
+        words = message.rpartition("unrecognized arguments: ")[2]
+        close = get_close_matches(words, flags, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        if message != words and not words.startswith("-"):  # of two groups of words the parser takes the first alone
+            hint = "; flags such as -m stand before or after all KEY=VALUE, not between them"
+        raise SystemExit(say(f"freezeout: {message}{hint}", MISTAKE))
 
     parser.error = mistaken  # type: ignore[method-assign]
     arguments = parser.parse_args()
