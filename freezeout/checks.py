@@ -64,19 +64,22 @@ def check_at_least(name: str, value: float, least: float, most: float = math.inf
         raise ValueError(f"{name}={value}: must be at most {most}")
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least`.
+def check_whole(name: str, value: Any, least: int, most: float = math.inf) -> None:
+    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least` or above `most`.
 
     Args:
         name: Configuration key, as users type it.
         value: What is given.
         least: The smallest number allowed.
+        most: The largest; see `check_at_least`.
 
     Raises:
-        ValueError: `value` is smaller, or no whole number.
+        ValueError: `value` is smaller, larger, or no whole number.
     """
     if not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
+    if int(value) > most:
+        raise ValueError(f"{name}={value}: must be at most {most}")
 
 
 def check_flag(name: str, value: Any) -> None:

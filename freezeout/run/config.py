@@ -23,10 +23,10 @@ from freezeout.run.groups import TABLES, field_names, no_such_field
 from freezeout.run.limit import end_of
 from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
+from freezeout.strategy import MOST_EPOCHS
 
 # Who asks for a run and how: no part of what it is.
 FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed", "planned")
-MOST_EPOCHS = 1_000_000  # a slip of the finger above: schedules are laid out epoch by epoch before anything is said
 
 
 class ConfigError(Exception):
