@@ -196,7 +196,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[chosen.command](chosen)
     except (ValueError, OSError) as error:
-        print(f"analysis: {error}", file=sys.stderr)
+        reason = str(error)
+        if isinstance(error, OSError) and error.filename:  # the system's own text begins with a number
+            reason = f"{error.filename}: {error.strerror}"
+        print(f"analysis: {reason}", file=sys.stderr)
         return 2
     return 0
 

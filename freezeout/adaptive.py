@@ -12,7 +12,7 @@ from numbers import Real
 from typing import ClassVar
 
 from freezeout.checks import check_choice, check_share, check_whole
-from freezeout.strategy import NORMS, Adaptive, State
+from freezeout.strategy import MOST_EPOCHS, NORMS, Adaptive, State
 
 
 @dataclass(kw_only=True)
@@ -43,7 +43,7 @@ class AutoFreeze(Adaptive):
     bn: str = "eval"
 
     def __post_init__(self) -> None:
-        check_whole("strategy.intervals", self.intervals, 2)
+        check_whole("strategy.intervals", self.intervals, 2, MOST_EPOCHS)
         check_share("strategy.percentile", self.percentile, most=100)
         check_choice("strategy.bn", self.bn, NORMS)
 
@@ -85,7 +85,7 @@ class WeightDelta(Adaptive):
     bn: str = "eval"
 
     def __post_init__(self) -> None:
-        check_whole("strategy.intervals", self.intervals, 2)
+        check_whole("strategy.intervals", self.intervals, 2, MOST_EPOCHS)
         if not (isinstance(self.threshold, Real) and 0 < self.threshold < math.inf):
             raise ValueError(f"strategy.threshold={self.threshold}: must be a number above 0")
         check_choice("strategy.bn", self.bn, NORMS)

@@ -45,34 +45,41 @@ def check_share(name: str, value: float, *, zero: bool = False, one: bool = True
         raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, {most}{']' if one else ')'}")
 
 
-def check_at_least(name: str, value: float, least: float) -> None:
-    """Refuse a number below `least`, infinity, NaN and what is no number.
+def check_at_least(name: str, value: float, least: float, most: float = math.inf) -> None:
+    """Refuse a number below `least`, one above `most`, infinity, NaN and what is no number.
 
     Args:
         name: Configuration key, as users type it.
         value: The number given.
         least: The smallest number allowed.
+        most: The largest number allowed: where more is a slip of the finger, of which the program would not come to
+            an end, or to which no library can count.
 
     Raises:
-        ValueError: `value` is smaller, infinite or not a number.
+        ValueError: `value` is smaller, larger, infinite or not a number.
     """
-    if not (isinstance(value, Real) and value >= least and math.isfinite(value)):
+    if not (isinstance(value, Real) and least <= value < math.inf):
         raise ValueError(f"{name}={value}: must be at least {least}")
+    if value > most:
+        raise ValueError(f"{name}={value}: must be at most {most}")
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least`.
+def check_whole(name: str, value: Any, least: int, most: float = math.inf) -> None:
+    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least` or above `most`.
 
     Args:
         name: Configuration key, as users type it.
         value: What is given.
         least: The smallest number allowed.
+        most: The largest; see `check_at_least`.
 
     Raises:
-        ValueError: `value` is smaller, or no whole number.
+        ValueError: `value` is smaller, larger, or no whole number.
     """
     if not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
+    if int(value) > most:
+        raise ValueError(f"{name}={value}: must be at most {most}")
 
 
 def check_flag(name: str, value: Any) -> None:

@@ -179,6 +179,12 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a write to a full disk names no file
+        with contextlib.suppress(OSError):
+            os.truncate(temporary, 0)  # room for whatever is written next: who failed may still have the file open
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

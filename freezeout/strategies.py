@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from freezeout.adaptive import ADAPTIVE
 from freezeout.adaptive import AutoFreeze as AutoFreeze
 from freezeout.adaptive import WeightDelta as WeightDelta
-from freezeout.checks import check_choice, check_flag, check_share
+from freezeout.checks import check_choice, check_flag, check_share, check_whole
 from freezeout.schedule import POWERS, Schedule, cost_depths, freeze_times, linear_depth
-from freezeout.strategy import COST, INDEX, NORMS
+from freezeout.strategy import COST, INDEX, MOST_EPOCHS, NORMS
 from freezeout.strategy import Strategy as Strategy
 
 LONGEST = 2  # times the plain recipe's steps: the largest budget
@@ -220,6 +220,7 @@ class LayerFreezing(Strategy):
     bn: str = "train"
 
     def __post_init__(self) -> None:
+        check_whole("epochs", self.epochs, 1, MOST_EPOCHS)
         check_share("strategy.freeze_start", self.freeze_start, zero=True, one=False)
         check_share("strategy.freeze_level", self.freeze_level, zero=True)
         check_choice("strategy.bn", self.bn, NORMS)
@@ -248,6 +249,7 @@ class Geometric(Strategy):
     bn: str = "eval"
 
     def __post_init__(self) -> None:
+        check_whole("epochs", self.epochs, 1, MOST_EPOCHS)
         check_share("strategy.start", self.start, zero=True, one=False)
         check_share("strategy.share", self.share, one=False)
         check_choice("strategy.bn", self.bn, NORMS)

@@ -11,6 +11,8 @@ from freezeout.schedule import Schedule
 
 REESTIMATE = "reestimate"
 NORMS = ("eval", "train", REESTIMATE)
+# Epochs, or intervals: a slip of the finger above, as schedules are laid out one by one before anything is said.
+MOST_EPOCHS = 1_000_000
 BATCHES = 100  # from which running statistics are computed afresh
 INDEX, COST = "index", "cost"
 State = dict[str, Any]  # of an adaptive strategy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -199,7 +201,18 @@ def test_an_unknown_sweep_is_answered_with_the_nearest_and_the_rest(root, capsys
 def test_an_unwritable_folder_is_one_line(root, capsys):
     (root.parent / "figures").write_text("a file")
     assert pareto(root) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"analysis: {re.escape(str(root.parent))}/figures\S*: \w[\w ]+\n", said), said
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(root, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_csv", full)
+    assert pareto(root) == 2
+    path = root.parent / "figures/pareto_smoke_saving.csv"
+    assert capsys.readouterr().err == f"analysis: {path}: No space left on device\n"
 
 
 def test_the_analysis_loads_no_torch_hydra_omegaconf_or_wandb(root):

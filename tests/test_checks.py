@@ -62,6 +62,17 @@ def test_at_least_is_a_finite_number():
     for value in (2, math.nan, math.inf, "4", None):
         with pytest.raises(ValueError, match=rf"^x={value}: must be at least 3$"):
             check_at_least("x", value, 3)
+    check_at_least("x", 10**400, 3)
+
+
+def test_a_number_may_have_a_largest_value():
+    check_at_least("x", 5, 3, 5)
+    for value in (6, 10**400):
+        with pytest.raises(ValueError, match=rf"^x={value}: must be at most 5$"):
+            check_at_least("x", value, 3, 5)
+    for value in (2, math.inf, math.nan):
+        with pytest.raises(ValueError, match=rf"^x={value}: must be at least 3$"):
+            check_at_least("x", value, 3, 5)
 
 
 def test_a_flag_is_no_word():

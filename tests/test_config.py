@@ -60,6 +60,29 @@ def test_threads_beyond_the_cores_of_this_process_are_refused_with_their_number(
         parsed("machine.threads=4")
 
 
+@pytest.mark.parametrize(
+    ("option", "key", "most"),
+    [
+        ("model=densenet_bc_16_4", "model.growth", 10_000),
+        ("model=densenet_bc", "model.depth", 10_000),
+        ("model=wrn_10_1", "model.widen", 10_000),
+        ("model=wide_resnet", "model.depth", 10_000),
+        ("model=resnet8", "model.width", 10_000),
+        ("model=resnet_cifar", "model.depth", 10_000),
+        ("dataset=synthetic", "dataset.classes", 1_000_000_000),
+        ("dataset=synthetic", "dataset.train", 1_000_000_000),
+        ("dataset=synthetic", "dataset.size", 4096),
+        ("machine=cpu", "machine.threads", 1024),
+        ("machine=cpu", "epochs", 1_000_000),
+    ],
+)
+def test_a_count_to_which_nothing_could_be_built_is_refused_with_the_largest(option: str, key: str, most: int) -> None:
+    step = 2 if option == "model=resnet_cifar" else 4  # networks have 6 n + 2 or 6 n + 4 layers
+    for count in (6 * most + step, 6 * 2**63 + step, 6 * 10**23 + step):
+        with pytest.raises(ConfigError, match=rf"^{key}={count}: must be at most {most}$"):
+            parsed(option, f"{key}={count}")
+
+
 @pytest.mark.parametrize("name", ["mine", "a.b-c_1", "1", "x" * 100])
 def test_a_sweep_can_be_called(name: str) -> None:
     assert parsed(f"sweep={name}").sweep == name

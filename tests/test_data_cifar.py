@@ -117,6 +117,12 @@ def test_without_network_it_is_said_what_to_fetch_and_where_to_put_it(published,
     assert "name resolution" in words
 
 
+def test_a_link_to_itself_in_the_place_of_the_folder_is_one_line(published):
+    (published / "data").symlink_to("data")
+    words = complaint("cifar10", root=str(published / "data"))
+    assert words.startswith(f"cifar10 is not in {published}/data (")
+
+
 def test_a_folder_made_for_a_download_that_fails_is_removed_and_one_that_was_there_is_kept(published):
     made, there = published / "made", published / "there"
     there.mkdir()

@@ -153,11 +153,25 @@ def test_a_sweep_hands_its_runs_the_moment_at_which_it_has_to_be_done(freezeout,
 
 
 def test_a_run_that_needs_more_than_the_limit_is_said_to(tmp_path, at) -> None:
-    todo = jobs(tmp_path, names="ab", seeds=(0,))
-    launching.launch(todo, Launcher("fine"), end := deadline("1m", todo, a=30, b=80), here=True)
+    todo = jobs(tmp_path, names="abc", seeds=(0,))
+
+    def half_a_minute() -> None:
+        at.now += 30
+
+    end = deadline("1m", todo, a=30, b=80, c=50)
+    launching.launch(todo, Launcher("fine", first=half_a_minute), end, here=True)
     assert end.left(todo) == (
-        "limit=1m: 1 of 2 runs left, 1 not begun: about 80 s by the forecast; "
+        "limit=1m: 2 of 3 runs left, 2 not begun: about 2.2 min by the forecast; "
         "one run alone needs about 80 s, more than the limit; the same command goes on"
+    )
+
+
+def test_a_command_that_would_never_begin_what_is_left_is_not_said_to_go_on(tmp_path, at) -> None:
+    todo = jobs(tmp_path, names="abc", seeds=(0,))
+    launching.launch(todo, Launcher("fine"), end := deadline("1m", todo, a=30, b=80, c=70), here=True)
+    assert end.left(todo) == (
+        "limit=1m: 2 of 3 runs left, 2 not begun: about 2.5 min by the forecast; "
+        "one run alone needs about 80 s, more than the limit; none of them fits into it: give a longer one"
     )
 
 

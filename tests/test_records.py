@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import threading
 
 import pytest
@@ -61,6 +63,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
         write_half(path)
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def write_to_full_disk(path, kept: list) -> None:
+    with records.replacing(path) as temporary:
+        kept.append(temporary.open("wb", buffering=0))  # as torch's writer, which outlives its failure for a while
+        kept[0].write(bytes(100_000))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_failed_write_names_the_file_and_gives_its_room_back_at_once(tmp_path) -> None:
+    path, kept = tmp_path / "record.json", []
+    with pytest.raises(OSError, match="No space left") as full:
+        write_to_full_disk(path, kept)
+    assert full.value.filename == str(path)
+    assert os.fstat(kept[0].fileno()).st_blocks == 0
+    kept[0].close()
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path) -> None:

@@ -106,6 +106,8 @@ def test_a_disk_that_is_really_full_keeps_what_was_finished(freezeout, tmp_path)
             record for path in records.record_paths(out) if (record := records.read_record(path))["status"] == "done"
         ]
         assert 0 < len(done) < 6
+        (cut,) = [r for path in records.record_paths(out) if (r := records.read_record(path))["status"] != "done"]
+        assert (cut["status"], cut["reason"][: len(FULL)]) == ("interrupted", FULL), "there was room for its record"
         (out / "ballast").unlink()
         subprocess.run(["mount", "-o", "remount,size=20M", str(out)], check=True)
         again = freezeout(*words)

@@ -87,10 +87,13 @@ class Deadline:
         expected = [self._expected(job) for job in left]
         known = [seconds for seconds in expected if seconds is not None]
         need = f"about {duration(sum(known))} by the forecast" if len(known) == len(left) else "no forecast yet"
+        advice = "the same command goes on"
         if known and max(known) > self._whole:
             need += f"; one run alone needs about {duration(max(known))}, more than the limit"
+            if len(known) == len(left) and min(known) > self._whole:
+                advice = "none of them fits into it: give a longer one"
         runs = f"{len(left)} of {counted(len(jobs), 'run')}"
-        return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; the same command goes on"
+        return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; {advice}"
 
     def _expected(self, job: Job) -> float | None:
         """Seconds that a run needs from where it stands to its end."""

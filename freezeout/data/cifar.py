@@ -84,10 +84,10 @@ def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> st
     archive, folder = root / reader.filename, root / reader.base_folder
     found = next((path for path in (archive, folder) if path.exists()), None)
     if found is None:
-        return f"{name} is not in {root.resolve()} ({reason}): fetch {reader.url} and put {reader.filename} there"
+        return f"{name} is not in {root.absolute()} ({reason}): fetch {reader.url} and put {reader.filename} there"
     return (
-        f"{name}: {found.resolve()} is corrupt, its checksum is not the published one ({reason}): delete it, fetch"
-        f" {reader.url} and put {reader.filename} into {root.resolve()}"
+        f"{name}: {found.absolute()} is corrupt, its checksum is not the published one ({reason}): delete it, fetch"
+        f" {reader.url} and put {reader.filename} into {root.absolute()}"
     )
 
 

@@ -16,6 +16,8 @@ TENTH, AT_MOST = 10, 5000
 
 CIFAR_IMAGES = 50_000  # of either set, to train and to validate on
 
+MOST = 1_000_000_000  # images, or classes; to many more torch cannot count
+
 # The largest side in pixels: a hundred images of it take 5 GB. Of one pixel no image is left to crop or to resize.
 LARGEST = 4096
 
@@ -43,11 +45,8 @@ def check_size(size: int | None) -> None:
     Raises:
         ValueError: It is less than 2 or more than LARGEST.
     """
-    if size is None:
-        return
-    check_at_least("dataset.size", size, 2)
-    if size > LARGEST:
-        raise ValueError(f"dataset.size={size}: must be at most {LARGEST}")
+    if size is not None:
+        check_at_least("dataset.size", size, 2, LARGEST)
 
 
 def check_files(split: str, files: Any) -> None:
@@ -275,7 +274,7 @@ class Synthetic:
     def __post_init__(self) -> None:
         check_size(self.size)
         for name in ("classes", "train", "test"):
-            check_at_least(f"dataset.{name}", getattr(self, name), 1)
+            check_at_least(f"dataset.{name}", getattr(self, name), 1, MOST)
 
     @property
     def outline(self) -> Outline:

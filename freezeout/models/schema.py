@@ -7,6 +7,8 @@ from typing import Any
 
 from freezeout.checks import check_at_least, check_share, check_target
 
+MOST = 10_000  # layers, or channels: a slip of the finger above, of which building would not come to an end
+
 
 @dataclass(kw_only=True)
 class DenseNetBC:
@@ -23,10 +25,11 @@ class DenseNetBC:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_at_least("model.growth", self.growth, 1)
+        check_at_least("model.growth", self.growth, 1, MOST)
         check_share("model.dropout", self.dropout, zero=True, one=False)
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"model.depth={self.depth}: a DenseNet-BC has 6 n + 4 layers (10, 16, 22, ... 76, 100)")
+        check_at_least("model.depth", self.depth, 10, MOST)
 
 
 @dataclass(kw_only=True)
@@ -44,10 +47,11 @@ class WideResNet:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_at_least("model.widen", self.widen, 1)
+        check_at_least("model.widen", self.widen, 1, MOST)
         check_share("model.dropout", self.dropout, zero=True, one=False)
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"model.depth={self.depth}: a Wide ResNet has 6 n + 4 layers (10, 16, 22, 28, 40)")
+        check_at_least("model.depth", self.depth, 10, MOST)
 
 
 @dataclass(kw_only=True)
@@ -80,11 +84,12 @@ class ResNetCifar:
     width: int = 16
 
     def __post_init__(self) -> None:
-        check_at_least("model.width", self.width, 1)
+        check_at_least("model.width", self.width, 1, MOST)
         if self.depth < 8 or (self.depth - 2) % 6:
             raise ValueError(
                 f"model.depth={self.depth}: a CIFAR ResNet has 6 n + 2 layers (8, 14, 20, 32, 44, 56, 110)"
             )
+        check_at_least("model.depth", self.depth, 8, MOST)
 
 
 @dataclass(kw_only=True)

@@ -23,10 +23,10 @@ from freezeout.run.groups import TABLES, field_names, no_such_field
 from freezeout.run.limit import end_of
 from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
+from freezeout.strategy import MOST_EPOCHS
 
 # Who asks for a run and how: no part of what it is.
 FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed", "planned")
-MOST_EPOCHS = 1_000_000  # a slip of the finger above: schedules are laid out epoch by epoch before anything is said
 
 
 class ConfigError(Exception):
@@ -120,9 +120,7 @@ class Config:
         end_of(self.limit, began=0.0)
         if self.sweep is not None:
             check_name("sweep", self.sweep)
-        check_at_least("epochs", self.epochs, 1)
-        if self.epochs > MOST_EPOCHS:
-            raise ValueError(f"epochs={self.epochs}: must be at most {MOST_EPOCHS}")
+        check_at_least("epochs", self.epochs, 1, MOST_EPOCHS)
         check_at_least("batch_size", self.batch_size, 1)
         check_share("label_smoothing", self.label_smoothing, zero=True, one=False)
         if self.compat is not None:

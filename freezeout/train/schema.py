@@ -81,9 +81,7 @@ class Machine:
         if self.precision is not None:
             check_choice("machine.precision", self.precision, ("fp32", "tf32", "bf16"))
         if self.threads is not None:
-            check_at_least("machine.threads", self.threads, 1)
-            if self.threads > 1024:
-                raise ValueError(f"machine.threads={self.threads}: must be at most 1024")
+            check_at_least("machine.threads", self.threads, 1, 1024)
         if self.run_ahead is not None and self.run_ahead not in WINDOWS:
             raise ValueError(f"machine.run_ahead={self.run_ahead}: must be one of {', '.join(map(str, WINDOWS))}")
         for kind in ("device", "host", "disk"):
