@@ -55,7 +55,9 @@ KEYS: dict[str, str] = {
     "host": "name of the computer",
     "cores": "CPU cores of the computer",
     "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that compute",
-    "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network",
+    "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network; behind a CPU's name that "
+    "hides the product, as virtual machines give it, stand family, model and stepping: `AMD EPYC (26.2.1)` (older "
+    "records have the bare name)",
     "data": "`name`, `fingerprint` (hash of pixels, labels and split; of an image folder above 64 MiB, of names and "
     "sizes), `synthetic`, `classes`, `image` (height and width in pixels), `mean` and `std` of each channel, and the "
     "images in `train`, `validation` and `test`",
