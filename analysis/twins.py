@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from freezeout.schedule import POWERS
+
 from .pooled import CONFIDENCE, LEAST
 
 FREEZING = "freezeout"
@@ -76,6 +78,11 @@ def norm(label: dict[str, Any]) -> str:
 def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     """The one thing that a control has otherwise than its twin; None where they are no such pair."""
     own, other = control["strategy"], twin["strategy"]
+    if own["name"] == "lr_only" and "views" in twin and "views_from" not in twin:
+        # Views begin with the first frozen stage: a control that has none was told when, or has no views.
+        if not _is_when_stage_0_freezes(control.get("views_from"), other):
+            return None
+        control = {key: value for key, value in control.items() if key != "views_from"}
     if control.keys() - twin.keys() == {"views"} and control == {**twin, "views": control["views"]}:
         return f"views={control['views']}"
     if {**control, "strategy": None} != {**twin, "strategy": None} or other["name"] != FREEZING:
@@ -89,6 +96,12 @@ def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
     if own["name"] == FREEZING and own.keys() == other.keys() and (own_bn, other_bn) == ("train", "eval"):
         return "bn=train"
     return None
+
+
+def _is_when_stage_0_freezes(t: float | None, strategy: dict[str, Any]) -> bool:
+    if t is None or strategy["name"] != FREEZING:
+        return False
+    return math.isclose(t, strategy["t_0"] ** POWERS[strategy["how_scale"]])
 
 
 def _pair(control: int, twin: int, what: str, each: np.ndarray) -> Pair:

@@ -53,6 +53,16 @@ def test_views_are_set_against_fresh_crops_and_stay_in_the_family(strategy):
     assert pair.what not in ONLY_CONTROLS
 
 
+@pytest.mark.parametrize(("views_from", "is_pair"), [(0.125, True), (0.5, False), (None, False)])
+def test_rates_alone_have_the_views_of_their_twin_where_these_begin_as_its_stage_0_freezes(views_from, is_pair):
+    """Views begin with the first frozen stage: without one they are told when."""
+    own = {"views": 2} | ({} if views_from is None else {"views_from": views_from})
+    arms = ({"strategy": control("lr_only"), **own}, {"strategy": freezeout(0.5), "views": 2})
+    z = np.array([[0.12, 0.0], [0.09, 0.0], [0.11, 0.0]])
+    found = pairs([json.dumps({"epochs": 10, **arm}) for arm in arms], z)
+    assert [pair.what for pair in found] == (["rates only"] if is_pair else [])
+
+
 def test_arms_of_two_sweeps_without_a_common_seed_are_no_pair_and_a_twin_that_did_not_run_is_one():
     labels = [json.dumps({"epochs": 10, "strategy": one}) for one in (control("lr_only"), freezeout(0.5))]
     gone = float("nan")
