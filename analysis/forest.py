@@ -58,7 +58,8 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
     table = pd.concat([block.rows for block in blocks])
     ends = np.concatenate([table[f"difference_{end}"] for end in ("low", "high")])
     margins = [sign * 100 * block.margin for block in blocks if block.margin is not None for sign in (1, -1)]
-    axes.set_xlim(limits([0.0, *margins, *table["difference"]], ends))
+    typical = table[["difference_low", "difference_high"]].median()  # what is looked at: only wider ones may be cut
+    axes.set_xlim(limits([0.0, *margins, *table["difference"], *typical], ends))
     axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
     top = 0
     places: list[int] = []
@@ -83,7 +84,7 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
     axes.set_yticks(places, [name for name, _ in names], fontsize=8)
     for label, (_, look) in zip(axes.get_yticklabels(), names, strict=True):
         label.set(**look)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=8)  # names end before an arrow head begins
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     if table["difference_low"].isna().all():

@@ -65,7 +65,8 @@ def test_panels_of_one_network_are_told_apart_by_their_sweep(root, tmp_path, mon
 def test_what_is_written_below_ends_within_the_figure(tmp_path, monkeypatch):
     names = {"bn": "reestimate", "depth": "cost"}  # long ones leave the axes little room
     long = {**freezeout(0.65, "linear", scale_lr=False), **names}
-    made_panel(tmp_path, [(long, 0.06), (freezeout(0.8), 0.0)], seeds=3, noise=0.1, without=[(long, 0)])
+    arms = [(long, 0.06), (freezeout(0.8), 0.0), (freezeout(0.5), 0.0)]
+    made_panel(tmp_path, arms, seeds=20, noise=0.1, without=[(long, seed) for seed in range(17)])  # a wide interval
     kept = []
     monkeypatch.setattr(plt, "close", kept.append)
     draw_overview(judged_panels(tmp_path, margin=0.02), tmp_path)

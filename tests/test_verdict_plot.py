@@ -93,6 +93,13 @@ def test_a_row_of_the_forest_is_an_arm_in_its_colour_with_its_word(root, tmp_pat
     plt.close(figure)
 
 
+def test_intervals_are_drawn_whole_however_near_each_other_the_arms_lie(tmp_path):
+    made_panel(tmp_path, [(BETTER, 0.0), (WORSE, 0.001), (ON_CURVE, 0.0)], noise=0.02)
+    figure, _, forest = sheet(panel(tmp_path), tmp_path)
+    assert not [line for line in forest.lines if line.get_gid() == "cut"]
+    plt.close(figure)
+
+
 @pytest.mark.parametrize("margin", [None, 0.03])
 def test_the_margin_is_a_band_where_one_was_fixed(root, tmp_path, margin):
     figure, _, forest = sheet(panel(root, margin=margin), tmp_path)
