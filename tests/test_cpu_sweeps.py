@@ -36,7 +36,7 @@ def as_large_as(name: str, fields: Npz) -> InMemory:
         classes=classes,
         image=(side, side),
         sizes=sizes,
-        fingerprint=name,
+        fingerprint=f"{name} {sizes}",  # of other images where others are trained on
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         tensors=dict.fromkeys(sizes, nothing),
