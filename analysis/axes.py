@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .comparisons import Panel
+if TYPE_CHECKING:
+    from .comparisons import Panel
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Axis:
 
 
 AXES = {
-    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)", (-np.inf, 100)),
-    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)", (0, np.inf)),
+    "saving": Axis("measured_saving", 100, True, "Training time saved relative to the baseline (%)", (-math.inf, 100)),
+    "seconds": Axis("seconds_train", 1, False, "Training time of a run (s)", (0, math.inf)),
 }
 ERRORS = (0, 100)  # the least and the largest possible error, per cent
 PROFILED = {"saving": "profiled_saving", "seconds": "profiled_seconds"}

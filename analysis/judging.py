@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from . import RECORDS, RUNS
 from .cells import cells
 from .collect import collect
 from .comparisons import Panel, panels
 from .images import wrong_images
 from .load import NothingToDrawError, load
 from .panel_verdicts import PanelVerdicts
-from .presets import RECORDS, RUNS
 from .profiles import read_profiles
 from .summary import left_out_text
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from freezeout.parser import Parser
 
-from . import PROGRAM
+from . import PROGRAM, RECORDS
 from .axes import AXES
-from .presets import PRESETS, RECORDS
-from .report.page import TOLERANCE
-from .run_list import SORTS
 
+PRESETS = ("quick", "paper", "cached")
+SORTS = ("error", "seconds")
+TOLERANCE = 0.03  # the increase of the error that the page's advice takes for tolerable, unless told otherwise
 ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
 
 

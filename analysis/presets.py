@@ -10,13 +10,10 @@ import pandas as pd
 
 from freezeout.naming import counted, folder
 
+from . import RECORDS
 from .archive import is_whole
 from .load import NothingToDrawError, load
 from .paper import Figure
-
-PRESETS = ("quick", "paper", "cached")
-RUNS = Path("runs")
-RECORDS = Path(__file__).parent / "records"
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Chosen:
     """Where a figure's runs are.
 
     Attributes:
-        preset: One of PRESETS; never "cached" where something is to be trained.
+        preset: "quick", "paper" or "cached"; never "cached" where something is to be trained.
         root: The folder of records.
         sweep: The sweep of the runs.
     """

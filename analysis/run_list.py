@@ -30,7 +30,6 @@ COLUMNS = (
     "device",
     "host",
 )
-SORTS = ("error", "seconds")
 
 
 def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str | None, limit: int | None) -> str:
@@ -40,7 +39,7 @@ def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str |
         table: As `load` gives it, of `root`.
         root: The folder of records.
         where: KEY=VALUE or KEY=VALUE,VALUE: a key of the configuration, or one of COLUMNS.
-        sort: One of SORTS, the least first; None keeps the table's order.
+        sort: "error" or "seconds", the least first; None keeps the table's order.
         limit: Show so many at most.
 
     Raises:

@@ -220,6 +220,16 @@ def test_the_command_line_is_checked_before_torch_is_loaded() -> None:
     assert not loaded & {"torch", "wandb", "pandas", "matplotlib"}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["from analysis.__main__ import main", "from freezeout.data.fetch import main"],
+    ids=["analysis", "fetch"],
+)
+def test_a_wrong_word_is_answered_before_anything_heavy_is_loaded(statement: str) -> None:
+    wrong = f"{statement}\ntry: main(['--wrong'])\nexcept SystemExit as said: assert said.code == 2"
+    assert not loaded_after(wrong) & {"torch", "numpy", "scipy", "pandas", "matplotlib"}
+
+
 def test_a_plug_in_imports_one_framework_and_nobody_else_does() -> None:
     """Nobody imports upwards, so that no room imports plugins (`test_imports_run_one_way`)."""
     hosts = {"lightning": {"lightning"}, "huggingface": {"transformers", "accelerate"}, "composer": {"composer"}}

@@ -11,11 +11,12 @@ import pytest
 from made_figures import make_figure
 from made_records import BASELINE, make_run, write_manifest
 
+from analysis import RECORDS
 from analysis.__main__ import main
 from analysis.archive import archive
 from analysis.load import load
 from analysis.paper import FIGURES
-from analysis.presets import RECORDS, Chosen, choose, paper_cost, to_train
+from analysis.presets import Chosen, choose, paper_cost, to_train
 
 HOUSE = Path(__file__).parents[1]
 TWO, THREE = FIGURES[:2]

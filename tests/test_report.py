@@ -38,7 +38,7 @@ pytestmark = charted
 
 
 def page(root: Path, **options: Any) -> str:
-    return html(root, **options)
+    return html(root, **{"tolerance": 0.03, **options})
 
 
 def rows(text: str) -> dict[str, Any]:

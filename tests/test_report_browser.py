@@ -72,7 +72,7 @@ def page(tmp_path_factory) -> Path:
     write_manifest(
         root / "runs", [run for i, panel in enumerate(PANELS) for run in make_panel(root / "runs", i, *panel)]
     )
-    return write_report(root / "runs", root)
+    return write_report(root / "runs", root, tolerance=0.03)
 
 
 @pytest.fixture(scope="module")

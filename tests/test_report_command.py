@@ -52,6 +52,6 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path, monkeypatch, 
 
 
 def test_other_commands_do_not_load_what_draws_the_page():
-    code = "import sys, analysis.__main__; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, analysis.commands; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOUSE)
     assert not {*done.stdout.split()} & {"altair", "vl_convert", "torch"}

@@ -35,7 +35,6 @@ HERE = Path(__file__).parent
 # the file (Plotly: 4.7), needs no `eval`, so that the page can forbid every request, and its SVG obeys the page's CSS.
 NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
 Records = Mapping[str, dict[str, Any]]  # by run id
-TOLERANCE = 0.03  # the increase of the error that the page's advice takes for tolerable, unless told otherwise
 
 
 def write_report(root: Path, out: Path, **options: Any) -> Path:
@@ -66,7 +65,7 @@ def html(
     profile: Sequence[Path] = (),
     sweeps: Sequence[str] = (),
     margin: float | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
 ) -> str:
     """The page.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from freezeout.data import DATASETS, load
-from freezeout.data.source import Source
 from freezeout.parser import Parser
+
+if TYPE_CHECKING:
+    from freezeout.data.source import Source
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +53,9 @@ def write_npz(source: Source, folder: Path) -> None:
         source: The set, without a validation split.
         folder: Where to write, replacing what is there.
     """
+    import numpy as np  # late, both: a wrong word is answered before torch is imported
+    import torch
+
     for split in ("train", "test"):
         ((images, labels),) = source.batches(split, [torch.arange(source.sizes[split])])
         path = folder / f"{source.name}_{split}.npz"
