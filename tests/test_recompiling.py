@@ -83,7 +83,7 @@ def test_more_events_than_torch_keeps_graphs_are_refused_with_the_remedy() -> No
 
 def test_the_readme_says_how_many_events_keep_under_the_limit_of_torch() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    said = re.findall(r"`FreezeOut\(\.\.\., max_events=(\d+)\)` keeps under torch's limit", readme)
+    said = re.findall(r"`FreezeOut\(\.\.\., max_events=(\d+)\)` stays under torch's limit", readme)
     assert [int(most) for most in said] == [torch._dynamo.config.recompile_limit - 1]
 
 
