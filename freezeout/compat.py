@@ -2,7 +2,7 @@
 
 Read from the original implementation (github.com/ajbrock/FreezeOut, commit 73beea1). Reproduced by `Original`:
 
-| habit | what it does to the result |
+| quirk | its effect on the result |
 | --- | --- |
 | an epoch counts 1,000 iterations, whatever the data | the schedule spans 1,000 x epochs steps, not the run. With 45,000 images in batches of 50 (900 steps an epoch) stage 0 of cubic t_0 = 0.8 freezes at 56.9 % of the run, not 51.2 %, the last stages never freeze and the final rate is not 0. With more than 1,000 steps an epoch every rate, the head's too, is 0 before the end |
 | a stage freezes when its iteration is *past* t_i | if t_i falls on a whole step, that step still trains, at rate 0: weights do not change, running statistics are updated once more. Otherwise no effect |
@@ -11,7 +11,7 @@ Read from the original implementation (github.com/ajbrock/FreezeOut, commit 73be
 
 Not reproduced, because the numbers are the same without it:
 
-| habit | what it does |
+| quirk | its effect |
 | --- | --- |
 | outputs are detached at the end of a block, but never that of DenseNet's and WRN's stem | the frozen stem still computes a gradient that no optimizer reads, until the next stage freezes: seconds only |
 | a frozen block still builds its graph (it detaches its output afterwards) | memory and seconds only |

@@ -216,7 +216,7 @@ def label_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def series(label: dict[str, Any]) -> str:
-    """The curve that a configuration lies on: its strategy and every field that is neither swept nor at its default.
+    """The curve of a configuration: its strategy and every field that is neither swept nor at its default.
 
     Args:
         label: See `label_of`. how_scale and scale_lr are always named: they are the paper's variants.

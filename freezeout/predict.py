@@ -50,7 +50,7 @@ def predict(overrides: list[str], *, measure: bool) -> None:
         asked = [make_plan(config) for config in alike]
         if measure:
             measure_steps(alike[0], asked[0].outline)
-            asked = [make_plan(config) for config in alike]  # what has been measured enters them
+            asked = [make_plan(config) for config in alike]  # again, now with the measured settings
         profile = expected.stored_profile(asked[0])
         if asked[0].is_adaptive:
             print_adaptive(asked[0])
