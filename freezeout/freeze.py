@@ -298,7 +298,7 @@ class FreezeOut:
         return Distributed(self, network, **options)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # torch does not copy an optimizer's hooks, so a copy would silently train at the wrong rates.
+        # torch does not copy an optimizer's hooks, so a copy would silently lose its rates.
         raise TypeError("a FreezeOut cannot be copied or pickled: keep its state_dict(), and load it into a new one")
 
     def _apply(self, step: int, set_rates: bool) -> None:
