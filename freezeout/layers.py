@@ -32,7 +32,8 @@ def freeze_layers(
 
     A frozen layer computes no gradient, and the optimizers keep no state for it; the learning rate of other layers is
     unchanged. As in Composer, its BatchNorm continues to use batch statistics and to update its running statistics.
-    With a strategy whose bn is "eval", these stay constant, provided that this is called after each model.train():
+    With a strategy whose bn is "eval", it uses its running statistics, which stay constant, provided that this is
+    called after each model.train():
 
     >>> model.train()
     >>> freeze_layers(model, optimizer, epoch / epochs, strategy=FreezeOnly(t_0=0.8))

@@ -72,7 +72,7 @@ class FreezeOut(Strategy):
         scale_lr: Whether stage i's rate starts at base / t_i, so that it has the same integral over training for all
             stages.
         bn, depth: See Strategy.
-        const_time: Train for more steps, so that the run takes as long as the baseline is expected to (the original
+        const_time: Train for more steps, so that the run is expected to take as long as the baseline (the original
             code's option of that name).
 
     Raises:
