@@ -1,4 +1,4 @@
-"""python -m freezeout, and the console script: everything large is imported where Ctrl-C has an answer already."""
+"""python -m freezeout, and the console script: large imports come after the handler for Ctrl-C is installed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import NoReturn
 
 from freezeout.run.signals import Stop
 
-arrived: list[int] = []  # the signals that came; a library may swallow the exception that they raise
+arrived: list[int] = []  # signals received; a library may swallow the exception that they raise
 
 
 class Interrupted(KeyboardInterrupt):
-    """Of its own type: Python that meets a plain one in exec("...") dies of SIGINT at its end, whatever was asked."""
+    """A type of its own: after a plain KeyboardInterrupt in exec("..."), Python exits by SIGINT, whatever the code."""
 
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Remember a signal, and leave what is being done. The signal handler while no run trains."""
+    """The signal handler while no run is training: records the signal and interrupts the program."""
     arrived.append(number)
     raise Interrupted
 
@@ -28,11 +28,11 @@ def main() -> None:
     """Run the command line, and exit.
 
     Raises:
-        SystemExit: With 0, 1 (a run failed), 2 (a mistake of the user's) or 128 + the number of a signal: one that
-            came, or SIGPIPE where the reader of the output has gone (`... | head`).
+        SystemExit: With 0, 1 (a run failed), 2 (a mistake of the user's) or 128 + the number of a signal: one that was
+            received, or SIGPIPE if the reader of the output has exited (`... | head`).
     """
     arrived.clear()
-    logging.raiseExceptions = False  # a log line whose reader has gone is no error
+    logging.raiseExceptions = False  # a log line without a reader is not an error
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
@@ -40,25 +40,25 @@ def main() -> None:
 
         try:
             code = command.main()
-        finally:  # Hydra exits by itself after --help
+        finally:  # also after --help, when Hydra exits by itself
             sys.stdout.flush()
     except BrokenPipeError:
         code = 128 + signal.SIGPIPE
         mute()
     except BaseException as error:
-        if isinstance(error, Stop) and error.signal is not None:  # the run was asked to stop while it trained
+        if isinstance(error, Stop) and error.signal is not None:  # received while a run was training
             arrived.append(error.signal)
         if not arrived:
             raise
     if arrived:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one now would end the program without a word
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one now would end the program silently
         print("freezeout: interrupted; the same command goes on where it stopped", file=sys.stderr)
         code = 128 + arrived[0]
     sys.exit(code)
 
 
 def mute() -> None:
-    """Let both streams write to nothing: Python would name the broken one when it flushes them at its end."""
+    """Redirect both streams to the null device: on exit, Python would report the broken one when it flushes them."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nothing, stream.fileno())

@@ -1,4 +1,4 @@
-"""An adaptive strategy at work: shown what was seen in each interval, and asked what is frozen from then on."""
+"""An adaptive strategy in a run: it is given each interval's measurements and asked for the new prefix."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from freezeout.strategy import Adaptive, State
 
 
 class Adapting:
-    """Holds what an adaptive strategy has decided so far.
+    """Holds an adaptive strategy's decisions so far.
 
     Args:
         strategy: The strategy.
         stages: In running order.
         optimizer: Over their parameters.
-        total_steps: Length of the whole run.
+        total_steps: Length of the whole run, in training steps.
 
     Attributes:
-        state: The strategy's.
-        times: The fraction of training after which each stage is frozen, as far as that is decided; 1 for the others.
+        state: The strategy's state.
+        times: Fraction of training after which each stage is frozen; 1 for stages that are not frozen yet.
     """
 
     def __init__(self, strategy: Adaptive, stages: Sequence[nn.Module], optimizer: Optimizer, total_steps: int) -> None:
@@ -40,11 +40,11 @@ class Adapting:
 
     @property
     def most_events(self) -> int:
-        """At how many steps something may freeze."""
+        """The largest possible number of freeze events."""
         return min(len(self._ends), len(self.times) - 1)
 
     def interval(self, step: int) -> int:
-        """The number of the interval that a step lies in."""
+        """The index, from 0, of the interval that contains a step."""
         return bisect_right(self._ends, step)
 
     def until(self, step: int) -> int:
@@ -52,7 +52,11 @@ class Adapting:
         return next((end for end in self._ends if end > step), self._total_steps)
 
     def settle(self, step: int) -> bool:
-        """Decide what is to be decided before training step `step`, once; whether more is frozen than before."""
+        """Decide what to freeze before training step `step`, if an interval ends there; repeated calls do nothing.
+
+        Returns:
+            Whether more stages are frozen than before.
+        """
         if step == self._settled or (step and step not in self._ends):
             return False
         self._settled = step
@@ -60,14 +64,14 @@ class Adapting:
         prefix = frozen
         if step:
             self.state = self._strategy.update(self.state, t, self._observer.read())
-            # The contract, whatever the strategy says: a frozen stage never thaws, and the head never freezes.
+            # Enforced whatever the strategy answers: a frozen stage never thaws, and the head never freezes.
             prefix = min(max(frozen, self._strategy.frozen_prefix(self.state, t)), len(self.times) - 1)
             self.times[frozen:prefix] = [t] * (prefix - frozen)
         self._observer.begin(prefix)
         return prefix > frozen
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data, and the tensors of the interval under way."""
+        """Plain data, and the observer's tensors for the current interval."""
         return {
             "state": copy.deepcopy(self.state),
             "times": list(self.times),
@@ -76,7 +80,7 @@ class Adapting:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there; what was observed of the interval under way is copied."""
+        """Continue from a saved state; observations of the current interval are copied from it."""
         self.state, self.times = copy.deepcopy(state["state"]), list(state["times"])
         self._settled = state["settled"]
         self._observer.load_state_dict(state["observed"])

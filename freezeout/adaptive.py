@@ -1,4 +1,4 @@
-"""Adaptive strategies: what freezes, and when, is decided at the ends of intervals by what was seen in them.
+"""Adaptive strategies: at the end of each interval, they decide from measurements which stages to freeze.
 
 Standard library only. The measurements themselves are made by `freezeout.observing`.
 """
@@ -17,23 +17,23 @@ from freezeout.strategy import MOST_EPOCHS, NORMS, Adaptive, State
 
 @dataclass(kw_only=True)
 class AutoFreeze(Adaptive):
-    """Freezes the leading stages whose gradient changes less than that of others from interval to interval.
+    """Freezes the leading stages whose gradient norm changes less between intervals than that of other stages.
 
-    Of each interval the gradients of all steps are summed; the L1 norms of a stage's sums are added up. A stage's
-    change is |norm of the interval before - norm| / norm of the interval before. At the end of every interval from the
-    second on, stages freeze from the first active one on, up to the first whose change reaches the percentile of the
-    changes of all active stages. The head never freezes and is not among them, and a stage without gradients (frozen by
-    the user) counts as one that does not change, and not among those whose percentile is taken. The learning rate is
-    the baseline's.
+    In each interval, the gradients of all steps are summed; a stage's norm is the L1 norm of its summed gradients. Its
+    change is |previous interval's norm - norm| / previous interval's norm. A decision is made at the end of every
+    interval from the second on, except the last: stages freeze in order from the first active one, up to but excluding
+    the first whose change is at least the given percentile of the changes of all active stages. The head never freezes
+    and is not counted among them. A stage without gradients (frozen by the user) counts as unchanged, and is left out
+    of the percentile. The learning rate is the baseline's.
 
     Attributes:
-        intervals: As many decisions but one are made in a run: at least 2; the source has 10 by default.
+        intervals: Number of intervals in a run, at least 2; the source's default is 10.
         percentile: In (0, 100]; the source's 50 is the median.
         bn: See Strategy.
 
-    Source: Liu, Agarwal and Venkataraman 2021, AutoFreeze (arXiv 2102.01386), as its released code computes it
-    (github.com/YuhanLiu11/AutoFreeze, freeze_intermediate_e2e_lr.py). There it fine-tunes BERT, whose 12 encoder blocks
-    are the candidates, under a rate of its own that falls at each freeze.
+    Source: Liu, Agarwal and Venkataraman 2021, AutoFreeze (arXiv 2102.01386), as computed by its released code
+    (github.com/YuhanLiu11/AutoFreeze, freeze_intermediate_e2e_lr.py). That code fine-tunes BERT, whose 12 encoder
+    blocks are the candidates, with a learning rate of its own that is lowered at each freeze.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("percentile",)
@@ -54,7 +54,7 @@ class AutoFreeze(Adaptive):
         prefix, before = state["prefix"], state["norms"]
         if before is not None:
             pairs = list(zip(before[prefix:-1], observation[prefix:-1], strict=True))
-            # A stage whose every weight the user has frozen stands still, and is no measure of the others.
+            # A stage whose weights are all frozen by the user never changes, so it is left out of the percentile.
             limit = percentile([change(a, b) for a, b in pairs if a or b], self.percentile)
             prefix += next((i for i, (a, b) in enumerate(pairs) if change(a, b) >= limit), 0)
         return {"prefix": prefix, "norms": list(observation)}
@@ -62,20 +62,20 @@ class AutoFreeze(Adaptive):
 
 @dataclass(kw_only=True)
 class WeightDelta(Adaptive):
-    """Freezes the leading stages whose weights have all but stopped: by their relative movement over an interval.
+    """Freezes the leading stages whose weights hardly change, by their relative change over an interval.
 
     A stage's movement is the L2 norm of the difference between its weights at the end and at the start of the interval,
-    over that of its weights at the start. At the end of every interval stages freeze from the first active one on, up
-    to the first that has moved by the threshold or more. The learning rate is the baseline's, so that every stage comes
-    to rest in the end: the threshold says how much rest is enough.
+    divided by that of its weights at the start. At the end of every interval except the last, stages freeze in order
+    from the first active one, up to but excluding the first whose movement is at least the threshold. The learning rate
+    is the baseline's, which falls to 0, so the movement of every stage does too: a smaller threshold freezes later.
 
     Attributes:
-        intervals: The run is divided into; at least 2.
-        threshold: Movement below which a stage counts as at rest, above 0.
+        intervals: Number of intervals in a run, at least 2.
+        threshold: Movement below which a stage is frozen, above 0.
         bn: See Strategy.
 
-    Source: ours, the plainest rule of its kind: what papers measure to find converged layers (gradients, outputs
-    against a reference), it replaces by the weights themselves, which cost nothing to watch between two intervals.
+    Source: ours, the simplest rule of its kind. To find converged layers, papers measure gradients, or outputs against
+    a reference; this uses the weights themselves, which cost nothing to observe during an interval.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("threshold",)
@@ -95,13 +95,13 @@ class WeightDelta(Adaptive):
 
     def update(self, state: State, t: float, observation: Sequence[float]) -> State:
         active = observation[state["prefix"] : -1]
-        # `not <`: a stage whose weights are no numbers does not count as at rest.
+        # `not <`: a stage whose movement is NaN must not freeze.
         at_rest = next((i for i, moved in enumerate(active) if not moved < self.threshold), len(active))
         return {"prefix": state["prefix"] + at_rest}
 
 
 def change(before: float, now: float) -> float:
-    """The relative change of a norm; infinite where that is no number, and 0 where there was nothing and is nothing."""
+    """The relative change of a norm: 0 if both values are 0; infinite if only `before` is, or if the result is NaN."""
     if before == now == 0:
         return 0.0
     found = abs(before - now) / before if before else math.inf
@@ -109,7 +109,7 @@ def change(before: float, now: float) -> float:
 
 
 def percentile(values: Sequence[float], q: float) -> float:
-    """As numpy gives it: between two of the ordered values on the straight line that joins them. None: infinite."""
+    """The q-th percentile with linear interpolation, as numpy computes it; infinite if there are no values."""
     if not values:
         return math.inf
     ordered = sorted(values)

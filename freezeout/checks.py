@@ -1,4 +1,4 @@
-"""The rules that configuration fields obey, each a one-line ValueError: value, rule, remedy. Standard library only."""
+"""Checks of configuration fields: each raises a one-line ValueError (value, rule, remedy). Standard library only."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_share(name: str, value: float, *, zero: bool = False, one: bool = True, most: float = 1) -> None:
-    """Refuse a number that does not lie between 0 and 1, and what is no number; NaN does not.
+    """Refuse a number outside 0 to 1, NaN, and anything that is not a number.
 
     Args:
         name: Configuration key, as users type it.
         value: The number given.
         zero: Whether 0 itself is allowed.
-        one: Whether 1 itself is allowed.
-        most: What stands in the place of 1, for a share that may be larger, or is in per cent.
+        one: Whether 1 itself, or `most`, is allowed.
+        most: Upper limit instead of 1, for shares that may be larger or are in per cent.
 
     Raises:
-        ValueError: `value` lies outside.
+        ValueError: `value` is outside.
     """
     inside = isinstance(value, Real) and 0 <= value <= most and (zero or value != 0) and (one or value != most)
     if not inside:
@@ -46,14 +46,14 @@ def check_share(name: str, value: float, *, zero: bool = False, one: bool = True
 
 
 def check_at_least(name: str, value: float, least: float, most: float = math.inf) -> None:
-    """Refuse a number below `least`, one above `most`, infinity, NaN and what is no number.
+    """Refuse a number below `least` or above `most`, infinity, NaN, and anything that is not a number.
 
     Args:
         name: Configuration key, as users type it.
         value: The number given.
         least: The smallest number allowed.
-        most: The largest number allowed: where more is a slip of the finger, of which the program would not come to
-            an end, or to which no library can count.
+        most: The largest number allowed, if a larger one must be a typing error: the program would never finish, or no
+            library could count that far.
 
     Raises:
         ValueError: `value` is smaller, larger, infinite or not a number.
@@ -65,16 +65,16 @@ def check_at_least(name: str, value: float, least: float, most: float = math.inf
 
 
 def check_whole(name: str, value: Any, least: int, most: float = math.inf) -> None:
-    """Refuse what is no whole number, such as 12.5, infinity and text, and a number below `least` or above `most`.
+    """Refuse anything that is not an integer (12.5, infinity, text), and integers below `least` or above `most`.
 
     Args:
         name: Configuration key, as users type it.
-        value: What is given.
-        least: The smallest number allowed.
+        value: The value given.
+        least: The smallest integer allowed.
         most: The largest; see `check_at_least`.
 
     Raises:
-        ValueError: `value` is smaller, larger, or no whole number.
+        ValueError: `value` is smaller, larger, or not an integer.
     """
     if not isinstance(value, Integral) or int(value) < least:
         raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
@@ -83,35 +83,35 @@ def check_whole(name: str, value: Any, least: int, most: float = math.inf) -> No
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Refuse what is neither true nor false: a word such as "no" would count as true.
+    """Refuse anything but true or false: a word such as "no" would count as true.
 
     Args:
         name: Configuration key, as users type it.
-        value: What is given.
+        value: The value given.
 
     Raises:
-        ValueError: It is another thing.
+        ValueError: It is not a bool.
     """
     if not isinstance(value, bool):
         raise ValueError(f"{name}={value}: must be true or false")
 
 
 def check_name(name: str, value: str) -> None:
-    """Refuse what is no plain file name: up to 100 letters, digits and `._-`, the first one no dot.
+    """Refuse anything but a plain file name: 1 to 100 letters, digits and `._-`, not beginning with a dot.
 
     Args:
         name: Configuration key, as users type it.
         value: The text given.
 
     Raises:
-        ValueError: `value` is empty, too long, or holds another character, such as one that leads to another folder.
+        ValueError: `value` is empty, too long, or contains another character, such as a path separator.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
         raise ValueError(f"{name}={value}: must be up to 100 letters, digits, '.', '_' or '-', the first one no dot")
 
 
 def check_target(name: str, target: str) -> None:
-    """Refuse what does not have the form `package.module:function`. Nothing is imported.
+    """Refuse anything not of the form `package.module:function`. Nothing is imported.
 
     Args:
         name: Configuration key, as users type it.
@@ -126,7 +126,7 @@ def check_target(name: str, target: str) -> None:
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """How an error about an unknown name ends: with the most similar known name, if any is similar, and with all.
+    """The end of an error about an unknown name: the most similar known name, if any is similar, and all known names.
 
     Args:
         given: The unknown name.

@@ -1,4 +1,4 @@
-"""DistributedDataParallel around a network that freezes: rebuilt inside at each freeze, the same object outside."""
+"""DistributedDataParallel for a network that freezes: a module that rebuilds its inner wrapper at each freeze event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 class Freezer(Protocol):
-    """What of a FreezeOut decides when stages freeze."""
+    """The attributes of a FreezeOut that determine when stages freeze."""
 
     prefix: int
     total_steps: int
@@ -22,20 +22,20 @@ class Freezer(Protocol):
 
 
 class Distributed(nn.Module):
-    """A network whose gradients are averaged over all ranks, those of its frozen stages no longer.
+    """A network whose gradients are averaged over all ranks, except those of its frozen stages.
 
-    A plain wrapper waits for the gradients of frozen parameters and fails ("Expected to have finished reduction"), or,
-    with find_unused_parameters, walks the graph in every step. Here the wrapper is built anew, without what is frozen,
-    in the first forward pass after a freeze event. Which step that is depends on the number of the step alone, so that
-    all ranks do it in the same one. It knows parameters, gradients and hooks of its own only: `state_dict()` has the
-    names that DistributedDataParallel gives ("module."), optimizers and schedulers go on as they are.
+    A plain DistributedDataParallel waits for the gradients of frozen parameters and fails ("Expected to have finished
+    reduction") or, with find_unused_parameters, traverses the graph in every step. Here the wrapper is rebuilt without
+    the frozen parameters in the first forward pass after a freeze event. That step depends on the step number only, so
+    it is the same on all ranks. `state_dict()` has the names that DistributedDataParallel gives ("module."), and
+    optimizers and schedulers are not affected.
 
     Made by `FreezeOut.distribute`.
 
     Args:
-        freezer: Its prefix is what is frozen.
-        network: On this rank's device.
-        options: Of DistributedDataParallel.
+        freezer: Its prefix determines which stages are frozen.
+        network: The network, on this rank's device.
+        options: Keyword arguments of DistributedDataParallel.
 
     Raises:
         ValueError: The schedule is not the same on all ranks.
@@ -51,28 +51,28 @@ class Distributed(nn.Module):
         self._build(init_sync=True)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The network's own forward, with the gradients of its backward averaged over all ranks."""
+        """The network's own forward; the following backward pass averages gradients over all ranks."""
         self._keep_up()
         self._wrapper[0].training = self.training
         return self._wrapper[0](*args, **kwargs)
 
     def no_sync(self) -> AbstractContextManager[None]:
-        """Within it gradients are not averaged, as while they are accumulated."""
-        self._keep_up()  # a wrapper that the first pass within it would build knew nothing of it
+        """A context in which gradients are not averaged, for accumulating them."""
+        self._keep_up()  # rebuild now: a wrapper built inside the context would not be in no_sync mode
         return self._wrapper[0].no_sync()
 
     def register_comm_hook(self, state: object, hook: Callable) -> None:
-        """See DistributedDataParallel; it stays when the wrapper is built anew."""
+        """See DistributedDataParallel; the hook is registered again whenever the wrapper is rebuilt."""
         self._hooks.append((state, hook))
         self._wrapper[0].register_comm_hook(state, hook)
 
     def _keep_up(self) -> None:
         if self._built_for != self._freezer.prefix:
-            self._build(init_sync=False)  # equal since the first time: nothing needs to be sent
+            self._build(init_sync=False)  # parameters are already equal on all ranks
 
     def _build(self, *, init_sync: bool) -> None:
-        # In a tuple, so that the wrapper is no submodule beside the network itself. The old one goes first: its
-        # hooks on the gradients go with it.
+        # In a tuple, so that the wrapper is not a submodule beside the network itself. The old wrapper is removed
+        # first, and with it its gradient hooks.
         self._wrapper: tuple[DistributedDataParallel, ...] = ()
         self._built_for = self._freezer.prefix
         self._wrapper = (DistributedDataParallel(self.module, init_sync=init_sync, **self._options),)
@@ -81,10 +81,10 @@ class Distributed(nn.Module):
 
 
 def refuse_different_schedules(freezer: Freezer) -> None:
-    """Refuse ranks that would freeze at different steps, and so wait for each other for ever.
+    """Refuse ranks that would freeze at different steps, because they would wait for each other for ever.
 
     Raises:
-        ValueError: Their schedules differ, in the number of steps or in the times.
+        ValueError: Their total steps, freeze times or steps begun differ.
     """
     mine = (freezer.total_steps, freezer.times, freezer.steps_begun)
     all_of_them: list[Any] = [None] * distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""The network in two parts: what is frozen, prepared once and without autograd, then what trains."""
+"""A network's forward pass in two parts: frozen stages, prepared and without autograd, then active stages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from freezeout.stages.prefix import Prefix
 class Forward:
     """Runs stages one after another, the frozen ones from prepared weights (see `freezeout.stages.fold`).
 
-    Prepared weights are made anew when those that they were made of are written to, as by load_state_dict, or replaced,
-    as by to(device), or when autocast is switched. What is written through .data (p.data.copy_) torch does not tell.
+    Weights are prepared again when the originals are written to, as by load_state_dict, or replaced, as by to(device),
+    or when autocast is switched. Writes through .data (p.data.copy_) cannot be detected.
 
     Args:
         stages: In running order.
-        frozen: How many of them are frozen now; never fewer than before.
-        pure: Whether frozen stages are functions of their input alone (see `Prefix`).
+        frozen: Returns the number of stages that are frozen now; it must never decrease.
+        pure: Whether the output of frozen stages depends on their input alone (see `Prefix`).
     """
 
     def __init__(self, stages: Sequence[nn.Module], frozen: Callable[[], int], *, pure: bool) -> None:
@@ -52,5 +52,5 @@ class Forward:
 
 
 def stamps(tensors: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """What is different once tensors have been written to, or hold other memory, as after p.data = q."""
+    """Values that change when tensors are written to or get other memory, as after p.data = q."""
     return [(t._version, t.data_ptr()) for t in tensors]

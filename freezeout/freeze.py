@@ -1,4 +1,4 @@
-"""FreezeOut, the mechanism: from the step its time has come, a stage leaves training for good."""
+"""FreezeOut, the mechanism: each stage leaves training for good at its freeze time."""
 
 from __future__ import annotations
 
@@ -23,47 +23,49 @@ from freezeout.strategy import REESTIMATE, Adaptive, Strategy, check_strategy
 
 
 class FreezeOut:
-    """Sets each stage's learning rate and freezes stages from the front, as a strategy says (Brock et al. 2017).
+    """Sets each stage's learning rate and freezes stages from the front, as a strategy prescribes (Brock et al. 2017).
 
-    Call `step()` before each training step. From the step its time has come, a stage (1) computes no gradient and
-    builds no autograd graph, (2) normalises with its running statistics and moves them no more (unless the strategy's
-    bn is "train"), (3) is touched by no optimizer and keeps no state there, and (4) never thaws.
+    Call `step()` before each training step. From its freeze time on, a stage (1) computes no gradient and builds no
+    autograd graph, (2) normalises with its running statistics and stops updating them (unless the strategy's bn is
+    "train"), (3) is not updated by the optimizer, which keeps no state for it, and (4) never thaws.
 
-    `state_dict()` is one number, and of an adaptive strategy what it has seen and decided. To resume, build everything
-    as for a new run and load the model's state, this one's (it freezes the stages again) and the optimizer's, in any
-    order.
+    `state_dict()` holds one number, plus an adaptive strategy's observations and decisions. To resume, build everything
+    as for a new run and load the states of the model, of FreezeOut (which freezes the stages again) and of the
+    optimizer, in any order.
 
     Args:
         stages: A Chain, or any sequence of modules in running order (see `find_stages`).
-        optimizer: Any torch optimizer over the stages' parameters, but LBFGS. (Rprop reads its rate once: it freezes,
-            and knows no annealing.)
+        optimizer: Any torch optimizer over the stages' parameters, except LBFGS. (Rprop reads its rate only once, so
+            its stages freeze but do not anneal.)
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
         total_steps: Length of the whole run, in training steps.
         warmup: Fraction of the run, from its start, over which every rate is also multiplied by a ramp from 0 to 1.
             The paper has none.
-        rates: "set": FreezeOut sets the rates, from the base rate that each group of the optimizer has now; the groups
-            are split by stage, and nobody else may change the rates. "scale": a scheduler (or nobody) sets them, and
-            FreezeOut multiplies them while the optimizer steps, by its rate over that of the plain cosine. Under
-            torch's CosineAnnealingLR over total_steps the two are the same rates; where nothing freezes, and for the
-            head always, the factor is exactly 1; with a strategy that only freezes it is 1 for all that train.
-        max_events: Freeze at no more than so many steps: some stages then wait for later ones, at rates of their own
-            time. None freezes each stage as soon as its time has come.
-        batches: Gives inputs of the network, from which the running statistics of stages are computed afresh before
-            they freeze: needed where the strategy's bn is "reestimate", and only there.
+        rates: "set": FreezeOut sets the rates. Each parameter group's current rate is its base rate; the groups are
+            split by stage, and nothing else may change the rates. "scale": a scheduler sets the rates, or they stay
+            constant, and FreezeOut multiplies them during each optimizer step by its own rate divided by that of the
+            plain cosine. Under torch's CosineAnnealingLR over total_steps, both give the same rates. The factor is
+            exactly 1 for the head, for all stages under the baseline, and for all active stages under a strategy that
+            only freezes.
+        max_events: Upper limit on the number of steps at which stages freeze. Some stages then freeze later, together
+            with others, but keep the learning rates of their own times. None freezes each stage at its own time.
+        batches: Returns inputs of the network, from which the running statistics of stages are recomputed before they
+            freeze. Required if the strategy's bn is "reestimate"; not used otherwise.
 
     Attributes:
         stages: The stages, as a list.
-        schedule: What the strategy makes of them; of an adaptive one, what it has decided so far.
+        schedule: The strategy's freeze and annealing times for these stages; for an adaptive strategy, as decided so
+            far.
         total_steps: As given.
         bn: The strategy's: "eval", "reestimate" or "train".
-        prefix: How many leading stages are frozen now.
-        steps_begun: Training steps that `step()` has prepared so far; the one under way, if any, included.
+        prefix: Number of leading stages that are frozen now.
+        steps_begun: Training steps that `step()` has prepared so far, including the one in progress.
 
     Raises:
-        ValueError: The optimizer holds a parameter of no stage or has a scheduler although rates is "set", two stages
-            share a parameter, stages is no sequence of modules, total_steps no whole number from 1 or batches no
-            function, warmup lies outside [0, 1], statistics cannot be computed afresh, or max_events is given to an
-            adaptive strategy.
+        ValueError: The optimizer holds a parameter of no stage, or has a scheduler although rates is "set"; two stages
+            share a parameter; stages is not a sequence of modules, total_steps not a positive integer or batches not a
+            function; warmup is outside [0, 1]; statistics cannot be recomputed; or max_events is given with an adaptive
+            strategy.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class FreezeOut:
 
     @property
     def pure(self) -> bool:
-        """Whether frozen stages are functions of their input alone."""
+        """Whether the output of frozen stages depends on their input alone (bn is not "train")."""
         return self.bn != "train"
 
     @property
@@ -129,16 +131,15 @@ class FreezeOut:
     def factors(self) -> list[float]:
         """Learning rate of each stage during the step that `step()` last prepared, in units of its base rate.
 
-        With rates="scale", in units of the rate that its group of the optimizer has.
+        With rates="scale", in units of the current rate of its parameter group.
         """
         return self._factors(max(self.steps_begun - 1, 0))
 
     def step(self, *, set_rates: bool = True) -> None:
-        """Prepare the next training step: freeze the stages whose time has come and set the rates of its t.
+        """Prepare the next training step: freeze the stages that are due and set the learning rates.
 
         Args:
-            set_rates: False leaves the optimizer's rates to a caller who sets them from `rates`, as a captured step
-                does.
+            set_rates: False leaves setting the optimizer's rates (see `rates`) to the caller, as CUDA graphs require.
 
         Raises:
             RuntimeError: All steps of the schedule are over.
@@ -153,9 +154,9 @@ class FreezeOut:
         self.steps_begun += 1
 
     def settle(self) -> None:
-        """Let an adaptive strategy decide what is frozen from the coming step on, if an interval ends before it.
+        """Let an adaptive strategy decide what is frozen from the next step on, if an interval ends before that step.
 
-        `step()` does this, too; whoever asks for the coming step's prefix before it does it first.
+        `step()` calls this. Call it before asking for the next step's prefix ahead of `step()`.
         """
         if self._adapting and self.steps_begun < self.total_steps and self._adapting.settle(self.steps_begun):
             self.schedule = replace(self.schedule, freeze=tuple(self._adapting.times))
@@ -163,31 +164,31 @@ class FreezeOut:
     def prefix_at(self, step: int) -> int:
         """How many leading stages are frozen during training step `step` (counted from 0).
 
-        With an adaptive strategy only steps before `steady_until` of the coming one have an answer.
+        With an adaptive strategy, valid only for steps before `steady_until(next step)`; later ones are undecided.
         """
         return self.schedule.prefix(step, self.total_steps)
 
     def phase_at(self, step: int) -> Hashable:
-        """Equal for steps that may be prepared at once: of one prefix and, with an adaptive strategy, one interval."""
+        """A key, equal for steps that may be prepared together: same prefix and, if adaptive, same interval."""
         prefix = self.prefix_at(step)
         return (prefix, self._adapting.interval(step)) if self._adapting else prefix
 
     def steady_until(self, step: int) -> int:
-        """The first step after `step` at which the prefix may be another one; `total_steps` where there is none.
+        """The first step after `step` at which the prefix may change; `total_steps` if there is none.
 
-        Whoever prepares several steps at once (a window that runs ahead, a graph and its table of rates) ends there.
+        Code that prepares several steps at once (running the prefix ahead, capturing a CUDA graph) must stop there.
         """
         event = self.schedule.freeze_step(self.prefix_at(step), self.total_steps)
         until = self.total_steps if event is None else max(step + 1, event)
         return min(until, self._adapting.until(step)) if self._adapting else until
 
     def rates(self, step: int) -> list[float]:
-        """Learning rate of each of the optimizer's groups, in their order, during training step `step`."""
+        """Learning rate of each of the optimizer's parameter groups, in order, during training step `step`."""
         factors = self._factors(step)
         return [base * factors[i] for i, base in self._groups.columns()]
 
     def rates_between(self, start: int, stop: int) -> Tensor:
-        """`rates` of the steps from `start` to before `stop`, as float32 (steps, groups)."""
+        """`rates` of the steps in [start, stop), as a float32 tensor of shape (steps, groups)."""
         factors = self.schedule.factors_between(start, stop, self.total_steps)
         if self._warmup_steps:
             ramp = torch.arange(start + 1, stop + 1, dtype=torch.float64) / self._warmup_steps
@@ -196,11 +197,11 @@ class FreezeOut:
         return torch.from_numpy(base * factors[:, stage]).float()
 
     def set_modes(self) -> None:
-        """Put frozen stages back to rest, where a training loop has woken them.
+        """Restore the frozen state of stages after a training loop has changed their modes or flags.
 
-        The usual model.train() takes them out of evaluation mode (where the strategy's bn is "train" they stay as they
-        are), and model.requires_grad_(True), as loops of two networks in turn have it, asks for their gradients.
-        `step()` does this, too.
+        model.train() takes frozen stages out of evaluation mode, and model.requires_grad_(True), which loops that train
+        two networks in turn call, re-enables their gradients. If the strategy's bn is "train", modes are left alone.
+        `step()` calls this.
         """
         for p in self._frozen:
             if p.requires_grad:
@@ -208,21 +209,21 @@ class FreezeOut:
                 p.grad = None
         if self.pure:
             for stage in self.stages[: self.prefix]:
-                # Of what is inside, since model.train() of the network that stages were found in does not pass them.
+                # Check the inner modules: model.train() of the original network sets these, not the stage itself.
                 if any(module.training for module in stage.modules()):
                     stage.eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """How many training steps have begun; all else is a pure function of it, but for an adaptive strategy's."""
+        """The number of training steps begun; everything else follows from it, except an adaptive strategy's state."""
         own = {"adaptive": self._adapting.state_dict()} if self._adapting else {}
         return {"step": self.steps_begun, **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after `state["step"]` steps: freezes what was frozen then.
+        """Continue after `state["step"]` steps: freezes the stages that were frozen then.
 
         Raises:
-            ValueError: It is another object's state, or the step lies outside this run, or before the present one: a
-                frozen stage never thaws.
+            ValueError: It is another object's state, it lacks the adaptive strategy's state, or its step is outside
+                this run or before the current one: a frozen stage never thaws.
         """
         if "step" not in state:
             raise ValueError(f"no state of a FreezeOut: it holds {', '.join(map(str, state)) or 'nothing'}, no step")
@@ -241,13 +242,16 @@ class FreezeOut:
         self.steps_begun = step
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's output, its frozen stages run without autograd from weights prepared when they froze.
+        """The network's output; frozen stages run without autograd, from weights prepared when they froze.
 
-        What `network(x)` gives but for rounding (1e-5 in float32; see `freezeout.stages.fold`). There, too, frozen
-        stages build no graph, so that on a CPU little is left to gain: 0 to 6 % of a step with all but the head frozen.
+        Equals `network(x)` up to rounding (1e-5 in float32; see `freezeout.stages.fold`). Frozen stages build no graph
+        in `network(x)` either, so the gain on a CPU is small: 0 to 6 % of a step with all but the head frozen.
 
         Args:
             x: Images (batch, channels, height, width), or whatever stage 0 takes.
+
+        Returns:
+            Logits (batch, classes), or whatever the last stage returns.
 
         Raises:
             RuntimeError: The network could not be cut into stages that run one by one.
@@ -257,34 +261,44 @@ class FreezeOut:
         return self._forward(x)
 
     def compile(self, network: nn.Module, **options: Any) -> Callable[..., Any]:
-        """The whole network through torch.compile: one graph for each freeze event and one before them.
+        """Compile the whole network with torch.compile: one graph before the first freeze event, and one after each.
 
-        Train through what is returned, and evaluate the network itself, whose passes are then no graphs of this one.
+        Train with the function returned. Evaluate with the network itself, so that evaluation adds no graphs.
 
         Args:
-            network: What the stages are of.
-            options: Of torch.compile.
+            network: The network that the stages belong to.
+            options: Keyword arguments of torch.compile.
+
+        Returns:
+            The compiled network, called like the network itself.
 
         Raises:
-            ValueError: These are more graphs than torch keeps; the message says how many `max_events` can be.
+            ValueError: Freezing needs more graphs than torch keeps; the message names the largest possible
+                `max_events`.
         """
         events = self._adapting.most_events if self._adapting else len(self.events)
         return compile_whole(network, events, **options)
 
     def distribute(self, network: nn.Module, **options: Any) -> Distributed:
-        """The network with gradients averaged over all ranks, and those of frozen stages no longer sent.
+        """Wrap the network to average gradients over all ranks, without communicating those of frozen stages.
 
-        Use it in place of DistributedDataParallel, after init_process_group and with a sampler of your own. A network
-        under fully_shard (FSDP2) needs nothing of the kind: shard it, then make the optimizer and FreezeOut.
+        Use it instead of DistributedDataParallel, after init_process_group and with a sampler of your own. A network
+        under fully_shard (FSDP2) needs no wrapper: shard it, then make the optimizer and FreezeOut.
 
         Args:
-            network: What the stages are of, on this rank's device.
-            options: Of torch's DistributedDataParallel.
+            network: The network that the stages belong to, on this rank's device.
+            options: Keyword arguments of torch's DistributedDataParallel.
+
+        Returns:
+            The wrapped network.
+
+        Raises:
+            ValueError: The schedule is not the same on all ranks.
         """
         return Distributed(self, network, **options)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # torch copies no hooks of an optimizer: with them a copy would lose its rates, and say nothing.
+        # torch does not copy an optimizer's hooks, so a copy would silently lose its rates.
         raise TypeError("a FreezeOut cannot be copied or pickled: keep its state_dict(), and load it into a new one")
 
     def _apply(self, step: int, set_rates: bool) -> None:
@@ -301,7 +315,7 @@ class FreezeOut:
 
     def _factors(self, step: int) -> list[float]:
         ramp = min(1.0, (step + 1) / self._warmup_steps) if self._warmup_steps else 1.0
-        # The rate of the plain cosine divides itself away: never 0 before the end, and exactly 1 for the head.
+        # The plain cosine's rate is never 0 before the end, and the head's factor, divided by it, is exactly 1.
         plain = lr_factor(progress(step, self.total_steps), 1.0, scaled=False) if self._groups.relative else 1.0
         return [ramp * (factor / plain) for factor in self.schedule.factors(step, self.total_steps)]
 
@@ -318,7 +332,7 @@ def sequence(stages: Any) -> list[nn.Module]:
     """The stages as a list.
 
     Raises:
-        ValueError: It is a network, or another thing than a sequence of modules.
+        ValueError: `stages` is a network, or anything but a non-empty sequence of modules.
     """
     found = list(stages) if isinstance(stages, Iterable) else []
     if not found or not all(isinstance(stage, nn.Module) for stage in found):

@@ -1,7 +1,8 @@
-"""Who holds a run's folder: what the lease in it says, and whether its process still lives. Standard library only.
+"""Which process holds a run's folder, by the lease in it, and whether it is still alive. Standard library only.
 
-A lease is a file `lease.<generation>` in the folder: a line with a heartbeat, which its holder keeps changing, and one
-with who that is. The highest generation holds the folder. `freezeout.run.lease` takes leases; this only reads them.
+A lease is a file `lease.<generation>` in the folder with two lines: a heartbeat, which its holder keeps updating, and
+the holder's identity. The highest generation holds the folder. `freezeout.run.lease` takes leases; this module only
+reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 BEAT = 10.0  # seconds between two heartbeats
-STALE = 90.0  # seconds without one after which a lease has been left; a file server may stop for a while
+STALE = 90.0  # seconds without a heartbeat after which a lease is abandoned; a file server may hang for a while
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ class Holder:
 
     Attributes:
         host: Name of its computer.
-        boot: Which start of that computer; None where the system does not say.
-        namespace: In which its pid counts (a container has one of its own); None where the system does not say.
-        pid: The process.
-        began: When the process began, in the system's own count: pids are used again.
-        token: A random word, another for each lease.
+        boot: Boot id of that computer; None if the system does not provide it.
+        namespace: Its pid namespace (a container has its own); None if the system does not provide it.
+        pid: Process id.
+        began: Start time of the process in the system's own ticks, because pids are reused; None if unknown.
+        token: A random string, different for each lease.
     """
 
     host: str
@@ -46,7 +47,7 @@ class Holder:
 
     @property
     def is_near(self) -> bool:
-        """Whether this process can see that one: the same start of the same computer, and the same pids."""
+        """Whether this process can see that one: same computer, same boot and same pid namespace."""
         near = (self.boot, self.namespace) == (_boot(), _namespace())
         return near and self.boot is not None and self.namespace is not None and self.began is not None
 
@@ -79,7 +80,7 @@ def myself() -> Holder:
 
 
 def written(heartbeat: int, holder: Holder) -> bytes:
-    """A lease as it stands in its file. The heartbeat has a fixed width, so that it can be written over."""
+    """The content of a lease's file. The heartbeat has a fixed width, so that it can be overwritten in place."""
     return f"{heartbeat:012d}\n{json.dumps(asdict(holder))}\n".encode()
 
 
@@ -88,7 +89,7 @@ def path_of(folder: Path, generation: int) -> Path:
 
 
 def generations(folder: Path) -> list[int]:
-    """The generations whose leases lie in a folder, the highest first."""
+    """The generations of the leases in a folder, highest first."""
     found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         found = [int(match[1]) for name in os.listdir(folder) if (match := re.fullmatch(r"lease\.(\d+)", name))]
@@ -96,40 +97,40 @@ def generations(folder: Path) -> list[int]:
 
 
 def read(folder: Path, generation: int) -> Held | None:
-    """The lease of one generation; None where there is none. Opened anew, as NFS shows changes only then."""
+    """The lease of one generation; None if there is none. Reopens the file, since NFS shows changes only then."""
     try:
         heartbeat, _, text = path_of(folder, generation).read_text(encoding="utf-8").partition("\n")
     except FileNotFoundError:
         return None
     try:
         holder = Holder(**json.loads(text))
-    except (ValueError, TypeError):  # of another version of the program: whoever it is, only the heartbeat tells
+    except (ValueError, TypeError):  # of another version of the program: the holder is unknown, the heartbeat counts
         holder = Holder(host="a host unknown", boot=None, namespace=None, pid=0, began=None, token=text)
     return Held(generation, heartbeat, holder)
 
 
 def held(folder: Path) -> Held | None:
-    """The lease that holds a folder; None where there is none."""
+    """The lease that holds a folder; None if there is none."""
     found = (read(folder, generation) for generation in generations(folder))
     return next((lease for lease in found if lease is not None), None)
 
 
 class Watch:
-    """What one reader has seen of the heartbeats of others, by its own clock: those of two computers differ.
+    """The heartbeats of others as seen by one reader, timed by its own clock, since clocks of computers differ.
 
     Args:
-        clock: Seconds, from any beginning.
+        clock: Returns seconds, from an arbitrary origin.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[str, tuple[str, float]] = {}  # by token: the heartbeat, and since when it is that
+        self._seen: dict[str, tuple[str, float]] = {}  # by token: the heartbeat, and when it was first seen
 
     def look(self, folder: Path) -> tuple[Held | None, bool]:
-        """The lease of a folder, and whether its holder lives as far as can be known.
+        """The lease of a folder, and whether its holder appears to be alive.
 
-        It does not if its process is known to be gone, or if its heartbeat was seen and has not changed for `STALE`
-        seconds. Seconds that the file system takes to answer do not count.
+        The holder counts as dead if its process is known to be gone, or if its heartbeat has not changed for `STALE`
+        seconds since it was seen. Time that the file system takes to answer does not count.
         """
         asked = self._clock()
         found = held(folder)
@@ -160,9 +161,9 @@ def _namespace() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in ticks since the boot; None where there is none, or one that has ended but for a name."""
+    """When a process began, in ticks since boot; None if there is no such process or it is a zombie."""
     try:
-        # After the name, which may hold anything: the state is the first field, the start the twentieth.
+        # After the name, which may contain anything: the state is the first field, the start time the twentieth.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None

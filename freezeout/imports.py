@@ -1,5 +1,5 @@
-"""Functions of the user's own, named in a configuration as `package.module:function`: found, called, and blamed in one
-line for whatever they raise. Standard library only."""
+"""Finds and calls the user's functions, named in a configuration as `package.module:function`, and reports whatever
+they raise in one line. Standard library only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_module(key: str, target: str) -> ModuleType:
         ValueError: It cannot be found, or importing it raises anything.
     """
     name = target.partition(":")[0]
-    if os.getcwd() not in sys.path:  # `python -m` has it there, a console script has not
+    if os.getcwd() not in sys.path:  # `python -m` puts it there, a console script does not
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(name)
@@ -43,16 +43,16 @@ def find_module(key: str, target: str) -> ModuleType:
 
 
 def imported_beside(file: Path, module: str) -> list[Path]:
-    """The files that a module of the user's own imports, and those that these import, as far as they lie beside it.
+    """The files that a user's module imports, directly or through others, from the folder that it was imported from.
 
-    They are read, not run. What is installed is not looked for, nor this program.
+    The files are parsed, not run. Installed packages and this program are not included.
 
     Args:
-        file: The module's.
+        file: The module's file.
         module: Its name, `package.module`.
 
     Returns:
-        The files but for `file`, sorted.
+        The files other than `file`, sorted.
     """
     if {"site-packages", "dist-packages"} & set(file.parts):
         return []
@@ -71,9 +71,9 @@ def imported_beside(file: Path, module: str) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _imported(source: bytes, package: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
-    """The names that a file of a package imports, and the packages that they lie in; of `from a import b` also a.b.
+    """The names that a file of a package imports, and the packages that contain them; for `from a import b` also a.b.
 
-    Kept, since each job of a sweep asks for the same files: to parse one takes much longer than to read it.
+    Cached, since every job of a sweep asks for the same files, and parsing a file takes much longer than reading it.
     """
     try:
         nodes = list(ast.walk(ast.parse(source)))
@@ -98,7 +98,7 @@ def find_function(key: str, target: str) -> Callable[..., Any]:
         target: `package.module:function`.
 
     Returns:
-        The function, or whatever else can be called by that name.
+        The function, or any other callable of that name.
 
     Raises:
         ValueError: Its module cannot be imported or has no such function.

@@ -1,4 +1,4 @@
-"""Composer's functional form of layer freezing, for loops that call it once an epoch."""
+"""Composer's functional form of layer freezing, for training loops that call it once per epoch."""
 
 from __future__ import annotations
 
@@ -24,36 +24,39 @@ def freeze_layers(
     *,
     strategy: Strategy | None = None,
 ) -> tuple[int, float]:
-    """Freeze the first layers of a network, more of them the longer it has trained.
+    """Freeze the first layers of a network: the longer it has trained, the more layers.
 
-    Nothing is remembered between calls. To resume, load the states of model and optimizers, in any order and also
-    after a call, and go on calling: in Composer that is an error, since frozen parameters have left the groups.
+    Nothing is remembered between calls. To resume, load the states of model and optimizers, in any order, before or
+    after a call, and continue calling. (In Composer this is an error, because frozen parameters have been removed from
+    the optimizer's groups.)
 
-    A frozen layer computes no gradient, and the optimizers keep no state for it; the rate of the others is left alone.
-    As in Composer, its BatchNorm goes on normalising with the batch and moving its running statistics. With a strategy
-    whose bn is "eval" it stands still, if this is called after each model.train():
+    A frozen layer computes no gradient, and the optimizers keep no state for it; the learning rate of other layers is
+    unchanged. As in Composer, its BatchNorm continues to use batch statistics and to update its running statistics.
+    With a strategy whose bn is "eval", it uses its running statistics, which stay constant, provided that this is
+    called after each model.train():
 
     >>> model.train()
     >>> freeze_layers(model, optimizer, epoch / epochs, strategy=FreezeOnly(t_0=0.8))
 
     Args:
-        model: Its layers are the stages of a Chain (see `find_stages`); of any other network the modules that hold
-            parameters and no other modules, in the order of registration, as in Composer. Parameters of a module that
-            holds others (class tokens) are of no layer; those that a later layer shares wait for it.
-        optimizers: One or several, over its parameters.
+        model: A Chain, whose stages are its layers (see `find_stages`), or any other network, whose layers are the
+            modules with parameters and without children, in the order of registration, as in Composer. Parameters held
+            directly by a module with children (class tokens) belong to no layer and never freeze. A parameter shared
+            with a later layer freezes with that layer.
+        optimizers: One or several, over the model's parameters.
         current_duration: Fraction of training completed, in [0, 1].
-        freeze_start: Fraction of training after which layers freeze, in [0, 1).
-        freeze_level: Fraction of the layers, the last one not counted, that are frozen at the end, in [0, 1].
-        strategy: When layers freeze, in place of the two before; one that knows it beforehand and leaves rates alone,
-            as `freezeout.strategies.FreezeOnly` does.
+        freeze_start: Fraction of training at which freezing begins, in [0, 1).
+        freeze_level: Fraction of the layers, not counting the last, that are frozen at the end, in [0, 1].
+        strategy: Replaces freeze_start and freeze_level. Its freeze times must be known in advance and it must not
+            change learning rates, such as `freezeout.strategies.FreezeOnly`.
 
     Returns:
-        How many layers are frozen, and freeze_level times the share of the freezing time that is over; with a strategy,
-        the share of the layers but the last.
+        The number of frozen layers, and freeze_level times the elapsed share of the time from freeze_start to the end;
+        with a strategy, the frozen share of the layers, not counting the last.
 
     Raises:
-        ValueError: A fraction lies outside its range, the network has no layer, the strategy is of another kind, or it
-            is given beside the two fractions that it replaces.
+        ValueError: A fraction is outside its range, the network has no layer, the strategy is of an unsuitable kind, or
+            it is given together with the two fractions that it replaces.
 
     Source: Composer 0.32, composer/algorithms/layer_freezing.
     """
@@ -75,7 +78,7 @@ def freeze_layers(
     every: Iterable[Optimizer] = (optimizers,) if isinstance(optimizers, Optimizer) else optimizers
     for p in (p for layer in layers[:depth] for p in layer.parameters() if id(p) not in trained):
         p.requires_grad_(False)
-        p.grad = None  # without one every optimizer passes over it, decay and momentum included
+        p.grad = None  # optimizers skip parameters without a gradient, weight decay and momentum included
         for optimizer in every:
             optimizer.state.pop(p, None)
     if strategy is not None and strategy.bn == "eval":
@@ -88,7 +91,7 @@ def depth_of(strategy: Strategy, n: int, t: float) -> int:
     """How many of n layers a strategy has frozen at t.
 
     Raises:
-        ValueError: It does not know that beforehand, changes rates, or computes statistics afresh.
+        ValueError: The strategy is adaptive, changes learning rates, or recomputes running statistics.
     """
     check_strategy(strategy)
     schedule = strategy.schedule(n)

@@ -1,7 +1,7 @@
-"""How things are called: the options of the configuration groups, and a run's name in a table, a legend or a title.
+"""Names: the options of the configuration groups, and a run's name in a table, a legend or a title.
 
-Names are derived: an option is a file of conf/, and what is swept in a strategy is told by its class. Standard library
-only, but for PyYAML where the files of conf/ are read.
+Names are derived: an option is a file in conf/, and a strategy's class says which of its fields are swept. Standard
+library only, apart from PyYAML to read the files of conf/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from freezeout.strategies import STRATEGIES
 from freezeout.strategy import INDEX
 
 PACKAGE = Path(__file__).parent
-# Top-level keys that the full title of a run says elsewhere, or that change no run.
+# Top-level keys that the full title of a run names elsewhere, or that have no effect on a run.
 NAMED_APART = ("t_0", "seed", "compat", "out", "data_dir")
 TITLES = {"freezeout": "FreezeOut", "shortened": "shortened baseline", "autofreeze": "AutoFreeze"}
 
@@ -38,9 +38,9 @@ def options(group: str) -> list[str]:
 
 @cache
 def option_file(path: Path) -> tuple[str | None, dict[str, Any]]:
-    """What an option's file of conf/ says: the schema that it fills in, and the values that it sets.
+    """The schema that an option's file in conf/ fills in, and the values that it sets.
 
-    Values of the file that it takes its defaults from are among them; interpolations stay as they are written.
+    The values include those of the file from which it takes its defaults; interpolations are not resolved.
     """
     import yaml
 
@@ -58,7 +58,7 @@ def option_file(path: Path) -> tuple[str | None, dict[str, Any]]:
 
 
 def data_set(dataset: Mapping[str, Any] | None) -> str | None:
-    """What a data set is called; one in arrays of the user's own by its first file: `cifar10 (npz)`."""
+    """The name of a data set; npz archives are named after their first file: `cifar10 (npz)`."""
     name, files = (dataset or {}).get("name"), (dataset or {}).get("train")
     if name != "npz" or not isinstance(files, list | tuple) or not files:
         return name
@@ -76,13 +76,13 @@ def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any
 
     Args:
         group: The section: "model", "strategy", ...
-        config: The configuration as plain data, or as much of it as is known; the section has its `name` (that of its
+        config: The configuration as plain data, or the known part of it; the section has its `name` (that of its
             schema) and its fields.
 
     Returns:
-        The option with the fewest differing fields. In a draw it is the one that fits exactly and has a name of its own
-        (`wrn_40_4`, not `wide_resnet`), but of those that do not fit the one that is sized by its fields. The schema's
-        name with all fields where no option of ours has that schema.
+        The option with the fewest differing fields, and these fields. In a tie between options that match exactly, one
+        whose name is not the schema's (`wrn_40_4`, not `wide_resnet`); in a tie between others, the one named after the
+        schema. If no option has that schema, the schema's name and all fields.
     """
     name = str(config[group]["name"])
     given = {key: value for key, value in config[group].items() if key != "name"}
@@ -98,12 +98,12 @@ def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any
 
 @cache
 def _files(group: str) -> dict[str, tuple[str | None, dict[str, Any]]]:
-    """What the file of each option of a group says; looked for once, as thousands of records ask."""
+    """The schema and values of each option of a group; cached, because thousands of records ask for them."""
     return {option: option_file(folder("conf") / group / f"{option}.yaml") for option in options(group)}
 
 
 def _same(value: Any, written: Any, config: Mapping[str, Any]) -> bool:
-    """Whether a value is what a file says; an interpolation stands for the value that it is resolved to in `config`."""
+    """Whether a value equals the one written in a file; interpolations are resolved in `config`."""
     if isinstance(written, str) and (reference := re.fullmatch(r"\$\{(?:oc\.env:(\w+),)?(\w+)\}", written)):
         variable, key = reference.groups()
         if not variable and key not in config:
@@ -111,16 +111,17 @@ def _same(value: Any, written: Any, config: Mapping[str, Any]) -> bool:
         written = os.environ.get(variable, key) if variable else config[key]
     if isinstance(value, float):
         try:
-            return value == float(written)  # YAML reads 1e-4 as text
+            return value == float(written)  # YAML reads 1e-4 as a string
         except (TypeError, ValueError):
             return False
     return value == written
 
 
 def command(config: Mapping[str, Any]) -> str:
-    """The command that makes a run again, in a folder of the caller's: what differs from the defaults.
+    """The command that repeats a run, with the overrides that differ from the defaults; the output folder is left out.
 
-    config: The run's configuration as plain data, as its record keeps it.
+    Args:
+        config: The run's configuration as plain data, as in its record.
     """
     _, defaults = option_file(folder("conf") / "config.yaml")
     words = []
@@ -129,7 +130,7 @@ def command(config: Mapping[str, Any]) -> str:
             option, other = option_of(group, config)
             words.append(f"{group}={option}")
             for key, value in other.items():
-                if isinstance(value, Mapping):  # what an open dictionary does not have yet is added with a plus
+                if isinstance(value, Mapping):  # Hydra adds a new key to an open dictionary with a plus
                     words += [f"+{group}.{key}.{name}={_word(item)}" for name, item in value.items()]
                 else:
                     words.append(f"{group}.{key}={_word(value)}")
@@ -140,7 +141,7 @@ def command(config: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    """A value as Hydra's grammar takes it."""
+    """A value in the syntax of Hydra's overrides."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -159,10 +160,11 @@ def name_of(table: dict[str, type], section: Any) -> str:
 
 
 def network(section: dict[str, Any] | None) -> str | None:
-    """A network as users type it: `wrn_10_1`, or `wide_resnet (depth 16, widen 1)` where no option has these fields.
+    """A network as users type it: `wrn_10_1`, or `wide_resnet (depth 16, widen 1)` if no option has these fields.
 
-    section: the `model` section of a run's configuration: `name` and the fields. Zeros, nulls and empty fields of a
-        network without an option of its own are left out.
+    Args:
+        section: The `model` section of a run's configuration: `name` and the fields. If no option matches, fields that
+            are zero, null or empty are left out.
     """
     if not section:
         return None
@@ -189,34 +191,35 @@ def duration(seconds: float) -> str:
 
 
 def swept_fields(strategy: str | None) -> tuple[str, ...]:
-    """The fields that are varied along a curve of this strategy; () for a strategy that is not known here."""
+    """The fields that are varied along a curve of this strategy; () for an unknown strategy."""
     return STRATEGIES[strategy].swept if strategy in STRATEGIES else ()
 
 
 def swept(strategy: dict[str, Any]) -> str:
-    """`t_0=0.5`, `budget=0.4`: the swept fields of a strategy section with their values; "" where it has none."""
+    """The swept fields of a strategy section with their values: `t_0=0.5`, `budget=0.4`; "" if it has none."""
     names = swept_fields(strategy.get("name"))
     return ", ".join(f"{name}={_shown(strategy[name])}" for name in names if name in strategy)
 
 
 def label_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells a configuration from the others of its sweep: strategy, epochs and, where there are any, views.
+    """The parts that distinguish a configuration from others of its sweep: strategy, epochs and, if any, views.
 
-    config: A run's configuration as plain data, its augmentation as it is followed.
+    Args:
+        config: A run's configuration as plain data, with its augmentation resolved.
     """
     views = {key: (config.get("augment") or {}).get(key) for key in ("views", "views_from")}
     strategy = config.get("strategy")
-    if isinstance(strategy, Mapping):  # labels of before there was a choice lack the depth
+    if isinstance(strategy, Mapping):  # older labels have no depth
         strategy = {key: value for key, value in strategy.items() if (key, value) != ("depth", INDEX)}
     found = {"strategy": strategy, "epochs": config.get("epochs")}
     return found | {key: value for key, value in views.items() if value is not None}
 
 
 def series(label: dict[str, Any]) -> str:
-    """The curve that a configuration lies on: its strategy and every field that is neither swept nor at its default.
+    """The curve of a configuration: its strategy and every field that is neither swept nor at its default.
 
-    label: `strategy` (a section with its `name`) and whatever else tells a sweep's configurations apart. The scale
-        and the scaling of rates are always named: they are the paper's variants.
+    Args:
+        label: See `label_of`. how_scale and scale_lr are always named: they are the paper's variants.
     """
     strategy = label["strategy"]
     name = str(strategy.get("name"))
@@ -234,7 +237,7 @@ def series(label: dict[str, Any]) -> str:
 
 
 def configuration(label: dict[str, Any]) -> str:
-    """The whole name of a configuration but its epochs, which a table shows apart."""
+    """The full name of a configuration without its epochs, which tables show in a column of their own."""
     return " ".join(filter(None, [series(label), swept(label["strategy"])]))
 
 
@@ -242,9 +245,10 @@ UNTITLED = ("bn", "const_time", "epochs")  # fields of a strategy that its runs'
 
 
 def run_title(config: dict[str, Any]) -> str:
-    """A few words that tell a run from the others of a sweep: `freezeout cubic scaled t_0=0.8 seed=1`.
+    """A short title that distinguishes a run from others of its sweep: `freezeout cubic scaled t_0=0.8 seed=1`.
 
-    config: the run's configuration as plain data, as its record keeps it.
+    Args:
+        config: The run's configuration as plain data, as in its record.
     """
     given = dict(config["strategy"])
     words = [given.pop("name")]
@@ -260,14 +264,14 @@ def run_title(config: dict[str, Any]) -> str:
 
 
 def full_title(config: Mapping[str, Any]) -> str:
-    """A name that only runs of one configuration share: network, data set, `run_title` and all that is unusual.
+    """A title that is unique to a configuration: network, data set, `run_title` and everything that is not the default.
 
-    For example `wrn_10_1 digits freezeout cubic scaled t_0=0.8 seed=1 epochs=20 optimizer.lr=0.05`. What differs from
-    the defaults of conf/ stands at the end, as it is typed on the command line.
+    For example `wrn_10_1 digits freezeout cubic scaled t_0=0.8 seed=1 epochs=20 optimizer.lr=0.05`. Differences from
+    the defaults of conf/ come last, as typed on the command line.
 
     Args:
-        config: The run's configuration as plain data, as its record keeps it. Where it writes (`out`) and how it is
-            logged (`tracker`) are left out.
+        config: The run's configuration as plain data, as in its record. The output folder (`out`) and the tracker are
+            left out.
     """
     names, unusual = [], []
     for group, usual in default_options().items():
@@ -303,7 +307,7 @@ def _defaults(name: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A value as users type it, but for the quotes and the last digits."""
+    """A value as users type it, without quotes and with floats rounded to six digits."""
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else _word(value)

@@ -1,7 +1,7 @@
-"""What adaptive strategies are shown of each interval: one number a stage, gathered on the device, read once.
+"""Measurements for adaptive strategies: one number per stage and interval, gathered on the device and read once.
 
-An observer adds at most one operation to a step, never waits for the device in one, and keeps its tensors where they
-are, so that a captured step goes on writing to them.
+An observer adds at most one operation to a step, never synchronises the device during one, and keeps its tensors at the
+same addresses, so that a step captured in a CUDA graph continues to write to them.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from torch.optim import Optimizer
 
 
 class Observer(Protocol):
-    """Watches the training steps of one interval after another."""
+    """Measures one interval of training steps after another."""
 
     def begin(self, first: int) -> None:
-        """An interval begins, in which the stages from `first` on train."""
+        """Begin an interval in which the stages from `first` on are active."""
 
     def read(self) -> list[float]:
-        """One number for each stage, of the interval that ends here; 0 for a frozen one. Waits for the device."""
+        """One number per stage for the interval that ends now; 0 for a frozen stage. Synchronises the device."""
 
     def state_dict(self) -> list[list[Tensor]]:
-        """What has been gathered of the interval so far."""
+        """The measurements of the current interval so far."""
 
     def load_state_dict(self, state: list[list[Tensor]]) -> None:
-        """Go on within an interval."""
+        """Continue in the middle of an interval."""
 
 
 class Gradients:
-    """The L1 norms of the sums of an interval's gradients, added up for each stage.
+    """For each stage, the L1 norm of the gradients summed over the steps of an interval.
 
-    The gradients are those that the optimizer sees (averaged, accumulated, clipped): as its step begins, or where it is
-    given a closure, as Lightning and Composer do, once that has computed them.
+    The gradients are those that the optimizer uses (averaged, accumulated, clipped). They are read when its step
+    begins, or, if the step is given a closure, as by Lightning and Composer, after the closure has computed them.
 
     Args:
         stages: In running order.
@@ -97,9 +97,9 @@ class Gradients:
 
 
 class Movement:
-    """How far each stage's weights have moved since the interval began, as a share of their size then; L2 norms.
+    """The relative change of each stage's weights since the interval began, in L2 norms.
 
-    A step costs nothing: the weights are copied where an interval begins.
+    Steps cost nothing extra: the weights are copied at the beginning of an interval.
 
     Args:
         stages: In running order.
@@ -135,22 +135,22 @@ OBSERVERS: dict[str, type[Gradients] | type[Movement]] = {"gradient": Gradients,
 
 
 def trainable(stages: Sequence[nn.Module]) -> list[list[nn.Parameter]]:
-    """The parameters of each stage that train now."""
+    """The parameters of each stage that currently require gradients."""
     return [[p for p in stage.parameters() if p.requires_grad] for stage in stages]
 
 
 def total(norms: Sequence[Tensor]) -> Tensor:
-    """The sum of some norms, in float64: they may be very different. Of sharded tensors, over all ranks."""
+    """The sum of norms, in float64 as they may differ widely in size. Norms of sharded tensors are over all ranks."""
     return torch.stack([whole(norm).double() for norm in norms]).sum()
 
 
 def whole(number: Tensor) -> Tensor:
-    """A number of which ranks may hold parts, as a DTensor (whose module takes long to import)."""
+    """The full value of a number that may be a DTensor, distributed over ranks (its module is slow to import)."""
     return number.full_tensor() if hasattr(number, "full_tensor") else number
 
 
 def moved(now: Sequence[nn.Parameter], before: Sequence[Tensor]) -> Tensor:
-    """The norm of the difference of all that is given, over that of all that was."""
+    """The L2 norm of all differences between `now` and `before`, divided by that of `before`."""
     far, size = (
         total([whole(norm).double() ** 2 for norm in torch._foreach_norm(tensors)]).sqrt()
         for tensors in (torch._foreach_sub([p.detach() for p in now], list(before)), list(before))
@@ -159,7 +159,7 @@ def moved(now: Sequence[nn.Parameter], before: Sequence[Tensor]) -> Tensor:
 
 
 def together(numbers: Sequence[Tensor | None], parameters: Sequence[Sequence[Tensor]]) -> list[float]:
-    """The numbers of all stages, 0 where there is none, read at once."""
+    """The numbers of all stages, 0 instead of None, read from the device in one transfer."""
     device = next(p.device for own in reversed(parameters) for p in own)
     zero = torch.zeros((), dtype=torch.float64, device=device)
     return torch.stack([zero if number is None else number for number in numbers]).tolist()

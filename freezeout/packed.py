@@ -1,4 +1,4 @@
-"""Packed records: those that are kept, one line of JSON each, and one bit for each image that was evaluated."""
+"""Packed records: the records kept in the repository, one line of JSON each, with one bit per evaluated image."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from freezeout.records import SCHEMA_VERSION, null_if_not_finite, run_id, write_
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records in a file of packed ones; [] where there is none.
+    """The records in a packed file; [] if the file does not exist.
 
     Raises:
-        ValueError: In one line: a line is no record, or one of a newer version of the program.
+        ValueError: With a one-line message: a line is not a record, or was written by a newer version of the program.
     """
     if not path.exists():
         return []
@@ -37,7 +37,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def write(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Replace the file of packed records by these."""
+    """Replace a packed file by one with these records."""
     lines = (json.dumps(null_if_not_finite(one), allow_nan=False, separators=(",", ":")) for one in records)
     write_text_atomic(path, "".join(f"{line}\n" for line in lines))
 
@@ -58,7 +58,7 @@ def _is_record(found: Any) -> bool:
 
 
 def pack_bits(bits: Iterable[bool]) -> str:
-    """Bits as base64, the first in the highest bit of the first byte; the last byte is filled up with zeros."""
+    """Bits as base64: the first is the highest bit of the first byte, and the last byte is padded with zeros."""
     text = "".join("1" if bit else "0" for bit in bits)
     text += "0" * (-len(text) % 8)
     return base64.b64encode(bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))).decode("ascii")
@@ -72,7 +72,7 @@ def correct_images(record: dict[str, Any], split: str) -> list[bool] | None:
         split: "validation" or "test".
 
     Returns:
-        One entry per image; None where the record does not say.
+        One entry per image; None if the record does not have them.
     """
     text = (record.get("correct") or {}).get(split)
     if text is None:

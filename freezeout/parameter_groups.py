@@ -1,4 +1,4 @@
-"""The optimizer's groups, and the learning rate of each stage in them: set by FreezeOut, or a scheduler's, scaled."""
+"""The optimizer's parameter groups and each stage's learning rate in them, either set by FreezeOut or scaled by it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OF_PARAMETERS = ("params", "param_names")
 
 
 class SetRates:
-    """FreezeOut is the one writer of rates: there is a group for each pair of a stage and a group of the user's.
+    """rates="set": only FreezeOut sets the rates; each group of the user's is split into one group per stage.
 
     Args:
-        optimizer: Its groups are split, in place; the rate that each has now is the base rate.
+        optimizer: Its groups are split in place; each group's current rate is its base rate.
         stages: In running order.
 
     Raises:
@@ -34,12 +34,12 @@ class SetRates:
         self._base: list[float] = []
         self._optimizer = optimizer
         self._written: list[object] | None = None
-        self._emptied = 0  # how many leading stages have no parameters in the optimizer any more
+        self._emptied = 0  # number of leading stages that no longer have parameters in the optimizer
         groups: list[dict[str, Any]] = []
         for group in optimizer.param_groups:
             home = homes(group, owner)
             for i in sorted(set(home)):
-                rate = group["lr"].clone() if isinstance(group["lr"], Tensor) else group["lr"]  # a tensor: one each
+                rate = group["lr"].clone() if isinstance(group["lr"], Tensor) else group["lr"]  # not a shared tensor
                 groups.append({**taken(group, [at == i for at in home]), "lr": rate})
                 self._stage.append(i)
                 self._base.append(float(group["lr"]))
@@ -55,7 +55,7 @@ class SetRates:
         """Set the rate of each group.
 
         Raises:
-            RuntimeError: Someone else has changed the rates, or the groups, since the last time.
+            RuntimeError: Other code has changed the rates or the groups since the last call.
         """
         groups = self._optimizer.param_groups
         if len(groups) != len(self._stage):
@@ -65,29 +65,29 @@ class SetRates:
         elif any(g["params"] and stamp(g) != was for g, was in zip(groups, self._written, strict=True)):
             raise RuntimeError(f"somebody else has changed a learning rate, and FreezeOut sets them: {BESIDE}")
         for group, rate in zip(groups, rates, strict=True):
-            if isinstance(group["lr"], Tensor):  # as capturable optimizers use: keep its address
+            if isinstance(group["lr"], Tensor):  # used by capturable optimizers: keep its address
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
         self._written = [stamp(group) for group in groups]
 
     def leave(self) -> None:
-        """The caller sets the rates of this step."""
+        """Leave the rates of this step to the caller."""
         self._written = None
 
     def drop(self, i: int) -> None:
-        """Stage `i` leaves the optimizer."""
-        # Emptied rather than removed: the optimizer's state_dict keeps its shape whatever the prefix.
+        """Remove the parameters of stage `i` from the optimizer."""
+        # Groups are emptied, not removed, so that the optimizer's state_dict has the same shape for every prefix.
         for group, stage in zip(self._optimizer.param_groups, self._stage, strict=True):
             if stage == i:
                 group.update({key: [] for key in OF_PARAMETERS if key in group})
         self._emptied = max(self._emptied, i + 1)
 
     def check(self, prefix: int) -> None:
-        """Refuse to train on when the optimizer's state was loaded and FreezeOut's was not.
+        """Refuse to continue if the optimizer's state was loaded but FreezeOut's was not.
 
         Raises:
-            RuntimeError: More stages have left the optimizer than are frozen.
+            RuntimeError: More stages are removed from the optimizer than are frozen.
         """
         if self._emptied > prefix:
             raise RuntimeError(
@@ -96,11 +96,11 @@ class SetRates:
             )
 
     def _before_loading(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
-        """Let the optimizer load before FreezeOut does: what had left it when it was saved leaves it now."""
+        """Allow the optimizer to load before FreezeOut: remove the stages that were removed when it was saved."""
         self._written = None
         saved = state["param_groups"]
         if len(saved) != len(self._stage):
-            return  # torch says so itself
+            return  # torch raises the error
         for i in sorted({i for i, group in zip(self._stage, saved, strict=True) if not group["params"]}):
             self.drop(i)
         if any(group["params"] and i < self._emptied for i, group in zip(self._stage, saved, strict=True)):
@@ -108,18 +108,19 @@ class SetRates:
 
 
 class ScaledRates:
-    """The rates are a scheduler's or the user's: a factor per stage holds while the optimizer steps, and only then.
+    """rates="scale": a scheduler or the user sets the rates, which are multiplied by a factor per stage in each step.
 
-    The optimizer's groups stay as the user made them, but for the moment of a step, in which each is split by factor
-    and loses its frozen parameters. So a scheduler may be made before or after, may go from the value that it finds,
-    and may change momentum, too; and the optimizer's state loads at any time, from a run without freezing as well.
+    The optimizer's groups stay as the user made them, except during a step, when each is split by factor and loses its
+    frozen parameters. So a scheduler may be created before or after FreezeOut, may compute the next rate from the
+    current one, and may also change momentum. The optimizer's state can be loaded at any time, also from a run without
+    freezing.
 
     Args:
-        optimizer: Given two hooks, one before and one after its step.
+        optimizer: Its groups are split in a hook before each step and restored in one after it.
         stages: In running order.
 
     Raises:
-        ValueError: The optimizer holds a parameter of no stage, has another FreezeOut, or it is LBFGS.
+        ValueError: The optimizer holds a parameter of no stage, has another FreezeOut, or is LBFGS.
     """
 
     relative = True  # factors are in units of the rate that a plain run would have
@@ -144,7 +145,7 @@ class ScaledRates:
         raise RuntimeError("with rates='scale' FreezeOut has no rates of its own: see `factors`")
 
     def write(self, factors: Sequence[float]) -> None:
-        """The factor of each stage, in the steps to come."""
+        """Set the factor of each stage for the following steps."""
         self._join()
         self._factors = factors
 
@@ -152,11 +153,11 @@ class ScaledRates:
         raise ValueError("set_rates=False needs rates='set'")
 
     def drop(self, i: int) -> None:
-        """Stage `i` takes no part in steps any more."""
+        """Exclude stage `i` from all following steps."""
         self._prefix = max(self._prefix, i + 1)
 
     def check(self, prefix: int) -> None:
-        """Nothing is left out of the optimizer that could be loaded too early."""
+        """Does nothing: here the optimizer keeps the parameters of all stages, so it may load in any order."""
 
     def _split(self, optimizer: Optimizer, *_: object) -> None:
         self._join()
@@ -174,15 +175,15 @@ class ScaledRates:
         optimizer.param_groups = [part for _, part in self._parts]
 
     def _join(self) -> None:
-        """Back to the user's groups, after a step; or later, where the step raised an error."""
+        """Restore the user's groups after a step, or later if the step raised an error."""
         if self._users is None:
             return
-        for group, part in self._parts:  # what the optimizer wrote there, as some outside of torch do
+        for group, part in self._parts:  # keep values that the optimizer stored there, as some outside torch do
             group.update({key: part[key] for key in part if key not in (*OF_PARAMETERS, "lr")})
         self._optimizer.param_groups, self._users, self._parts = self._users, None, []
 
     def _forget(self) -> None:
-        """The state that was loaded may be one of a time before stages froze."""
+        """Drop the loaded state of frozen stages: it may have been saved before they froze."""
         for p in list(self._optimizer.state):
             if self._owner.get(id(p), self._prefix) < self._prefix:
                 del self._optimizer.state[p]
@@ -192,10 +193,10 @@ RATES: dict[str, type[SetRates] | type[ScaledRates]] = {"set": SetRates, "scale"
 
 
 def owners(optimizer: Optimizer, stages: Sequence[nn.Module]) -> dict[int, int]:
-    """The stage of each parameter, by its id.
+    """The stage of each parameter, by the parameter's id.
 
     Raises:
-        ValueError: As `refuse_kind`.
+        ValueError: See `refuse_kind`.
     """
     refuse_kind(optimizer)
     return {id(p): i for i, stage in enumerate(stages) for p in stage.parameters()}
@@ -216,7 +217,7 @@ def homes(group: dict[str, Any], owner: dict[int, int]) -> list[int]:
 
 
 def taken(group: dict[str, Any], which: Sequence[bool]) -> dict[str, Any]:
-    """A group with some of its parameters, and all else that is in it."""
+    """A copy of a group with only the selected parameters and all its other entries."""
     lists = {
         key: [p for p, take in zip(group[key], which, strict=True) if take] for key in OF_PARAMETERS if key in group
     }
@@ -224,6 +225,6 @@ def taken(group: dict[str, Any], which: Sequence[bool]) -> dict[str, Any]:
 
 
 def stamp(group: dict[str, Any]) -> object:
-    """What is different once somebody has written a group's rate, read without waiting for a device."""
+    """A value that changes whenever a group's rate is written, read without synchronising the device."""
     rate = group["lr"]
     return (id(rate), rate._version) if isinstance(rate, Tensor) else rate

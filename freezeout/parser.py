@@ -1,4 +1,4 @@
-"""Command lines with flags: a mistake is one line, with the nearest flag, command or word that there is."""
+"""Command-line parsing that reports a mistake in one line, with the nearest valid flag, command or word."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from freezeout.checks import nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that answers a mistake in one line and ends with code 2.
+    """An argument parser that reports a mistake in one line and exits with code 2.
 
-    The line begins with the last part of the program's name. Flags are not abbreviated: a new one changes no old
-    command. Those whose help is argparse.SUPPRESS are never offered.
+    The line begins with the last part of the program's name. Flags cannot be abbreviated, so that a new flag never
+    changes the meaning of an existing command. Flags whose help is argparse.SUPPRESS are never suggested.
     """
 
     def __init__(self, **named: Any) -> None:
@@ -32,17 +32,17 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def name(self) -> str:
-        """What its lines begin with: `analysis table` of `python -m freezeout.analysis table`."""
+        """The beginning of its messages: `analysis table` for `python -m freezeout.analysis table`."""
         return self.prog.removeprefix("python -m ").rpartition(".")[2]
 
     @property
     def flags(self) -> list[str]:
-        """Those that may be offered, `--long` before `-s`."""
+        """The flags that may be suggested; of an option with several, the longest."""
         shown = [action for action in self._actions if action.help != argparse.SUPPRESS and action.dest != "help"]
         return [max(action.option_strings, key=len) for action in shown if action.option_strings]
 
     def _asked(self, options: argparse.Namespace) -> Parser:
-        """The parser of the command that was asked for; this one where there are no commands."""
+        """The parser of the command that was given; this parser if it has no commands."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 found: Parser = action.choices[getattr(options, action.dest)]

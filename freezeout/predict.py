@@ -1,9 +1,9 @@
 """What a strategy would save, without training: python -m freezeout.predict KEY=VALUE ... [--measure].
 
-Prints the estimated and the predicted saving for each t_0, and the step at which each stage freezes. A list sweeps
-(t_0=0.2,0.3 strategy.how_scale=linear,cubic). --measure adds the *profiled* saving: seconds of a training step at each
-prefix, timed on this machine, and for strategies with strategy.bn=train in a profile of their own; before that it
-measures which memory format, run-ahead and folding are faster here, which machine=measured trains with.
+Prints the estimated and the predicted saving for each t_0, and the step at which each stage freezes. A list of values
+sweeps (t_0=0.2,0.3 strategy.how_scale=linear,cubic). --measure adds the *profiled* saving, from the seconds of a
+training step at each prefix, timed on this machine; strategies with strategy.bn=train have a profile of their own.
+Before that it measures which memory format, run-ahead and folding are fastest here, for use by machine=measured.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from freezeout.run.plan import Plan
     from freezeout.savings.profile import Profile
 
-T_0 = [i / 10 for i in range(1, 10)]  # shown where a strategy reads t_0 and no list of values is given
+T_0 = [i / 10 for i in range(1, 10)]  # shown if a strategy reads t_0 and no list of values is given
 
 
 def predict(overrides: list[str], *, measure: bool) -> None:
-    """Print what the configurations that `overrides` amount to would save.
+    """Print what the configurations given by `overrides` would save.
 
     Args:
         overrides: As for `python -m freezeout`; lists of values are swept.
@@ -43,14 +43,14 @@ def predict(overrides: list[str], *, measure: bool) -> None:
     """
     configs = compose_all(overrides)
     from freezeout.run import expected
-    from freezeout.run.resolve import make_plan  # torch: only once the words have been checked
+    from freezeout.run.resolve import make_plan  # imports torch: only after the overrides have been checked
 
     for _, group in groupby(configs, key=without_t_0):
         alike = list(group)
         asked = [make_plan(config) for config in alike]
         if measure:
             measure_steps(alike[0], asked[0].outline)
-            asked = [make_plan(config) for config in alike]  # what has been measured enters them
+            asked = [make_plan(config) for config in alike]  # again, now with the measured settings
         profile = expected.stored_profile(asked[0])
         if asked[0].is_adaptive:
             print_adaptive(asked[0])
@@ -62,14 +62,14 @@ def predict(overrides: list[str], *, measure: bool) -> None:
 
 
 def without_t_0(config: Config) -> str:
-    """A text that configurations share which differ in nothing but t_0."""
+    """A key that is equal for configurations that differ in t_0 only."""
     strategy = {k: v for k, v in dataclasses.asdict(config.strategy).items() if k != "t_0"}
     others = [getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("t_0", "strategy")]
     return repr([type(config.strategy), strategy, *others])
 
 
 def over_t_0(config: Config) -> list[Config]:
-    """The configuration at each t_0 that is worth a row; itself alone where its strategy does not read t_0."""
+    """The configuration at each t_0 to be shown; only itself if its strategy does not read t_0."""
     if "t_0" not in config.strategy.swept:
         return [config]
     values = sorted({*T_0, config.strategy.t_0})
@@ -77,10 +77,10 @@ def over_t_0(config: Config) -> list[Config]:
 
 
 def measure_steps(config: Config, outline: Outline) -> None:
-    """Measure on this machine which settings are faster, and what training steps take; each is kept in a file.
+    """Measure on this machine which settings are fastest and how long training steps take, and save both to files.
 
-    Steps are timed with prefixes that normalise as the configuration's (strategy.bn); the settings are the network's.
-    Timed on random images of the data set's shape, so that nothing need be downloaded for it.
+    Steps are timed with frozen stages that normalise as configured (strategy.bn); the settings depend on the network
+    only. Timing uses random images of the data set's shape, so that nothing needs to be downloaded.
     """
     from freezeout.run import choosing, profiling
     from freezeout.run.resolve import make_plan
@@ -96,7 +96,7 @@ def measure_steps(config: Config, outline: Outline) -> None:
 
 
 def print_adaptive(plan: Plan) -> None:
-    """One line: nothing can be said beforehand."""
+    """One line: the saving of an adaptive strategy is not known in advance."""
     config = plan.config_dict
     label = configuration(label_of(config | {"augment": plan.augment}))
     where = f"{network(config['model'])} on {config['dataset']['name']}"
@@ -104,7 +104,7 @@ def print_adaptive(plan: Plan) -> None:
 
 
 def print_savings(swept: list[Plan], asked: list[Plan], profile: Profile | None) -> None:
-    """One row per plan of `swept`, against the plain recipe of its epochs; the one asked for is marked."""
+    """One row per plan of `swept`, compared with the plain recipe of as many epochs; the requested t_0 is marked."""
     from freezeout.run import expected
 
     config = asked[0].config_dict
@@ -140,7 +140,7 @@ def per_cent(value: float | None) -> str:
 
 
 def main() -> None:
-    """The command line; exits with 0, or with 2 after one line for the user's mistake."""
+    """The command line; exits with 0, or with 2 and a one-line message if the user made a mistake."""
     parser = Parser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout; lists sweep")
     parser.add_argument("--measure", action="store_true", help="time a step at each prefix here first, a minute or two")
@@ -152,5 +152,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a word
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it silently
     main()

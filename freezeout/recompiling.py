@@ -1,4 +1,4 @@
-"""torch.compile of a whole network that freezes: a graph for each number of frozen stages, and never eager unseen."""
+"""torch.compile of a whole network that freezes: one graph per prefix, and no silent fallback to eager execution."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import nn
 
 
 def compile_whole(network: nn.Module, events: int, **options: Any) -> Callable[..., Any]:
-    """A network, compiled, with the promise that none of its training steps runs eagerly.
+    """Compile a network so that none of its training steps silently runs eagerly.
 
     Args:
-        network: What freezes; each freeze event compiles it once more.
-        events: How many steps there are at which something freezes.
-        options: Of torch.compile.
+        network: The network that freezes; it is compiled again at each freeze event.
+        events: Number of freeze events.
+        options: Keyword arguments of torch.compile.
 
     Returns:
-        The compiled network. It raises torch's FailOnRecompileLimitHit where torch would otherwise give up compiling
-        with a line in the log: other shapes and passes in evaluation mode are graphs, too.
+        The compiled network. It raises torch's FailOnRecompileLimitHit where torch would otherwise only log that it
+        stops compiling. Other input shapes and passes in evaluation mode count as graphs, too.
 
     Raises:
         ValueError: Freezing alone needs more graphs than torch keeps.
@@ -32,7 +32,7 @@ def compile_whole(network: nn.Module, events: int, **options: Any) -> Callable[.
             f"(torch._dynamo.config.recompile_limit): FreezeOut(..., max_events={config.recompile_limit - 1})"
         )
     if "isolate_recompiles" in signature(torch.compile).parameters:  # in newer torch only
-        # Or the graphs of all networks of one class count together, and the second one of a process finds none left.
+        # Otherwise the graphs of all networks of a class count together, and a process's second network hits the limit.
         options = {"isolate_recompiles": True, **options}
     compiled = torch.compile(network, **options)
 

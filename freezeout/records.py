@@ -1,9 +1,9 @@
 """What a run leaves behind: its name, its folder, and the files in it. Standard library only.
 
 runs/<digest>/<seed>/   record.json, metrics.jsonl, config.yaml, checkpoint.pt, predictions.npz
-runs/sweeps/<name>.json which runs a sweep consists of, and what it calls each of them
+runs/sweeps/<name>.json which runs a sweep consists of, and its label for each of them
 
-A reader never sees half a file: documents are replaced atomically, and a line cut off by a kill is skipped.
+Readers never see a partial file: documents are replaced atomically, and a last line cut off by a kill is skipped.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
-TEMPORARY = ".tmp"  # how the name of a file ends that is still being written; it begins with a dot
+TEMPORARY = ".tmp"  # suffix of a file that is still being written; its name begins with a dot
 
-# Raised when a repair of the engine changes results: runs made before it are then other runs.
-NUMERICS = 2  # 2: fused optimizers, whose last bits differ
+# Raised when a fix of the engine changes results, so that runs made before and after it get different names.
+NUMERICS = 2  # 2: fused optimizers, whose results differ in the last bits
 
-# A key that was added later, at the value that has no effect, as "section.key": value. It is left out of the hash, so
-# that runs made before it keep their names. Pinned: never today's default, and never edited once released.
+# Keys that were added later, each with the value that has no effect ("section.key": value). A key at this value is left
+# out of the hash, so that earlier runs keep their names. Pinned: not necessarily the current default, and never edited
+# once released.
 NEUTRAL: dict[str, Any] = {
     "compat": None,
     "strategy.const_time": False,
@@ -103,28 +104,28 @@ def digest(effective: dict[str, Any]) -> str:
     """Twelve hex digits that name an effective configuration.
 
     Args:
-        effective: Everything that changes a run's result or its seconds. Keys at their pinned neutral value do not
-            count, so that a key added later leaves the names of old runs as they were.
+        effective: Everything that changes a run's result or its seconds. Keys at their value in NEUTRAL are left out,
+            so that a key added later does not rename old runs.
     """
     kept = _without_neutral({"numerics": NUMERICS, **effective})
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-# Of an effective configuration what tells the runs of one setting apart: a panel compares runs that differ in these.
+# Keys of an effective configuration in which the runs of one setting may differ: a panel compares such runs.
 ARM = ("strategy", "steps", "views", "cache")
 
 
 def anywhere(effective: dict[str, Any]) -> dict[str, Any]:
-    """An effective configuration without the device's model and the threads: what a run is, wherever it is trained."""
+    """An effective configuration without device model and threads, so that it does not depend on the machine."""
     machine = {key: value for key, value in effective["machine"].items() if key not in ("device", "threads")}
     return {**effective, "machine": machine}
 
 
 def setting_anywhere(record: dict[str, Any]) -> str | None:
-    """What the runs of a setting have in common wherever they are trained; one machine's where the record lacks it."""
+    """A hash of a run's setting that is the same on all machines; one machine's if the record has no `effective`."""
     if not record.get("effective"):
-        return record.get("setting_id") or record.get("group")  # its name in records of before
+        return record.get("setting_id") or record.get("group")  # the key's name in older records
     own = anywhere(record["effective"])
     return digest({key: value for key, value in own.items() if key not in ARM})
 
@@ -156,7 +157,7 @@ def run_folder(root: Path, name: str, seed: int) -> Path:
 
 
 def null_if_not_finite(value: Any) -> Any:
-    """The same document with NaN and infinities replaced by None: absent is null, never a number that lies."""
+    """The same document with NaN and infinities replaced by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -168,10 +169,10 @@ def null_if_not_finite(value: Any) -> Any:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+    """A temporary path that replaces `path` if the block succeeds, and is deleted if it raises.
 
     Raises:
-        OSError: The folder cannot be made or written; what was at `path` before is left as it was.
+        OSError: The folder cannot be made or written; the previous file at `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
@@ -183,9 +184,9 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a write to a full disk names no file
+            error.filename = str(path)  # the error of a write to a full disk does not name the file
         with contextlib.suppress(OSError):
-            os.truncate(temporary, 0)  # room for whatever is written next: who failed may still have the file open
+            os.truncate(temporary, 0)  # free the space now: the failed writer may still have the file open
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -210,10 +211,10 @@ def append_line(path: Path, entry: dict[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The entries of a JSON-lines file; [] when there is none. A last line that a kill cut off is dropped.
+    """The entries of a JSON-lines file; [] if there is no file. A last line that a kill cut off is dropped.
 
     Raises:
-        ValueError: Another line is damaged; names it.
+        ValueError: Another line is damaged; the message names it.
     """
     if not path.exists():
         return []
@@ -234,10 +235,10 @@ def rewrite_lines(path: Path, entries: list[dict[str, Any]]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of the run in `folder`; None when there is none.
+    """The record of the run in `folder`; None if there is none.
 
     Raises:
-        ValueError: In one line: the record cannot be read, or is of a newer version of the program.
+        ValueError: With a one-line message: the record cannot be read, or is of a newer version of the program.
     """
     path = folder / "record.json"
     if not path.exists():
@@ -264,7 +265,7 @@ def record_paths(root: Path) -> list[Path]:
 
 
 def is_finished(record: dict[str, Any] | None) -> bool:
-    """Whether launching the run again would only repeat it. A diverged run is a result; other failures are gaps."""
+    """Whether the run need not be launched again. A diverged run is a result; other failed runs are repeated."""
     return record is not None and (record["status"] == "done" or bool(record.get("diverged")))
 
 

@@ -1,4 +1,4 @@
-"""Running statistics computed afresh for stages that are about to freeze: strategy.bn=reestimate."""
+"""Recomputing the running statistics of stages that are about to freeze: strategy.bn=reestimate."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch.nn.modules.batchnorm import _NormBase
 
 @torch.no_grad()
 def reestimate(stages: Sequence[nn.Module], first: int, last: int, batches: Iterable[Any]) -> None:
-    """Replace the running statistics of some stages by plain means over batches, with the weights of now.
+    """Replace the running statistics of some stages by plain means over batches, computed with the current weights.
 
-    In training they trail behind the weights, an average over the last ten or twenty steps. Here every batch counts the
-    same. The stages in question normalise each batch by its own statistics, as in training; those before them by their
-    running ones. Dropout sleeps. All stages up to `last` are in evaluation mode afterwards.
+    In training, running statistics are an average over the last ten or twenty steps and lag behind the weights. Here,
+    all batches have equal weight. The stages in question normalise each batch by its own statistics, as in training;
+    those before them use their running statistics. Dropout is off. Afterwards, all stages before `last` are in
+    evaluation mode.
 
     Args:
         stages: In running order.
-        first: The first whose statistics are replaced.
-        last: The one after the last of them.
+        first: The first stage whose statistics are replaced.
+        last: The stage after the last of these.
         batches: Inputs of stage 0.
 
     Raises:
@@ -37,11 +38,11 @@ def reestimate(stages: Sequence[nn.Module], first: int, last: int, batches: Iter
     momenta = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
-        m.momentum = None  # torch's own way of saying: the plain mean of all batches
+        m.momentum = None  # torch's convention for the plain mean of all batches
         m.train()
     seen = 0
     try:
-        with torch.compiler.set_stance("force_eager"):  # a pass in this mode is worth no compilation
+        with torch.compiler.set_stance("force_eager"):  # not worth compiling for these modes
             for x in batches:
                 seen += 1
                 for stage in stages[:last]:

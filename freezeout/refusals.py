@@ -12,11 +12,11 @@ SERVED: WeakSet[Optimizer] = WeakSet()
 
 
 def refuse_kind(optimizer: Any) -> None:
-    """Refuse what is no optimizer, cannot be split by stage, or hands its steps to another, which ours do not reach.
+    """Refuse anything but an optimizer that can be split by stage and performs its steps itself.
 
     Raises:
-        ValueError: It is such a thing: accelerate's AcceleratedOptimizer, ZeroRedundancyOptimizer, a SAM with its base,
-            LBFGS.
+        ValueError: It is not a torch optimizer, it is LBFGS, or it delegates its steps to an inner optimizer, such as
+            accelerate's AcceleratedOptimizer, ZeroRedundancyOptimizer or a SAM with its base.
     """
     kind = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
@@ -29,17 +29,17 @@ def refuse_kind(optimizer: Any) -> None:
 
 
 def refuse_scheduler(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose rates a scheduler of torch sets.
+    """Refuse an optimizer whose rates are set by a torch scheduler.
 
     Raises:
-        ValueError: There is one.
+        ValueError: A scheduler is attached to it.
     """
     if any("initial_lr" in group for group in optimizer.param_groups):
         raise ValueError(f"a learning-rate scheduler is attached to the optimizer, and FreezeOut sets rates: {BESIDE}")
 
 
 def refuse_second(optimizer: Optimizer) -> None:
-    """Refuse an optimizer whose groups another FreezeOut has split, or splits at each step: neither would undo it.
+    """Refuse an optimizer that already has a FreezeOut: two would split the same groups, and neither would undo it.
 
     Raises:
         ValueError: It has one already.

@@ -1,7 +1,7 @@
-"""One dataclass per strategy: its fields are its configuration, `schedule(n)` what it does to n stages.
+"""One dataclass per strategy: its fields are its configuration, `schedule(n)` gives the times for n stages.
 
-Each class is its own Hydra schema, so fields carry the names that people know from the original code. A new strategy is
-a class here, a line in STRATEGIES and a yaml file in conf/strategy/.
+Each class is its own Hydra schema. Field names follow the original code where it has the option. A new strategy needs a
+class here, a line in STRATEGIES and a yaml file in conf/strategy/.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ LONGEST = 2  # times the plain recipe's steps: the largest budget
 
 @dataclass(kw_only=True)
 class Baseline(Strategy):
-    """Everything trains to the end under one cosine."""
+    """All stages train to the end, with one cosine learning rate."""
 
     def schedule(self, n: int) -> Schedule:
         return Schedule(freeze=(1.0,) * n, anneal=(1.0,) * n)
 
 
 def check_depth(depth: Any) -> None:
-    """Refuse what says nothing of how deep stages lie.
+    """Refuse an invalid `depth`.
 
     Raises:
-        ValueError: It is neither a known word nor a list of costs, none below 0.
+        ValueError: It is neither "index", "cost" nor a list of finite, non-negative numbers.
     """
     if isinstance(depth, str):
         check_choice("strategy.depth", depth, (INDEX, COST))
@@ -42,10 +42,16 @@ def check_depth(depth: Any) -> None:
 
 
 def paper_times(n: int, t_0: float, how_scale: str, depth: Any) -> tuple[float, ...]:
-    """The paper's freeze times (`freeze_times`) of n stages that lie so deep.
+    """The paper's freeze times (see `freezeout.schedule.freeze_times`).
+
+    Args:
+        n: Number of stages.
+        t_0: When stage 0 freezes, as a fraction of training in (0, 1], before the power is applied.
+        how_scale: "linear", "squared" or "cubic".
+        depth: "index", or one cost per stage.
 
     Raises:
-        ValueError: There is not one cost for each stage.
+        ValueError: The depth is "cost" (the costs are unknown here), or the number of costs is not n.
     """
     if depth == INDEX:
         return freeze_times(n, t_0, POWERS[how_scale])
@@ -58,17 +64,19 @@ def paper_times(n: int, t_0: float, how_scale: str, depth: Any) -> tuple[float, 
 
 @dataclass(kw_only=True)
 class FreezeOut(Strategy):
-    """The paper's strategy: stage i anneals to zero at t_i and freezes there (Brock et al. 2017, section 2).
+    """The paper's strategy: stage i anneals to a learning rate of 0 at t_i and freezes (Brock et al. 2017, section 2).
 
     Attributes:
         t_0: When stage 0 freezes, as a fraction of training in (0, 1], before the power is applied.
         how_scale: "linear", "squared" or "cubic": the power applied to a straight line from t_0 to 1.
-        scale_lr: Whether stage i starts at base / t_i, so that all stages travel the same distance.
+        scale_lr: Whether stage i's rate starts at base / t_i, so that it has the same integral over training for all
+            stages.
         bn, depth: See Strategy.
-        const_time: Train for more steps, as many as take the baseline's time (the original code's option of that name).
+        const_time: Train for more steps, so that the run is expected to take as long as the baseline (the original
+            code's option of that name).
 
     Raises:
-        ValueError: A field lies outside its range.
+        ValueError: A field is outside its range.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
@@ -110,7 +118,7 @@ class LrOnly(Strategy):
     """Control: FreezeOut's learning rates, but nothing is frozen and no time is saved.
 
     Attributes:
-        t_0, how_scale, scale_lr, depth: As of FreezeOut.
+        t_0, how_scale, scale_lr, depth: See FreezeOut.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
@@ -132,19 +140,19 @@ class LrOnly(Strategy):
 
 @dataclass(kw_only=True)
 class FreezeOnly(Strategy):
-    """Freezing alone: FreezeOut's freeze times, under the plain learning rate. A control, and a method of its own.
+    """Freezing alone: FreezeOut's freeze times with the plain learning rate. A control, and a method in its own right.
 
-    In a loop of your own the plain rate is yours: a scheduler's, a constant, whatever the optimizer has. With
-    rates="scale" it stays exactly that for every stage that trains, and frozen ones leave the optimizer:
+    In your own training loop, the plain rate is whatever the optimizer has: a constant, or a scheduler's. With
+    rates="scale" it stays exactly that for every active stage, and frozen stages are not updated:
 
     >>> model = find_stages(network, images)
     >>> freezer = FreezeOut(model, optimizer(model), FreezeOnly(t_0=0.8), total_steps=100, rates="scale")
     >>> freezer.step()  # before each training step
 
-    With rates="set", and in runs of `python -m freezeout`, it is one cosine from the optimizer's rate to 0 for all.
+    With rates="set", and in runs of `python -m freezeout`, all stages share one cosine from the optimizer's rate to 0.
 
     Attributes:
-        t_0, how_scale, bn, depth: As of FreezeOut.
+        t_0, how_scale, bn, depth: See FreezeOut.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("t_0",)
@@ -169,13 +177,14 @@ class FreezeOnly(Strategy):
 
 @dataclass(kw_only=True)
 class Shortened(Strategy):
-    """The rival to beat: the plain recipe, its whole schedule included, in a fraction of the steps.
+    """The rival to beat: the plain recipe, with its whole schedule compressed into a fraction of the steps.
 
     Attributes:
-        budget: The fraction of the steps, in (0, 2]. Above 1 it lengthens the curve, for what saves nothing.
+        budget: The fraction of the steps, in (0, 2]. Values above 1 extend the curve, to compare with runs that save no
+            time.
 
     Raises:
-        ValueError: The budget lies outside.
+        ValueError: The budget is outside this range.
     """
 
     swept: ClassVar[tuple[str, ...]] = ("budget",)
@@ -195,18 +204,18 @@ class Shortened(Strategy):
 
 
 def once_an_epoch(n: int, epochs: int, frozen: list[int]) -> Schedule:
-    """A schedule that freezes frozen[e] leading stages at the start of epoch e, under the baseline's rate."""
+    """A schedule of n stages, of which the first frozen[e] are frozen in epoch e, with the baseline's rate."""
     times = [next((e / epochs for e in range(epochs) if frozen[e] > i), 1.0) for i in range(n - 1)]
     return Schedule(freeze=(*times, 1.0), anneal=(1.0,) * n)
 
 
 @dataclass(kw_only=True)
 class LayerFreezing(Strategy):
-    """MosaicML Composer's layer freezing, once an epoch, under the baseline's learning rate.
+    """MosaicML Composer's layer freezing, once per epoch, with the baseline's learning rate.
 
     Attributes:
         epochs: Length of the run.
-        freeze_start: Fraction of training from which on stages freeze, in [0, 1).
+        freeze_start: Fraction of training at which freezing begins, in [0, 1).
         freeze_level: Share of the stages that are frozen at the end, in [0, 1]; reached linearly.
         bn: See Strategy; "train" as in Composer.
 
@@ -233,12 +242,12 @@ class LayerFreezing(Strategy):
 
 @dataclass(kw_only=True)
 class Geometric(Strategy):
-    """Every epoch freezes the same share of the stages that still train: fast at first, then slower.
+    """Each epoch freezes the same share of the stages that are still active: many at first, then fewer.
 
     Attributes:
         epochs: Length of the run.
-        start: Fraction of training from which on stages freeze, in [0, 1).
-        share: Of the stages that still train, in (0, 1); the number frozen is rounded down.
+        start: Fraction of training at which freezing begins, in [0, 1).
+        share: Share of the active stages to freeze per epoch, in (0, 1); the number frozen is rounded down.
         bn: See Strategy.
     """
 
@@ -257,7 +266,7 @@ class Geometric(Strategy):
     def schedule(self, n: int) -> Schedule:
         first = next((e for e in range(self.epochs) if e / self.epochs >= self.start), self.epochs)
         past = [max(0, e + 1 - first) for e in range(self.epochs)]
-        # The margin keeps a whole number whole: (1 - 0.9) * 10 is 0.9999999999999998 in floats.
+        # The margin protects integers from rounding down: (1 - 0.9) * 10 is 0.9999999999999998 in floats.
         frozen = [math.floor((n - 1) * (1 - (1 - self.share) ** k) + 1e-9) for k in past]
         return once_an_epoch(n, self.epochs, frozen)
 

@@ -1,4 +1,4 @@
-"""What a strategy is: which stages freeze when, and what their learning rates are. Standard library only."""
+"""The interface of strategies: when each stage freezes and what its learning rate is. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from freezeout.schedule import Schedule
 
 REESTIMATE = "reestimate"
 NORMS = ("eval", "train", REESTIMATE)
-# Epochs, or intervals: a slip of the finger above, as schedules are laid out one by one before anything is said.
+# Of epochs or intervals. A larger number is a typing error, and laying out its schedule would take too long.
 MOST_EPOCHS = 1_000_000
-BATCHES = 100  # from which running statistics are computed afresh
+BATCHES = 100  # number of batches from which running statistics are recomputed
 INDEX, COST = "index", "cost"
-State = dict[str, Any]  # of an adaptive strategy
+State = dict[str, Any]  # an adaptive strategy's state
 
 
 def reestimation_batches(steps_per_epoch: int) -> int:
-    """From how many batches running statistics are computed afresh: at most those of one epoch."""
+    """Number of batches from which running statistics are recomputed: BATCHES, but at most one epoch's."""
     return min(BATCHES, steps_per_epoch)
 
 
 class Strategy(ABC):
-    """Which stages freeze when, under which learning rates, and for how many steps a run of it trains.
+    """When each stage freezes, what its learning rate is, and how many steps a run trains.
 
     Attributes:
-        bn: How a frozen stage normalises: "eval" with its running statistics, which stand still; "reestimate" likewise,
-            once they have been computed afresh from BATCHES batches; or "train" with those of the batch, which keep
-            moving its running statistics.
-        depth: How deep a stage lies: "index" by its place, "cost" by the share of the counted FLOPs that lie before it,
-            or a list of numbers, one a stage, by the share of these.
-        swept: Names of the fields that are varied along a curve of a plot. Configurations that differ in nothing else
+        bn: How a frozen stage normalises. "eval": with its running statistics, which no longer change. "reestimate":
+            likewise, after they have been recomputed from BATCHES batches. "train": with batch statistics, which
+            continue to update its running statistics.
+        depth: What determines a stage's depth d in [0, 1]. "index": its position. "cost": the share of the counted
+            FLOPs that lie before it. A list of numbers, one per stage: the share of these that lies before it.
+        swept: Names of the fields that vary along one curve of a plot. Configurations that differ in no other field
             belong to one series.
     """
 
@@ -42,10 +42,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def schedule(self, n: int) -> Schedule:
-        """The freeze and annealing times of a network of n stages."""
+        """The freeze and annealing times for a network of n stages."""
 
     def steps(self, full: int, saving: float | None) -> int:
-        """Training steps of a run.
+        """Number of training steps of a run.
 
         Args:
             full: Steps of the plain recipe: epochs times steps per epoch.
@@ -59,19 +59,22 @@ class Strategy(ABC):
     def followed(self) -> Strategy:
         """The strategy that training follows once the number of steps is known.
 
-        Strategies that differ only in how many steps they ask for follow the same one, so that equal runs are one run:
-        a shortened baseline is the baseline with fewer steps.
+        Strategies that differ only in the number of steps return the same one, so that identical runs are recognised as
+        one: a shortened baseline is the baseline with fewer steps.
         """
         return self
 
     def placed(self, costs: Sequence[float] | None) -> Strategy:
-        """The strategy on a network whose stages cost so much, where their depth is to be that of their cost.
+        """The strategy for a network with known stage costs: depth "cost" is replaced by the list of costs.
 
         Args:
-            costs: Of each stage, in any unit; None where they cannot be counted.
+            costs: Cost of each stage, in any unit; None if they cannot be counted.
+
+        Returns:
+            A copy with the costs as its depth; the strategy itself if its depth is not "cost".
 
         Raises:
-            ValueError: They are needed and not known.
+            ValueError: The depth is "cost", and the costs are unknown.
         """
         if self.depth != COST:
             return self
@@ -80,29 +83,30 @@ class Strategy(ABC):
         return replace(self, depth=list(costs))  # type: ignore[type-var]
 
     def power_law(self) -> tuple[float, str] | None:
-        """(t_0, how_scale) of a strategy whose freeze times are the paper's and whose steps are the plain recipe's.
+        """(t_0, how_scale) of a strategy with the paper's freeze times and the plain recipe's number of steps.
 
-        None for all others: the paper's estimate of the saving is not about them.
+        None for all others: the paper's estimate of the saving does not apply to them.
         """
         return None
 
 
 class Adaptive(Strategy):
-    """Decides what is frozen by what is seen of training, at the end of each of some equal intervals but the last.
+    """Decides during training which stages to freeze, from measurements.
 
-    Its objects hold no progress: a state does, which is plain data (numbers, texts, None, and lists and dicts of them),
-    lies in checkpoints, and is replaced, never changed.
+    A run is divided into equal intervals; a decision is made at the end of each one except the last. The object itself
+    holds no progress. That is in a state of plain data (numbers, strings, None, and lists and dicts of these), which
+    checkpoints hold, and which is replaced, never modified.
 
     Attributes:
-        intervals: How many a run is divided into.
-        observes: What of an interval it is shown, one number a stage: a key of `freezeout.observing.OBSERVERS`.
+        intervals: Number of intervals in a run.
+        observes: What is measured in each interval, one number per stage: a key of `freezeout.observing.OBSERVERS`.
     """
 
     intervals: int
     observes: ClassVar[str]
 
     def schedule(self, n: int) -> Schedule:
-        """The learning rates, those of the baseline; what freezes is not known yet."""
+        """The baseline's schedule: freeze times are not known in advance."""
         return Schedule(freeze=(1.0,) * n, anneal=(1.0,) * n)
 
     @abstractmethod
@@ -114,21 +118,21 @@ class Adaptive(Strategy):
         """The state after an interval.
 
         Args:
-            state: Before it.
-            t: The fraction of training at its end.
-            observation: One number a stage; 0 for a frozen one.
+            state: The state before the interval.
+            t: Fraction of training completed at its end.
+            observation: One number per stage, measured during the interval; 0 for a frozen stage.
         """
 
     def frozen_prefix(self, state: State, t: float) -> int:
-        """How many leading stages are frozen from t, the end of an interval, on."""
+        """Number of leading stages that are frozen from t on, where t is the end of an interval."""
         return int(state["prefix"])
 
 
 def check_strategy(given: Any) -> None:
-    """Refuse what is no strategy, such as the name or the class of one.
+    """Refuse anything that is not a strategy, such as a strategy's name or class.
 
     Raises:
-        ValueError: It is not.
+        ValueError: `given` is not a strategy.
     """
     if isinstance(given, type) or not hasattr(given, "schedule"):
         name = given.__name__ if isinstance(given, type) else repr(given)

@@ -1,4 +1,4 @@
-"""Data sets by name. Importing this imports no torch: `load` does."""
+"""Data sets by name. Importing this package does not import torch; calling `load` does."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["DATASETS", "load"]
 
 
 def load(name: str, config: Any) -> Source:
-    """Loads a data set, downloading it where it is missing and published.
+    """Loads a data set; a published one that is missing is downloaded.
 
     Args:
-        name: A key of DATASETS; the module of this package that has this name, or this name without the number at its
-            end (`cifar` reads cifar10 and cifar100), loads it.
+        name: A key of DATASETS. Without trailing digits it is the name of the module in this package that loads the set
+            (`cifar` loads cifar10 and cifar100).
         config: An instance of `DATASETS[name]`.
 
     Returns:
         The data set, on the CPU.
 
     Raises:
-        ValueError: The name is unknown, or something is missing, damaged or contradicts itself. One line.
+        ValueError: The name is unknown, or the data are missing, damaged or inconsistent. One line.
     """
     lookup("dataset", DATASETS, name)
     return import_module(f"{__name__}.{name.rstrip('0123456789')}").load(config)

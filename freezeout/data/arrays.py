@@ -1,4 +1,4 @@
-"""Checks of arrays of the user's own: that they are images and labels, and that all of a data set agree."""
+"""Checks of the user's own arrays: that they are images and labels, and that those of a data set are consistent."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from freezeout.data.source import Arrays
 
 
 def check_arrays(where: str, x: np.ndarray, y: np.ndarray) -> Arrays:
-    """Refuse arrays that are no RGB images with their labels.
+    """Refuse arrays that are not RGB images with their labels.
 
     Args:
-        where: Where they come from, for error messages: a file or a function.
-        x: What should be images, uint8 (n, height, width, 3).
-        y: What should be their labels, integers (n,), classes counted from 0.
+        where: Their origin, a file or a function, for error messages.
+        x: Expected to be images, uint8 (n, height, width, 3).
+        y: Expected to be their labels, integers (n,), classes counted from 0.
 
     Returns:
-        x as it is, and y as int64.
+        x unchanged, and y as int64.
 
     Raises:
         ValueError: They have another type or shape, or a label is negative. One line, which begins with `where`.
@@ -33,20 +33,20 @@ def check_arrays(where: str, x: np.ndarray, y: np.ndarray) -> Arrays:
 
 
 def check_agreement(train: dict[str, Arrays], test: dict[str, Arrays]) -> int:
-    """Refuse arrays whose images differ in size or whose labels are not those of the same classes.
+    """Refuse arrays whose images differ in size, or whose labels do not have the same classes.
 
-    A class may be absent from a few images by chance. It is taken for a mistake where ten images of it are expected:
-    ten a class in all, or as many as the share of the absent classes in the training set makes of the test set.
+    In a small set a class may be absent by chance. Absence counts as a mistake if ten images are expected: ten training
+    images per class on average, or, for the test set, its size times the absent classes' share of the training set.
 
     Args:
-        train: Training images and labels by where they come from: a file or a function.
-        test: Likewise those of the test or validation set; may be empty.
+        train: Training images and labels by their origin: a file or a function.
+        test: Likewise for the test or validation set; may be empty.
 
     Returns:
-        The number of classes: the highest training label and one.
+        The number of classes: the highest training label plus one.
 
     Raises:
-        ValueError: They disagree, or labels skip a class. One line, which begins with where the odd one comes from.
+        ValueError: They disagree, or labels skip a class. One line, which begins with the origin of the odd one.
     """
     first, (x_first, _) = next(iter(train.items()))
     for path, (x, _) in {**train, **test}.items():

@@ -1,7 +1,7 @@
-"""Pad-and-crop and flip as pure functions of a batch and of a table that is drawn beforehand.
+"""Pad-and-crop and flip as pure functions of a batch and of a table that is drawn in advance.
 
-No random number is drawn on the device or in a worker process: a step sees the same images on every device, in a CUDA
-graph and after a resume.
+No random number is drawn on the device or in a worker process, so a step sees the same images on every device, in a
+CUDA graph and after a resume.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from freezeout.data.schema import AUGMENTS, Triple
 
 
 class Table(NamedTuple):
-    """An epoch. Row s says which images step s sees and how each is cropped and flipped; all tensors (steps, batch).
+    """The images of an epoch. Row s says which images step s sees and how each is cropped and flipped.
+
+    All tensors are of shape (steps, batch).
 
     Attributes:
         order: int64, indices of training images.
-        top: int64, first row of the crop in the padded image; `pad` leaves the image where it was.
+        top: int64, first row of the crop in the padded image; a value of `pad` does not shift the image.
         left: int64, first column, likewise.
         flip: bool, whether the crop is mirrored left to right.
     """
@@ -34,14 +36,14 @@ class Table(NamedTuple):
     flip: Tensor
 
     def rows(self, rows: range) -> Table:
-        """These steps of it alone."""
+        """The table of these steps only."""
         return Table(*(column[rows.start : rows.stop] for column in self))
 
     def at(self, places: Tensor) -> Table:
-        """Other batches of the same images.
+        """The same images in other batches.
 
         Args:
-            places: int64 (steps, batch), places in the flattened table.
+            places: int64 (steps, batch), positions in the flattened table.
         """
         return Table(*(column.flatten()[places] for column in self))
 
@@ -51,20 +53,20 @@ class Views:
     """Fixed versions of each image that epochs take in turn.
 
     Attributes:
-        count: How many.
-        first_epoch: The first epoch, from 0, that takes one. Epoch e takes view e modulo count.
+        count: Number of views.
+        first_epoch: The first epoch, from 0, that takes a view. Epoch e takes view e modulo count.
     """
 
     count: int
     first_epoch: int
 
     def of(self, epoch: int) -> int | None:
-        """The view of an epoch; None for one in which every crop is drawn anew."""
+        """The view of an epoch; None for an epoch in which all crops are newly drawn."""
         return epoch % self.count if epoch >= self.first_epoch else None
 
 
 def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str, view: int | None = None) -> Table:
-    """Draws the order and the augmentation of one epoch: a function of its arguments alone.
+    """Draws the order and the augmentation of one epoch, which depend on the arguments only.
 
     The remainder of the epoch, n modulo batch images, is dropped.
 
@@ -72,10 +74,10 @@ def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str, 
         seed: The run's seed.
         epoch: Number of the epoch, from 0.
         n: Number of training images.
-        batch: Images a step.
+        batch: Images per step.
         pad: Pixels of padding on each side of an image.
         kind: "crop_flip", or "none" for the same order of images without crops and flips.
-        view: Which of its fixed views each image is seen in, the same in every epoch; None draws new crops and flips.
+        view: Number of the view, whose crops and flips are the same in every epoch; None draws new ones.
 
     Returns:
         The table, on the CPU, of n // batch rows.
@@ -94,7 +96,7 @@ def epoch_table(seed: int, epoch: int, n: int, batch: int, pad: int, kind: str, 
         return Table(order, centre, centre.clone(), torch.zeros(steps, batch, dtype=torch.bool))
     if view is None:
         return Table(order, *_crops(generator, pad, (steps, batch)))
-    # Of all images, also those that this epoch drops: an image's view does not depend on when it is seen.
+    # Drawn for all images, including those that this epoch drops, so that a view does not depend on the epoch.
     crops = _crops(_generator(f"{seed} view {view}"), pad, (n,))
     return Table(order, *(column[order] for column in crops))
 
@@ -111,9 +113,9 @@ def _crops(generator: torch.Generator, pad: int, shape: tuple[int, ...]) -> tupl
 
 
 def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int) -> Tensor:
-    """Pads each image, cuts a window of the image's own size out of it and mirrors some of the windows.
+    """Pads each image, crops a window of the image's own size and mirrors some of the windows.
 
-    The padding is 0 in raw pixels, black, as torchvision's RandomCrop pads an image; after normalisation it is not 0.
+    The padding is 0 in raw pixels (black), as in torchvision's RandomCrop; after normalisation it is not 0.
 
     Args:
         images: uint8 (b, 3, h, w).
@@ -123,7 +125,7 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int)
         pad: Pixels of padding on each side.
 
     Returns:
-        uint8 (b, 3, h, w); `images` is left as it was.
+        uint8 (b, 3, h, w); `images` is not changed.
     """
     b, channels, height, width = images.shape
     padded = functional.pad(images, (pad, pad, pad, pad))
@@ -151,20 +153,20 @@ def normalise(images: Tensor, mean: Triple, std: Triple) -> Tensor:
 
 
 def rescale(images: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """`normalise` by numbers that the caller keeps on the device: copying them to a GPU in each step would wait for it.
+    """`normalise` with constants that are already on the device: copying them in each step would synchronise the GPU.
 
     Args:
-        images: As of `normalise`.
-        scale, shift: Of `scale_and_shift`.
+        images: See `normalise`.
+        scale, shift: From `scale_and_shift`.
 
     Returns:
-        As `normalise`.
+        See `normalise`.
     """
     return torch.mul(images, scale).sub_(shift)
 
 
 def scale_and_shift(mean: Triple, std: Triple, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What a pixel in [0, 255] is multiplied by, and what is subtracted then: float32 (3, 1, 1) each, on the device."""
+    """Factors for pixels in [0, 255] and the numbers subtracted afterwards: float32 (3, 1, 1) each, on the device."""
     scale = [1 / (255 * s) for s in std]
     shift = [m / s for m, s in zip(mean, std, strict=True)]
     both = torch.tensor([scale, shift], dtype=torch.float32).view(2, 3, 1, 1).to(device)

@@ -16,22 +16,22 @@ from freezeout.data.schema import Cifar10, Cifar100
 from freezeout.data.source import InMemory, hold
 from freezeout.data.split import training_splits
 
-STALL = 20.0  # seconds without an answer after which a download is abandoned
+STALL = 20.0  # seconds without a response after which a download is abandoned
 
 
 def load(config: Cifar10 | Cifar100) -> InMemory:
-    """Reads CIFAR-10 or CIFAR-100, downloading it first where it is not in `config.root`.
+    """Reads CIFAR-10 or CIFAR-100, downloading it first if it is not in `config.root`.
 
     Args:
         config: The folder, and how the set is split and resized.
 
     Returns:
         50,000 training images, the last of them held out for validation unless `config.split` is "test", and 10,000
-        test images; on the CPU. Fewer train where `config.limit` says so.
+        test images; on the CPU. With `config.limit`, fewer of those not held out.
 
     Raises:
-        ValueError: The archive is neither there nor can be downloaded, or is not the published one, or a class has too
-            few images for `config.limit`. One line.
+        ValueError: The archive is missing and cannot be downloaded, or is not the published one, or a class has too few
+            images for `config.limit`. One line.
     """
     name, reader, classes = ("cifar100", CIFAR100, 100) if isinstance(config, Cifar100) else ("cifar10", CIFAR10, 10)
     train, test = obtain(name, reader, Path(config.root).expanduser())
@@ -41,30 +41,30 @@ def load(config: Cifar10 | Cifar100) -> InMemory:
 
 
 def obtain(name: str, reader: type[CIFAR10], root: Path) -> tuple[CIFAR10, CIFAR10]:
-    """Reads the training and the test set; downloads them once, however many processes ask at the same time.
+    """Reads the training and the test set; downloads them only once, even if several processes need them at once.
 
     Args:
-        name: What the set is called in error messages and in the name of the lock file.
+        name: Name of the set, for error messages and the lock file.
         reader: torchvision's class for it.
-        root: The folder that holds the archive, or shall hold it.
+        root: The folder that holds the archive, or into which it is downloaded.
 
     Returns:
         Training set and test set.
 
     Raises:
-        ValueError: They are not there and cannot be downloaded. One line: what is wrong and what to do.
+        ValueError: They are missing and cannot be downloaded. One line: what is wrong and what to do.
     """
 
     def read() -> tuple[CIFAR10, CIFAR10]:
         return reader(root, train=True), reader(root, train=False)
 
-    with suppress(RuntimeError):  # raised by torchvision where files are absent, incomplete or damaged
+    with suppress(RuntimeError):  # raised by torchvision if files are absent, incomplete or damaged
         return read()
     try:
         with locked(root, name), timeout(STALL):
             reader(root, download=True)
             return read()
-    except Exception as error:  # a network, a disk, an archive: any of them fails in many ways
+    except Exception as error:  # networks, disks and archives fail with errors of many types
         raise ValueError(advice(name, reader, root, error)) from error
 
 
@@ -72,9 +72,9 @@ def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> st
     """What to do about a set that cannot be obtained.
 
     Args:
-        name: What the set is called.
+        name: Name of the set.
         reader: torchvision's class for it.
-        root: The folder that it was looked for in.
+        root: The folder where it was expected.
         error: Why it could not be downloaded or read.
 
     Returns:
@@ -93,13 +93,13 @@ def advice(name: str, reader: type[CIFAR10], root: Path, error: Exception) -> st
 
 @contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
-    """Lets one process at a time download a set into a folder; the others wait, then find it there.
+    """Lets one process at a time download a set into a folder; the others wait and then find it there.
 
-    A folder that was made for a download that failed, and is still empty, is removed.
+    If the download fails, a folder that was made for it and is still empty is removed.
 
     Args:
-        root: The folder, made where it does not exist.
-        name: The set, which names the lock file.
+        root: The folder; it is made if it does not exist.
+        name: Name of the set, for the lock file.
     """
     path, made = root / f".{name}.lock", False
     while True:
@@ -108,7 +108,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
         with open(path, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.fstat(lock.fileno()).st_nlink:
-                continue  # the process waited for failed, and removed lock and folder
+                continue  # the other process failed and removed lock and folder
             try:
                 yield
             except BaseException:
@@ -121,7 +121,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def timeout(seconds: float) -> Iterator[None]:
-    """Makes connections that are opened inside fail after `seconds` without an answer; torchvision sets no limit."""
+    """Makes connections opened inside fail after `seconds` without a response; torchvision sets no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

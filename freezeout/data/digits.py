@@ -1,5 +1,5 @@
-"""scikit-learn's handwritten digits: real images without a download. For trying things out: too few to settle
-anything."""
+"""scikit-learn's handwritten digits: real images without a download. For trying things out: too few for
+conclusions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEST = 360
 
 
 def load(config: Digits) -> InMemory:
-    """Reads the digits from scikit-learn's own files; the grey channel becomes all three.
+    """Reads the digits from scikit-learn's own files; the grey channel is copied to all three.
 
     Args:
         config: The size that images are resized to.
@@ -36,12 +36,12 @@ def stratified(labels: np.ndarray, count: int) -> np.ndarray:
 
     Args:
         labels: Integers (n,).
-        count: How many to draw.
+        count: Number of images to draw.
 
     Returns:
         Sorted indices (count,).
     """
-    # numpy promises RandomState's stream for ever, unlike that of its generators; scikit-learn promises no split.
+    # numpy guarantees RandomState's stream for ever, unlike that of its generators; scikit-learn guarantees no split.
     shuffled = np.random.RandomState(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return np.sort(by_class[np.arange(count) * len(labels) // count])

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Downloads each named set and prints its sizes, its fingerprint and where it lies; writes it as npz if asked to.
+    """Downloads each named set and prints its sizes, fingerprint and folder; writes it as npz if requested.
 
     Args:
-        arguments: Words of the command line; None takes those of this process.
+        arguments: Command-line arguments; None takes those of this process.
 
     Returns:
-        Exit code: 0, or 2 where a set cannot be obtained, which a line on stderr explains.
+        Exit code: 0, or 2 if a set cannot be obtained; a line on stderr then says why.
     """
     parser = Parser(prog="python -m freezeout.data.fetch", description=__doc__)
     parser.add_argument("names", nargs="+", choices=("cifar10", "cifar100"), metavar="cifar10|cifar100")
@@ -51,7 +51,7 @@ def write_npz(source: Source, folder: Path) -> None:
 
     Args:
         source: The set, without a validation split.
-        folder: Where to write, replacing what is there.
+        folder: Folder to write to; existing files are replaced.
     """
     import numpy as np  # late, both: a wrong word is answered before torch is imported
     import torch
@@ -59,7 +59,7 @@ def write_npz(source: Source, folder: Path) -> None:
     for split in ("train", "test"):
         ((images, labels),) = source.batches(split, [torch.arange(source.sizes[split])])
         path = folder / f"{source.name}_{split}.npz"
-        temporary = path.with_name(f".{path.name}")  # nobody reads half a file
+        temporary = path.with_name(f".{path.name}")  # so that nobody reads a partial file
         np.savez(temporary, x=images.permute(0, 2, 3, 1).numpy(), y=labels.numpy())
         os.replace(temporary, path)
 

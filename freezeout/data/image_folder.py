@@ -1,6 +1,7 @@
 """A folder of image files, root/train/CLASS/* and root/val or root/test, for sets that do not fit in memory.
 
-Worker processes read, resize and cut out the centre, and draw no random number; crops and flips happen on the device.
+Worker processes read, resize and centre-crop images and draw no random numbers; random crops and flips are done on the
+device.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def load(config: ImageFolder) -> Folder:
     labels = [label for split in SPLITS for _, label in samples[split]]
     for path, count, label in zip(files, byte_counts, labels, strict=True):
         digest.update(f"{Path(path).relative_to(root).as_posix()} {count} {label}\n".encode())
-        if is_small:  # of a large set names and sizes have to do: reading it would take as long as an epoch
+        if is_small:  # for a large set, names and sizes must do: reading it would take as long as an epoch
             digest.update(Path(path).read_bytes())
     return Folder(
         name="image_folder",
@@ -87,10 +88,10 @@ def find(folder: Path) -> Layout:
     """The classes and files of one split.
 
     Args:
-        folder: The folder of the split, which holds one folder for each class.
+        folder: The folder of the split, which contains one folder per class.
 
     Returns:
-        Classes and samples as torchvision sorts them.
+        Classes and samples in torchvision's order.
 
     Raises:
         ValueError: There are no class folders in it, or one of them has no images.
@@ -104,7 +105,7 @@ def find(folder: Path) -> Layout:
 
 
 def has_image(folder: Path) -> bool:
-    """Whether a folder, or one inside it, holds a file that is named as an image."""
+    """Whether a folder, or one inside it, contains a file with an image's extension."""
     return any(is_image_file(str(path)) for path in folder.rglob("*"))
 
 
@@ -112,7 +113,7 @@ def check_images(files: list[str]) -> None:
     """Decodes every file, several at a time.
 
     Raises:
-        ValueError: One is damaged; the first of them, in the order given, is named.
+        ValueError: One is damaged; the message names the first, in the given order.
     """
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(decode, files):
@@ -134,12 +135,12 @@ def decode(path: str) -> Image.Image:
 
 
 class Files(Dataset):
-    """The files of all splits, those of one split after those of another; a batch is a list of indices.
+    """The files of all splits, one split after another; a batch is given by a list of indices.
 
     Args:
         files: Paths.
         labels: The class of each.
-        size: Pixels a side of the images served.
+        size: Height and width in pixels of the images delivered.
     """
 
     def __init__(self, files: list[str], labels: list[int], size: int) -> None:
@@ -149,8 +150,8 @@ class Files(Dataset):
         """Reads one batch.
 
         Returns:
-            Images uint8 (b, 3, size, size) and labels int64 (b,). Where a file is damaged, the message of the error:
-            an exception would leave a worker process with its traceback as text.
+            Images uint8 (b, 3, size, size) and labels int64 (b,). If a file is damaged, the error's message: an
+            exception would leave the worker process with its traceback as text.
         """
         try:
             images = torch.stack([self.image(self.files[i]) for i in indices])
@@ -159,21 +160,21 @@ class Files(Dataset):
         return images, torch.tensor([self.labels[i] for i in indices])
 
     def image(self, path: str) -> Tensor:
-        """The middle square of an image whose shorter side is resized to `size` pixels (bilinear, antialiased)."""
+        """The central square of an image whose shorter side is resized to `size` pixels (bilinear, antialiased)."""
         image = functional.resize(decode(path), [self.size], antialias=True)
         return functional.pil_to_tensor(functional.center_crop(image, [self.size, self.size]))
 
 
 def as_is(batch: Any) -> Any:
-    """The batch unchanged: the data set makes whole batches already. A lambda could not be sent to worker processes."""
+    """The batch unchanged: the data set returns whole batches. (A lambda cannot be sent to worker processes.)"""
     return batch
 
 
 def end_with_parent(_: int) -> None:
-    """Ends this worker process as soon as the training process is gone, killed or not.
+    """Ends this worker process as soon as the training process has ended, for whatever reason.
 
-    torch's workers watch only the process that forked them. Here that is the fork server, which itself lives for as
-    long as one of its workers does, so that neither would ever end.
+    torch's workers watch only the process that forked them. Here that is the fork server, which itself runs as long as
+    one of its workers does, so that neither would ever end.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -186,14 +187,14 @@ def end_with_parent(_: int) -> None:
 
 
 class Rows:
-    """The batches of the iteration that is going on, as the sampler of a loader that is kept from epoch to epoch.
+    """The batches of the current iteration, as the sampler of a loader that is kept from epoch to epoch.
 
-    An object of its own, because a loader that referred to its Folder would make a reference cycle, and the workers
-    would end only when the garbage collector finds it.
+    A separate object, because a loader that referred to its Folder would form a reference cycle, and the workers would
+    end only when the garbage collector finds it.
     """
 
     def __init__(self) -> None:
-        self.rows: list[list[int]] = []  # replaced, never changed in place: each iteration has its own list
+        self.rows: list[list[int]] = []  # replaced, never modified in place: each iteration has its own list
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.rows)
@@ -201,13 +202,13 @@ class Rows:
 
 @dataclass(kw_only=True)
 class Folder(Source):
-    """A data set that is read from disk by worker processes, which live for as long as it does.
+    """A data set that is read from disk by worker processes, which run as long as it exists.
 
     Attributes:
         files: The files of all splits.
-        workers: Number of worker processes; with 0 this process reads.
-        device: Where batches are delivered.
-        current: The batches of the iteration that is going on.
+        workers: Number of worker processes; with 0, this process reads.
+        device: The device on which batches are delivered.
+        current: The batches of the current iteration.
         loader: Started with the first iteration; None before it and after a damaged image.
     """
 
@@ -254,7 +255,7 @@ class Folder(Source):
         context = None
         if self.workers:
             # Forked from a server process that only imports this module: a fork of this process would copy locks
-            # that its other threads hold at the moment.
+            # currently held by its other threads.
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload([__name__])
         return DataLoader(

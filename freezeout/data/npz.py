@@ -1,4 +1,4 @@
-"""Images of the user's own in numpy archives."""
+"""The user's own images in numpy archives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def load(config: Npz) -> InMemory:
         The data set, on the CPU.
 
     Raises:
-        ValueError: A file is missing or damaged, its arrays are misshapen or mislabelled, two files disagree, or there
-            are fewer training images than are to be held out or kept. One line, which names the file or the key.
+        ValueError: A file is missing or damaged, its arrays have a wrong shape or wrong labels, two files disagree, or
+            there are fewer training images than are to be held out or kept. One line, which names the file or the key.
     """
     train, test = ({path: read(path) for path in files} for files in (config.train, config.test))
     classes = check_agreement(train, test)
@@ -39,16 +39,17 @@ def read(path: str) -> Arrays:
     """The images and labels of one file.
 
     Args:
-        path: An archive that numpy.savez wrote, with x and y.
+        path: An archive written by numpy.savez, with x and y.
 
     Returns:
         x uint8 (n, height, width, 3) and y int64 (n,).
 
     Raises:
-        ValueError: The file is missing, damaged or holds anything else. One line, which begins with `path`.
+        ValueError: The file is missing or damaged, or its content is not as described. One line, which begins with
+            `path`.
     """
     try:
-        # Opened here, because np.load leaves a file that is no archive open.
+        # Opened here, because np.load leaves a file open if it is not an archive.
         with Path(path).expanduser().open("rb") as file:
             is_archive = file.read(2) == b"PK"
             file.seek(0)
@@ -59,7 +60,7 @@ def read(path: str) -> Arrays:
         raise ValueError(f"{path}: no such file from {Path.cwd()}; give its path, absolute or from there") from error
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
-        if "allow_pickle" in reason:  # numpy's advice, which is not for here
+        if "allow_pickle" in reason:  # numpy advises allow_pickle=True, which does not apply here
             reason = "it holds Python objects, not numbers"
         raise ValueError(f"{path}: not a whole npz archive ({reason}): write it again, numpy.savez's way") from error
     if not is_archive:
@@ -70,7 +71,7 @@ def read(path: str) -> Arrays:
 
 
 def join(files: dict[str, Arrays]) -> Arrays:
-    """The images and labels of several files as those of one, in the order in which the files are named.
+    """The images and labels of several files, concatenated in the order in which the files are named.
 
     Args:
         files: x (n, height, width, 3) and y (n,) of each file by its name.

@@ -1,4 +1,4 @@
-"""Images of the user's own from a function in a file or a package, named in the configuration."""
+"""The user's own images from a function in a file or a package, named in the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields of each data set, standard library only: every job is checked before torch is imported."""
+"""The fields of each data set; standard library only, so that every job is checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, ClassVar, NamedTuple
 from freezeout.checks import check_at_least, check_choice, check_share, check_target
 
 SPLITS = ("validation", "test")
-Triple = tuple[float, float, float]  # a number for each channel
+Triple = tuple[float, float, float]  # one number per channel
 AUGMENTS = ("crop_flip", "none")
 
-# Images held out for validation where no number is given: a tenth of the training images, at most CIFAR's 5,000.
+# Images held out for validation if no number is given: a tenth of the training images, at most CIFAR's 5,000.
 TENTH, AT_MOST = 10, 5000
 
-CIFAR_IMAGES = 50_000  # of either set, to train and to validate on
+CIFAR_IMAGES = 50_000  # of either set, for training and validation
 
-MOST = 1_000_000_000  # images, or classes; to many more torch cannot count
+MOST = 1_000_000_000  # images or classes; torch cannot count many more
 
-# The largest side in pixels: a hundred images of it take 5 GB. Of one pixel no image is left to crop or to resize.
+# The largest side in pixels: a hundred images of this size take 5 GB. The smallest is 2: one pixel cannot be cropped.
 LARGEST = 4096
 
 
 class Outline(NamedTuple):
-    """What of a data set decides a run's network, number of steps and cost, without its pixels.
+    """The properties of a data set that determine a run's network, number of steps and cost, without its pixels.
 
     Attributes:
         classes: Number of classes.
@@ -40,7 +40,7 @@ def check_size(size: int | None) -> None:
     """Refuse a side length that images cannot be resized to.
 
     Args:
-        size: Pixels a side; None leaves images as they are.
+        size: Height and width in pixels; None leaves images as they are.
 
     Raises:
         ValueError: It is less than 2 or more than LARGEST.
@@ -57,7 +57,7 @@ def check_files(split: str, files: Any) -> None:
         files: Its value.
 
     Raises:
-        ValueError: It is no list, or not all of it is text.
+        ValueError: It is not a list of strings.
     """
     if not isinstance(files, list | tuple) or not all(isinstance(file, str) for file in files):
         raise ValueError(f"dataset.{split}={files}: must be a list of files, as in dataset.{split}=[{split}.npz]")
@@ -65,17 +65,17 @@ def check_files(split: str, files: Any) -> None:
 
 @dataclass(kw_only=True)
 class HeldOut:
-    """Fields of a set without a validation split of its own: the last training images are held out for it.
+    """Fields of a set without a validation split of its own: the last training images are held out for validation.
 
     Attributes:
         split: "validation": each epoch's error is that of held-out training images, and the test set is evaluated
             once, at the end. "test": no image is held out, and each epoch's error is that of the test set.
         validation: Number of images to hold out; None: a tenth of the training images, at least 1 and at most 5,000.
-        limit: Number of images to train on, of those that are not held out: the same ones in every run, of each class
-            as many to within one; None: all.
-        size: Images are resized to so many pixels a side; None leaves them as they are.
-        images: Number of images that the set has to train and to validate on, where it is always the same.
-        classes: Number of classes, where it is always the same.
+        limit: Number of images to train on, of those that are not held out: the same ones in every run, equally many of
+            each class to within one; None: all.
+        size: Height and width in pixels to which images are resized; None leaves them as they are.
+        images: Number of images for training and validation, if it is always the same.
+        classes: Number of classes, if it is always the same.
     """
 
     images: ClassVar[int | None] = None
@@ -96,13 +96,13 @@ class HeldOut:
             self.kept(self.images - self.held_out(self.images), self.classes)
 
     def held_out(self, images: int) -> int:
-        """How many of so many training images become the validation split.
+        """Number of training images that become the validation split.
 
         Args:
             images: Number of training images before any is held out.
 
         Returns:
-            Number of images; 0 where split is "test".
+            Number of images; 0 if split is "test".
 
         Raises:
             ValueError: No training image would be left.
@@ -118,17 +118,17 @@ class HeldOut:
         return count
 
     def kept(self, images: int, classes: int) -> int:
-        """How many of so many images that are not held out are trained on.
+        """Number of images to train on.
 
         Args:
-            images: Number of training images that are left to train on.
+            images: Number of training images that are not held out.
             classes: Number of classes.
 
         Returns:
             Number of images.
 
         Raises:
-            ValueError: There are fewer, or a class would have none.
+            ValueError: `limit` is above `images`, or below `classes`, so that a class would have no image.
         """
         if self.limit is None:
             return images
@@ -145,7 +145,7 @@ class Digits:
     """scikit-learn's handwritten digits: 1,797 images of 8 x 8, a stratified fifth of them (360) for testing.
 
     Attributes:
-        size: Images are resized to so many pixels a side; None leaves them as they are.
+        size: Height and width in pixels to which images are resized; None leaves them as they are.
     """
 
     size: int | None = None
@@ -164,7 +164,7 @@ class Cifar10(HeldOut):
     """CIFAR-10 through torchvision, downloaded and checksummed on first use.
 
     Attributes:
-        root: The folder that holds the archive or shall hold it.
+        root: The folder that holds the archive, or into which it is downloaded.
     """
 
     images: ClassVar[int | None] = CIFAR_IMAGES
@@ -181,7 +181,7 @@ class Cifar100(HeldOut):
     """CIFAR-100 through torchvision, downloaded and checksummed on first use.
 
     Attributes:
-        root: The folder that holds the archive or shall hold it.
+        root: The folder that holds the archive, or into which it is downloaded.
     """
 
     images: ClassVar[int | None] = CIFAR_IMAGES
@@ -194,13 +194,13 @@ class Cifar100(HeldOut):
 
 
 def cifar_outline(fields: Cifar10 | Cifar100) -> Outline:
-    """The outline of either CIFAR, whose images are of 32 x 32 pixels, 10,000 of them for testing.
+    """The outline of either CIFAR: images of 32 x 32 pixels, 10,000 of them for testing.
 
     Args:
         fields: How the set is split and resized.
 
     Returns:
-        What the set will be when it is loaded.
+        The outline of the set when it is loaded.
     """
     side, held_out = fields.size or 32, fields.held_out(CIFAR_IMAGES)
     train = fields.kept(CIFAR_IMAGES - held_out, fields.classes)
@@ -213,14 +213,14 @@ class Npz(HeldOut):
 
     Attributes:
         train: Files of the training set, joined in order; absolute or relative to the working directory.
-        test: Files of the test set, likewise; may be empty where split is "validation".
+        test: Files of the test set, likewise; may be empty if split is "validation".
     """
 
-    # Lists of str, not typed so: OmegaConf would refuse a lone file name itself, and speak of its own classes.
+    # Lists of str, but typed Any: OmegaConf would reject a single file name with an error about its own classes.
     train: Any
     test: Any = field(default_factory=list)
     validation: int | None = None
-    outline: ClassVar[Outline | None] = None  # only the files can tell
+    outline: ClassVar[Outline | None] = None  # known only from the files
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,14 +241,14 @@ class ImageFolder:
 
     Attributes:
         root: The folder.
-        size: The shorter side of each image is resized to so many pixels, and the middle square is kept.
-        workers: Number of processes that read; 0 reads in the training process.
+        size: Number of pixels to which the shorter side of each image is resized; the central square is kept.
+        workers: Number of worker processes that read images; with 0, the training process reads.
     """
 
     root: str
     size: int = 224
     workers: int = 4
-    outline: ClassVar[Outline | None] = None  # only the folder can tell
+    outline: ClassVar[Outline | None] = None  # known only from the folder
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -260,7 +260,7 @@ class Synthetic:
     """Random images and labels, for timing only: results are marked as such and never enter an error plot.
 
     Attributes:
-        size: Pixels a side.
+        size: Height and width in pixels.
         classes: Number of classes.
         train: Number of training images.
         test: Number of test images.
@@ -286,16 +286,16 @@ class Python:
     """Images from a function of the user's own.
 
     Attributes:
-        target: `package.module:function`. The function returns {"train": (x, y), "test": (x, y)}, with "validation"
-            too or in place of "test", numpy arrays like those of an npz file.
+        target: `package.module:function`. The function returns numpy arrays like those of an npz file, as
+            {"train": (x, y), "test": (x, y)}, with "validation" in addition to or instead of "test".
         options: Its keyword arguments.
-        size: Images are resized to so many pixels a side; None leaves them as they are.
+        size: Height and width in pixels to which images are resized; None leaves them as they are.
     """
 
     target: str
     options: dict[str, Any] = field(default_factory=dict)
     size: int | None = None
-    outline: ClassVar[Outline | None] = None  # only the function can tell
+    outline: ClassVar[Outline | None] = None  # known only from the function
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -319,10 +319,10 @@ class Augment:
 
     Attributes:
         kind: "crop_flip" (a crop of the zero-padded image, mirrored or not) or "none".
-        views: How many fixed versions each image has from `views_from` on, taken in turn, one an epoch; None draws a
-            new one at every visit.
-        views_from: The fraction of training, in [0, 1), from which on epochs take views; None: from the first epoch
-            that begins with a frozen stage.
+        views: Number of fixed versions of each image from `views_from` on, one per epoch in turn; None draws a new
+            version at every visit.
+        views_from: The fraction of training, in [0, 1), from which epochs take views; None: from the first epoch that
+            begins with a frozen stage.
     """
 
     kind: str = "crop_flip"

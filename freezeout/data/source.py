@@ -29,7 +29,7 @@ class Source(ABC):
         classes: Number of classes.
         image: Height and width in pixels.
         sizes: Number of images in "train", "validation" and "test"; 0 for a split that the set does not have.
-        fingerprint: Hex digest of what is learned from; the same on every machine and in every process.
+        fingerprint: Hex digest of the data; the same on every machine and in every process.
         mean: Mean of each channel over the training images, with pixels in [0, 1].
         std: Standard deviation of each channel, likewise.
         synthetic: Whether images and labels are random, for timing only.
@@ -52,29 +52,29 @@ class Source(ABC):
 
     @property
     def outline(self) -> Outline:
-        """What the fields of the set's schema say of it, where they can say it before it is loaded."""
+        """The set's outline; some schemas can give it before the set is loaded."""
         return Outline(self.classes, self.image, self.sizes)
 
     @property
     def evaluation_split(self) -> str:
-        """The split of each epoch's error: "validation" where there is one, else "test"."""
+        """The split of each epoch's error: "validation" if there is one, else "test"."""
         return "validation" if self.sizes["validation"] else "test"
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:
-        """Delivers batches on `device` from now on. Returns the data set itself."""
+        """Makes the set deliver batches on `device` from now on. Returns the data set itself."""
 
     @abstractmethod
     def labels(self, index: Tensor) -> Tensor:
         """Labels of training images, int64, on the device.
 
         Args:
-            index: Which, int64, of any shape.
+            index: Indices of images, int64, of any shape.
         """
 
     @abstractmethod
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches that an order names, one after another.
+        """Yields the batches given by an order, one after another.
 
         Args:
             split: "train", "validation" or "test".
@@ -105,7 +105,7 @@ class InMemory(Source):
 
     def batches(self, split: str, order: Tensor | Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.tensors[split]
-        # A tensor of all rows moves to the device once, not a row at a time.
+        # A tensor of all rows is moved to the device at once, not row by row.
         for row in order.to(images.device) if isinstance(order, Tensor) else order:
             index = row.to(images.device)
             yield images[index], labels[index]
@@ -114,13 +114,13 @@ class InMemory(Source):
 def hold(
     name: str, splits: Mapping[str, Arrays], classes: int, *, size: int | None = None, synthetic: bool = False
 ) -> InMemory:
-    """Makes a data set of arrays.
+    """Makes a data set from arrays.
 
     Args:
-        name: What the set is called.
+        name: Name of the set.
         splits: x uint8 (n, h, w, 3) and y integers (n,) of "train" and of any other split.
         classes: Number of classes.
-        size: Pixels a side to which images are resized; None leaves them as they are.
+        size: Height and width in pixels to which images are resized; None leaves them as they are.
         synthetic: Whether images and labels are random, for timing only.
 
     Returns:
@@ -137,7 +137,7 @@ def hold(
         classes=classes,
         image=(height, width),
         sizes={split: len(splits[split][0]) if split in splits else 0 for split in SPLITS},
-        # Of the pixels before resizing: that of enlarging may round differently on another processor.
+        # Of the pixels before resizing: enlarging may round differently on another processor.
         fingerprint=fingerprint(splits, (height, width)),
         mean=mean,
         std=std,
@@ -149,14 +149,14 @@ def hold(
 def channel_statistics(images: Tensor) -> tuple[Triple, Triple]:
     """Mean and standard deviation of each channel.
 
-    Exact, from counts of the 256 values: independent of processor, threads and the order of sums.
+    Exact, from counts of the 256 values, so independent of processor, threads and the order of summation.
 
     Args:
         images: uint8 (n, 3, h, w).
 
     Returns:
-        The means and the deviations, with pixels in [0, 1]. The deviation of a constant channel is given as 1, so
-        that it normalises to 0.
+        Means and standard deviations, with pixels in [0, 1]. The deviation of a constant channel is given as 1, so that
+        it normalises to 0.
     """
     means, deviations = [], []
     for channel in range(3):
@@ -170,15 +170,15 @@ def channel_statistics(images: Tensor) -> tuple[Triple, Triple]:
 
 
 def fingerprint(splits: Mapping[str, Arrays], image: tuple[int, int]) -> str:
-    """A name for what is learned from: equal for equal pixels and labels, however they lie in memory.
+    """A hash of the data: equal for equal pixels and labels, whatever their memory layout.
 
     Args:
         splits: x uint8 (n, h, w, 3) and y integers (n,) of each split, before resizing.
         image: Height and width in pixels after resizing.
 
     Returns:
-        SHA-256, in hex, of the pixels, labels and shapes of every split and of `image`; and of how images shrink, where
-        they do.
+        SHA-256, in hex, of the pixels, labels and shapes of every split and of `image`, and of the method of shrinking
+        if images are shrunk.
     """
     digest = hashlib.sha256(f"{image}".encode())
     for split in SPLITS:
@@ -186,7 +186,7 @@ def fingerprint(splits: Mapping[str, Arrays], image: tuple[int, int]) -> str:
             x, y = splits[split]
             digest.update(f"{split} {x.shape}".encode())
             if x.shape[1] > image[0] or x.shape[2] > image[1]:
-                digest.update(b"area")  # earlier versions shrank to other pixels
+                digest.update(b"area")  # earlier versions shrank images by another method
             digest.update(np.ascontiguousarray(x))
             digest.update(np.ascontiguousarray(y, dtype="<i8"))
     return digest.hexdigest()
@@ -197,9 +197,9 @@ def eval_order(n: int, batch: int) -> list[Tensor]:
 
     Args:
         n: Number of images.
-        batch: Images a batch.
+        batch: Images per batch.
 
     Returns:
-        Indices int64 in order, `batch` in each tensor; fewer in the last where n is no multiple.
+        Indices int64 in order, `batch` in each tensor; fewer in the last if n is not a multiple.
     """
     return list(torch.arange(n).split(batch))

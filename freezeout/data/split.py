@@ -1,4 +1,4 @@
-"""Which of the training images train: not those held out for validation, and of the others as many as are asked for."""
+"""Selecting the training images: some are held out for validation, and the others may be limited in number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from freezeout.data.source import Arrays
 
 
 def training_splits(config: HeldOut, x: np.ndarray, y: np.ndarray, classes: int) -> dict[str, Arrays]:
-    """Splits the last images off for validation and keeps as many of the others as the configuration says.
+    """Splits the last images off for validation and keeps the configured number of the others.
 
     Args:
         config: How many are held out, and how many are kept.
@@ -20,11 +20,11 @@ def training_splits(config: HeldOut, x: np.ndarray, y: np.ndarray, classes: int)
         classes: Number of classes.
 
     Returns:
-        "train" and, where images are held out, "validation".
+        "train" and, if images are held out, "validation".
 
     Raises:
-        ValueError: There are not as many images, or not as many of each class; or the images come class by class, so
-            that the last ones tell nothing of most classes. One line.
+        ValueError: There are too few images, or too few of a class; or the images are sorted by class, so that the last
+            ones lack most classes. One line.
     """
     left = len(x) - config.held_out(len(x))
     if left < len(x):
@@ -37,19 +37,20 @@ def training_splits(config: HeldOut, x: np.ndarray, y: np.ndarray, classes: int)
 
 
 def check_mixed(train: np.ndarray, held_out: np.ndarray) -> None:
-    """Refuse held-out images that lack more classes than chance explains, as where images come class by class.
+    """Refuse held-out images that lack more classes than chance explains, as when images are sorted by class.
 
     Args:
         train: Labels of the training images (n,).
-        held_out: Those of the images held out (m,).
+        held_out: Labels of the images held out (m,).
 
     Raises:
-        ValueError: Were the images in any random order, one in a million would lack as many classes. One line.
+        ValueError: If the images were in random order, the probability of lacking as many classes would be below one in
+            a million. One line.
     """
     labels, count = np.concatenate([train, held_out]), len(held_out)
     present, images = np.unique(labels, return_counts=True)
     lacked = ~np.isin(present, held_out)
-    sets = math.comb(len(present), int(lacked.sum()))  # of so many classes: each might be the one that is lacked
+    sets = math.comb(len(present), int(lacked.sum()))  # union bound over the sets of classes that could be lacking
     if math.log(sets) + count * math.log1p(-images[lacked].sum() / len(labels)) < math.log(1e-6):
         raise ValueError(
             f"dataset.validation={count}: the last {count} training images are held out, and they show"
@@ -59,14 +60,14 @@ def check_mixed(train: np.ndarray, held_out: np.ndarray) -> None:
 
 
 def balanced(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
-    """Draws images at random, of each class as many to within one; always the same ones, whatever a run's seed.
+    """Draws images at random, equally many of each class to within one; always the same ones, whatever a run's seed.
 
-    A smaller draw is part of a larger one.
+    A smaller draw is a subset of a larger one.
 
     Args:
         labels: Integers (n,).
-        count: How many to draw.
-        classes: Number of classes; the first ones give an image more where `count` is no multiple.
+        count: Number of images to draw.
+        classes: Number of classes; the first ones give one image more if `count` is not a multiple.
 
     Returns:
         Sorted indices (count,).
@@ -74,7 +75,7 @@ def balanced(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
     Raises:
         ValueError: A class has too few images. One line.
     """
-    # numpy promises RandomState's stream for ever, unlike that of its generators.
+    # numpy guarantees RandomState's stream for ever, unlike that of its generators.
     shuffled = np.random.RandomState(0).permutation(len(labels))
     drawn = []
     for c in range(classes):

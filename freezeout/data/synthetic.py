@@ -1,4 +1,4 @@
-"""Random images and labels of a given shape, for timing only: there is nothing in them to learn."""
+"""Random images and labels of a given shape, for timing only: there is nothing to learn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def load(config: Synthetic) -> InMemory:
         config: Number of images and classes, and the size of the images.
 
     Returns:
-        A data set that is marked as synthetic, without a validation split; on the CPU.
+        A data set marked as synthetic, without a validation split; on the CPU.
     """
     random = np.random.RandomState(0)
 

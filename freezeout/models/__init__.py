@@ -1,4 +1,4 @@
-"""Networks as chains, by name. Importing this imports no torch: `build` does."""
+"""Networks as chains, by name. Importing this package does not import torch; calling `build` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **field
     """Builds a network with newly drawn weights.
 
     Args:
-        name: A key of MODELS; the module of this package that has this name builds it.
+        name: A key of MODELS, and the name of the module in this package that builds the network.
         classes: Number of classes, the size of the logits.
         image: Height and width of the images in pixels; they have 3 channels.
         **fields: Fields of `MODELS[name]`; those left out keep their defaults.
@@ -28,8 +28,8 @@ def build(name: str, classes: int, *, image: tuple[int, int] = (32, 32), **field
         The network as a chain of stages, on torch's default device.
 
     Raises:
-        ValueError: The name, a field or its value is unknown or not allowed, or the images are too small for the
-            network. One line.
+        ValueError: With a one-line message: the name, a field or its value is unknown or not allowed, or the images are
+            too small for the network.
     """
     schema = lookup("model", MODELS, name)
     try:

@@ -1,4 +1,4 @@
-"""DenseNet-BC for small images (Huang et al. 2017, arXiv 1608.06993), detailed as FreezeOut's original code has it."""
+"""DenseNet-BC for small images (Huang et al. 2017, arXiv 1608.06993), in the details of FreezeOut's original code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from freezeout.stages.chain import Chain
 
 
 class Bottleneck(nn.Module):
-    """One dense layer: x (batch, c, h, w) -> (batch, c + growth, h, w), x and the new channels behind it.
+    """One dense layer: x (batch, c, h, w) -> (batch, c + growth, h, w), x followed by the new channels.
 
     Args:
-        channels: c, the channels that come in.
+        channels: Number of input channels, c.
         growth: Number of new channels.
         dropout: Share of the new values that is set to 0 in training.
     """
@@ -37,10 +37,10 @@ class Bottleneck(nn.Module):
 
 
 class Transition(nn.Module):
-    """Halves the channels and the height and width. ReLU comes before BatchNorm here, as in the original code.
+    """Halves the channels, the height and the width. ReLU comes before BatchNorm here, as in the original code.
 
     Args:
-        channels: The channels that come in.
+        channels: Number of input channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -53,12 +53,12 @@ class Transition(nn.Module):
 
 
 def build(config: DenseNetBC, classes: int, image: tuple[int, int]) -> Chain:
-    """A stem, three blocks of (depth - 4) / 6 bottlenecks with a transition after the first two, and the head.
+    """A stem, three blocks of (depth - 4) / 6 bottlenecks, with a transition after the first two, and the head.
 
     Args:
         config: Depth, growth and dropout.
         classes: Number of classes.
-        image: Not used: the network accepts images of any height and width from 8 pixels on.
+        image: Not used: the network accepts images of any height and width of at least 8 pixels.
 
     Returns:
         40 stages at depth 76, with newly drawn weights.

@@ -1,4 +1,4 @@
-"""Initial weights as FreezeOut's original code draws them, and the one kind of convolution that it uses."""
+"""Initial weights as FreezeOut's original code draws them, and the only kind of convolution that it uses."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     """A convolution without bias whose output has the height and width of its input divided by `stride`.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        kernel: Pixels a side, an odd number.
-        stride: Pixels from one output to the next.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        kernel: Height and width of the kernel in pixels, an odd number.
+        stride: Distance between neighbouring outputs, in input pixels.
 
     Returns:
-        The layer, its weights drawn as torch does.
+        The layer, with torch's default initial weights.
     """
     return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
 
 
 def draw_weights(model: nn.Module) -> None:
-    """Draws the weights of all convolutions anew and sets the biases of all linear layers to 0, as in the original.
+    """Redraws the weights of all convolutions and sets the biases of all linear layers to 0, as in the original code.
 
     A weight of a convolution with k x k pixels is drawn from a normal distribution of mean 0 and variance
     2 / (k * k * outputs) (He et al. 2015, equation 14). Everything else keeps the values that torch gave it.

@@ -1,4 +1,4 @@
-"""Networks that a package has by name, their stages found by tracing: what torchvision and timm share."""
+"""Networks that a package provides by name, with stages found by tracing: what torchvision and timm share."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from freezeout.stages.chain import Chain, find_stages
 
 
 def check_known(config: Torchvision | Timm, known: Sequence[str], package: str, listed: str) -> None:
-    """Refuses a name that a package does not have.
+    """Refuses the name of a network that a package does not have.
 
     Args:
         config: Names the network.
         known: The names of the package's classification networks.
         package: The package's name.
-        listed: What lists them, for who gave a name that is like none of them.
+        listed: The call that lists them, for the message if no known name is similar.
 
     Raises:
-        ValueError: In one line.
+        ValueError: The name is unknown. One line.
     """
     if config.network not in known:
         near = difflib.get_close_matches(config.network, known, n=1)
@@ -35,7 +35,7 @@ def cut(config: Torchvision | Timm, make: Callable[[], nn.Module], image: tuple[
 
     Args:
         config: The network's name and options, for error messages.
-        make: Makes it.
+        make: Returns the network.
         image: Height and width in pixels of the images that the network is traced with.
 
     Raises:

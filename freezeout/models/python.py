@@ -17,15 +17,15 @@ def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
 
     Args:
         config: Names the function and its options.
-        classes: Number of classes, handed to the function.
+        classes: Number of classes, passed to the function.
         image: Height and width in pixels of the images that the network is traced with.
 
     Returns:
-        What the function returns where that is a Chain, else the network cut into stages by tracing.
+        The function's result if it is a Chain, else its network cut into stages by `find_stages`.
 
     Raises:
-        ValueError: Module or function is missing, takes other arguments, raises anything, or returns anything but a
-            network that makes one output a class of such images.
+        ValueError: Module or function is missing, takes other arguments, raises anything, or does not return a network
+            with one output per class for such images.
     """
     network = imports.call(KEY, config.target, {"classes": classes, **config.options})
     if isinstance(network, Chain):
@@ -45,7 +45,7 @@ def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
 
 
 def output_shape(network: nn.Module, images: Tensor) -> tuple[int, ...]:
-    """The shape of what a network makes of images in evaluation mode; it is left in its own mode."""
+    """The shape of a network's output for images in evaluation mode; the network's own mode is restored."""
     training = network.training
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         shape = tuple(network.eval()(images).shape)

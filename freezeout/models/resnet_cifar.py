@@ -15,12 +15,12 @@ from freezeout.stages.chain import Chain
 class Block(nn.Module):
     """A residual block: (batch, inputs, h, w) -> (batch, outputs, h / stride, w / stride).
 
-    Two 3 x 3 convolutions with BatchNorm. The shortcut is a 1 x 1 convolution with BatchNorm where the number of
-    channels changes, else the input itself.
+    Two 3 x 3 convolutions with BatchNorm. The shortcut is a 1 x 1 convolution with BatchNorm if the number of channels
+    changes, else the input itself.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         stride: Stride of the first convolution.
     """
 
@@ -45,7 +45,7 @@ def build(config: ResNetCifar, classes: int, image: tuple[int, int]) -> Chain:
     Args:
         config: Depth and width.
         classes: Number of classes.
-        image: Not used: the network accepts images of any height and width from 8 pixels on.
+        image: Not used: the network accepts images of any height and width of at least 8 pixels.
 
     Returns:
         29 stages at depth 56, with newly drawn weights.

@@ -1,4 +1,4 @@
-"""The fields of each network, standard library only: every job is checked before torch is imported."""
+"""The fields of each network; standard library only, so that every job is checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from freezeout.checks import check_at_least, check_share, check_target
 
-MOST = 10_000  # layers, or channels: a slip of the finger above, of which building would not come to an end
+MOST = 10_000  # layers or channels: a larger number is a typing error, and building the network would never end
 
 
 @dataclass(kw_only=True)
@@ -38,7 +38,7 @@ class WideResNet:
 
     Attributes:
         depth: Number of layers, 3 groups x 2 convolutions x n + 4; 40 in the paper.
-        widen: The groups have 16, 32 and 64 channels times this; 4 in the paper.
+        widen: Factor by which the 16, 32 and 64 channels of the groups are multiplied; 4 in the paper.
         dropout: Share of the values between a block's convolutions that is set to 0 in training.
     """
 
@@ -98,7 +98,7 @@ class Torchvision:
 
     Attributes:
         network: Its name in torchvision.models.
-        options: Keyword arguments of torchvision's function, beside the number of classes.
+        options: Keyword arguments of torchvision's function, other than the number of classes.
     """
 
     network: str = "resnet50"
@@ -111,7 +111,7 @@ class Timm:
 
     Attributes:
         network: Its name in timm.
-        options: Keyword arguments of timm.create_model, beside the name and the number of classes.
+        options: Keyword arguments of timm.create_model, other than the name and the number of classes.
     """
 
     network: str = "resnet18"
@@ -125,7 +125,7 @@ class Python:
     Attributes:
         target: `package.module:function`. The function is called with `classes` and the options, and returns a
             torch.nn.Module or a freezeout.Chain.
-        options: Its keyword arguments, beside `classes`.
+        options: Its keyword arguments, other than `classes`.
     """
 
     target: str

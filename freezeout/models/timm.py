@@ -1,4 +1,4 @@
-"""Any classification network of timm, untrained, its stages found by tracing."""
+"""Any classification network of timm, untrained, with stages found by tracing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def build(config: Timm, classes: int, image: tuple[int, int]) -> Chain:
     Args:
         config: Its name in timm and its options.
         classes: Number of classes.
-        image: Height and width in pixels of the images that the network is traced with. A network that is made for one
-            size (a vision transformer) is made for this one.
+        image: Height and width in pixels of the images that the network is traced with. A network with a fixed input
+            size (a vision transformer) is built for this size.
 
     Returns:
         The network cut into stages, with newly drawn weights.

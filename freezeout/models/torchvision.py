@@ -1,4 +1,4 @@
-"""Any classification network of torchvision, untrained, its stages found by tracing."""
+"""Any classification network of torchvision, untrained, with stages found by tracing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from freezeout.models.named import check_known, cut
 from freezeout.models.schema import Torchvision
 from freezeout.stages.chain import Chain
 
-# These return several tensors in training, unless they are built without their auxiliary heads.
+# In training these return several tensors, unless they are built without their auxiliary heads.
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 
 
@@ -44,5 +44,5 @@ def _defaults(name: str, image: tuple[int, int]) -> dict[str, Any]:
         return {"image_size": image[0]}
     if name.startswith("maxvit"):
         return {"input_size": image}
-    # init_weights is set because torchvision warns of a coming change of its default where it is not.
+    # init_weights is set because torchvision otherwise warns that its default will change.
     return {"aux_logits": False, "init_weights": True} if name in WITH_AUXILIARY_HEADS else {}

@@ -8,18 +8,18 @@ from freezeout.models.initial import conv, draw_weights
 from freezeout.models.schema import VGG
 from freezeout.stages.chain import Chain
 
-# Channels of the convolutions in each group. A 2 x 2 max pooling ends a group, so five leave one pixel of 32 x 32.
+# Channels of the convolutions in each group. Each group ends with 2 x 2 max pooling: five reduce 32 x 32 to one pixel.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 SMALLEST = 32
 
 
 def build(config: VGG, classes: int, image: tuple[int, int]) -> Chain:
-    """Thirteen stages of convolution, BatchNorm, ReLU and, at the end of a group, pooling; then three linear layers.
+    """Thirteen stages of convolution, BatchNorm, ReLU and, ending each group, pooling; a head of three linear layers.
 
     Args:
         config: Width and dropout.
         classes: Number of classes.
-        image: Not used: of images larger than 32 x 32, the head takes the mean over the pixels that are left.
+        image: Not used: for images larger than 32 x 32, the head averages over the remaining pixels.
 
     Returns:
         14 stages, with newly drawn weights.

@@ -1,4 +1,4 @@
-"""Wide ResNet (Zagoruyko and Komodakis 2016, arXiv 1605.07146): pre-activation blocks of many channels."""
+"""Wide ResNet (Zagoruyko and Komodakis 2016, arXiv 1605.07146): pre-activation blocks with many channels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from freezeout.stages.chain import Chain
 class Block(nn.Module):
     """A pre-activation residual block: (batch, inputs, h, w) -> (batch, outputs, h / stride, w / stride).
 
-    BatchNorm and ReLU come before each of the two 3 x 3 convolutions. Where the number of channels changes, the
-    shortcut is a 1 x 1 convolution of the activated input, else it is the input itself.
+    BatchNorm and ReLU come before each of the two 3 x 3 convolutions. If the number of channels changes, the shortcut
+    is a 1 x 1 convolution of the activated input, else the input itself.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         stride: Stride of the first convolution.
         dropout: Share of the values between the convolutions that is set to 0 in training.
     """
@@ -47,7 +47,7 @@ def build(config: WideResNet, classes: int, image: tuple[int, int]) -> Chain:
     Args:
         config: Depth, width and dropout.
         classes: Number of classes.
-        image: Not used: the network accepts images of any height and width from 8 pixels on.
+        image: Not used: the network accepts images of any height and width of at least 8 pixels.
 
     Returns:
         20 stages at depth 40, with newly drawn weights.

@@ -1,4 +1,4 @@
-"""FreezeOut in other people's training loops: one thin class for each framework, in a module named after it.
+"""FreezeOut in the training loops of other frameworks: one thin class each, in a module named after the framework.
 
-The framework is imported by its own module only, and is an extra of this package: `pip install 'freezeout[lightning]'`.
+Only that module imports the framework. Lightning and Hugging Face are extras: `pip install 'freezeout[lightning]'`.
 """

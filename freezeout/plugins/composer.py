@@ -1,4 +1,4 @@
-"""FreezeOut in MosaicML's Composer: an algorithm."""
+"""FreezeOut as an algorithm of MosaicML's Composer."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ except ImportError as error:
 
 
 class FreezeOutAlgorithm(Algorithm):
-    """Freezes the stages of a ComposerModel's network from the front, as a strategy says.
+    """Freezes the stages of a ComposerModel's network from the front, as a strategy prescribes.
 
     >>> model = ComposerClassifier(find_stages(network, images[:1]), num_classes=5)
     >>> freezing = FreezeOutAlgorithm(Schedule(t_0=0.5))
     >>> Trainer(model=model, max_duration="3ep", algorithms=[freezing], **options).fit()
 
-    Schedulers go on, and FreezeOut scales their rates (`rates="scale"`): under a cosine they are the paper's (those of
-    Composer's own cosine a batch late), and without a scheduler the head's rate stays what it is. Checkpoints hold the
-    algorithm's state, and `load_path` or `autoresume` continue to bitwise the run that was never stopped. Under DDP
-    frozen parameters are no longer synchronised: the wrapper is built anew at each freeze event. Loggers get the number
-    of frozen and of active stages and the rate of each in every batch.
+    Schedulers keep working, and FreezeOut scales their rates (`rates="scale"`). With a cosine scheduler the result is
+    the paper's rates (with Composer's own cosine, one batch late); without a scheduler the head's rate stays constant.
+    Checkpoints hold the algorithm's state, so `load_path` and `autoresume` continue a run bitwise as if it had never
+    stopped. Under DDP, frozen parameters are no longer synchronised: the wrapper is rebuilt at each freeze event. In
+    every batch, loggers receive the number of frozen and active stages and the learning rate of each stage.
 
     Args:
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
-        stages: What makes the stages of the ComposerModel. None takes the one Chain among its attributes, as
-            `find_stages` makes it of any network.
-        options: Of FreezeOut: `warmup`, `max_events`.
+        stages: Returns the stages of the ComposerModel. None takes the only Chain among its attributes, as made by
+            `find_stages`.
+        options: Keyword arguments of FreezeOut: `warmup`, `max_events`.
 
     Attributes:
-        freezer: The FreezeOut at work; None before `fit`, or before a checkpoint is loaded.
+        freezer: The FreezeOut in use; None before `fit`, or before a checkpoint is loaded.
     """
 
     def __init__(
@@ -56,15 +56,14 @@ class FreezeOutAlgorithm(Algorithm):
         self._options = options
 
     def match(self, event: Event, state: State) -> bool:
-        """Whether there is something to do: a Trainer is made, or begins, or a batch does, or a part of it."""
+        """Whether to act on an event: a Trainer is made, or training, a batch or a microbatch begins."""
         return event in (Event.INIT, Event.FIT_START, Event.BATCH_START, Event.BEFORE_FORWARD)
 
     def apply(self, event: Event, state: State, logger: Logger) -> None:
-        """Do it.
+        """Act on an event: check the Trainer, make FreezeOut, prepare a step, or restore the modes of frozen stages.
 
         Raises:
-            ValueError: The Trainer, its duration or its checkpoint is of another kind than can freeze; or stages would
-                have to thaw.
+            ValueError: The Trainer, its duration or its checkpoint is not supported, or stages would have to thaw.
         """
         if event == Event.INIT:
             self._enter(state)
@@ -72,19 +71,19 @@ class FreezeOutAlgorithm(Algorithm):
             self._start(state)
         elif event == Event.BATCH_START:
             self._step(state, logger)
-        else:  # metrics of a microbatch are computed in between, after which Composer calls model.train()
+        else:  # Composer computes metrics between microbatches and then calls model.train()
             self._made().set_modes()
 
     def state_dict(self) -> dict[str, Any]:
-        """FreezeOut's state, and the length of the run that it counts in."""
+        """FreezeOut's state and total_steps; empty before FreezeOut exists."""
         if self.freezer is None:
             return {}
         return kept(self.freezer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Composer calls it after the model's and before the optimizer's.
+        """Load FreezeOut's state; Composer calls this after loading the model and before loading the optimizer.
 
-        Stages freeze here, so that the optimizer is asked for no state of theirs: the checkpoint has none.
+        Stages freeze here, so that the optimizer does not expect state for them: the checkpoint has none.
         """
         if state:
             self._make(self._state, state["total_steps"]).load_state_dict(state)
@@ -94,7 +93,7 @@ class FreezeOutAlgorithm(Algorithm):
             raise ValueError("FreezeOutAlgorithm has served another Trainer: make model, optimizer and algorithm anew")
         if state.fsdp_config is not None:  # tensor parallelism needs it, too
             raise ValueError("parallelism_config: FreezeOutAlgorithm works on a single device and with DDP, not FSDP")
-        self._state = state  # a checkpoint is loaded without being told which run it is loaded into
+        self._state = state  # kept for load_state_dict, which Composer calls without it
 
     def _start(self, state: State) -> None:
         if hasattr(state.model.forward, "_torchdynamo_orig_callable"):  # as Trainer leaves a compiled model
@@ -113,7 +112,7 @@ class FreezeOutAlgorithm(Algorithm):
                 f"this run has {total} batches, and stages freeze as in one of {freezer.total_steps}: "
                 "they would freeze at other times"
             )
-        if batch not in (freezer.steps_begun, freezer.steps_begun - 1):  # the latter where a batch was interrupted
+        if batch not in (freezer.steps_begun, freezer.steps_begun - 1):  # the latter if a batch was interrupted
             raise ValueError(
                 f"{freezer.steps_begun} batches are over, and the Trainer counts {batch}: a frozen stage never thaws; "
                 "make model, optimizer, algorithm and Trainer anew"
@@ -141,10 +140,10 @@ class FreezeOutAlgorithm(Algorithm):
 
 
 def batches(state: State) -> int:
-    """How many batches the run has in all.
+    """Total number of batches of the run.
 
     Raises:
-        ValueError: Its length is given in a unit that does not say.
+        ValueError: Its length is given in a unit from which the number of batches is not known.
     """
     duration = state.max_duration
     if duration.unit == TimeUnit.EPOCH:
@@ -158,7 +157,7 @@ def batches(state: State) -> int:
 
 
 def rebuild(state: State) -> None:
-    """Wrap the model anew as Composer does, without what is frozen: it is waited for and sent no more."""
+    """Wrap the model again as Composer does, so that frozen parameters are no longer synchronised."""
     module = state.model.module
-    state.model = module  # the old wrapper goes first, and its hooks on the gradients with it
+    state.model = module  # remove the old wrapper first, and with it its gradient hooks
     state.model = prepare_ddp_module(module, any(a.find_unused_parameters for a in state.algorithms))

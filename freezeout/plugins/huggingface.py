@@ -1,4 +1,4 @@
-"""FreezeOut in Hugging Face's Trainer: a callback."""
+"""FreezeOut as a callback of Hugging Face's Trainer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from freezeout.stages.chain import find_stages
 from freezeout.strategies import Strategy
 
 try:
-    # transformers' Trainer needs accelerate, and says so in many lines
+    # Imported first: without accelerate, transformers' Trainer fails with an error of many lines.
     from accelerate.state import DistributedType, PartialState
     from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ImportError as error:
@@ -29,29 +29,29 @@ except ImportError as error:
 
 
 class FreezeOutCallback(TrainerCallback):
-    """Freezes a model's stages from the front, as a strategy says: embeddings, then each block.
+    """Freezes a model's stages from the front, as a strategy prescribes: embeddings, then each block.
 
     >>> trainer = Trainer(model=model, args=arguments, train_dataset=data)
     >>> freezing = FreezeOutCallback(Schedule(t_0=0.5)).add_to(trainer)
     >>> output = trainer.train()
 
-    The Trainer's own scheduler goes on, and FreezeOut scales its rates (`rates="scale"`). Frozen blocks stay in
-    evaluation mode, their dropout asleep, although the Trainer calls model.train() before each batch. The step that
-    FreezeOut resumes from is the Trainer's own global_step, and what an adaptive strategy has seen and decided lies in
-    the checkpoint's optimizer.pt: `resume_from_checkpoint` continues to bitwise the run that was never stopped.
+    The Trainer's own scheduler keeps working, and FreezeOut scales its rates (`rates="scale"`). Frozen blocks stay in
+    evaluation mode, with dropout off, although the Trainer calls model.train() before each batch. FreezeOut resumes
+    from the Trainer's global_step, and an adaptive strategy's observations and decisions are in the checkpoint's
+    optimizer.pt, so `resume_from_checkpoint` continues a run bitwise as if it had never stopped. Under DDP, frozen
+    parameters are no longer synchronised: the wrapper is rebuilt at each freeze event.
 
-    Passed as `callbacks=[...]` it does the same, but for W&B, TensorBoard and the like: they are called before it.
-
-    Under DDP frozen parameters are no longer synchronised: the wrapper is built anew at each freeze event. Passed as
-    `callbacks=[...]` it knows no wrapper: DDP then needs find_unused_parameters, the Trainer's default, and sends all.
+    It can also be passed as `callbacks=[...]`, with two differences. W&B, TensorBoard and the like are called before
+    it, so they do not receive its values. And it has no access to the DDP wrapper, so that DDP needs
+    find_unused_parameters, the Trainer's default, and synchronises all parameters.
 
     Args:
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
-        stages: What makes the stages of the model. None finds them (`find_stages`) with the first item of the data.
-        options: Of FreezeOut: `warmup`, `max_events`.
+        stages: Returns the stages of the model. None finds them (`find_stages`) with the first item of the data.
+        options: Keyword arguments of FreezeOut: `warmup`, `max_events`.
 
     Attributes:
-        freezer: The FreezeOut at work; None before `train`.
+        freezer: The FreezeOut in use; None before `train`.
     """
 
     def __init__(
@@ -65,7 +65,11 @@ class FreezeOutCallback(TrainerCallback):
         self._hook: RemovableHandle | None = None
 
     def add_to(self, trainer: Trainer) -> FreezeOutCallback:
-        """Become a callback of a Trainer, before those that report to W&B, TensorBoard and the like."""
+        """Register with a Trainer, before the callbacks that report to W&B, TensorBoard and the like.
+
+        Returns:
+            The callback itself.
+        """
         self._trainer = trainer
         trainer.callback_handler.callbacks.insert(0, self)
         return self
@@ -73,12 +77,12 @@ class FreezeOutCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The optimizer exists by now, and its state is loaded.
+        """Makes FreezeOut: by now the optimizer exists and has loaded its state.
 
         Raises:
-            ValueError: Stages cannot be found, or would have to thaw; the model is sharded, or DDP is told that no
-                parameter goes unused; or the checkpoint is of a run of another length, or without what an adaptive
-                strategy needs.
+            ValueError: Stages cannot be found, or would have to thaw; the model is sharded; DDP is told not to look for
+                unused parameters; or the checkpoint is of a run of another length, or lacks the adaptive strategy's
+                state.
         """
         refuse_shards(PartialState().distributed_type)
         model, optimizer = kwargs["model"], torch_optimizer(kwargs["optimizer"])
@@ -96,24 +100,24 @@ class FreezeOutCallback(TrainerCallback):
         self.freezer.load_state_dict({**loaded, "step": state.global_step})
         if self.freezer.prefix:
             self._build_anew()
-        if self._hook:  # of a call that was interrupted
+        if self._hook:  # left by an interrupted call
             self._hook.remove()
-        freezer = self.freezer  # whose stages the Trainer's model.train() wakes
+        freezer = self.freezer  # the hook undoes the Trainer's model.train() for frozen stages
         self._hook = model.register_forward_pre_hook(lambda *_: freezer.set_modes())
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Leaves the model without a hook, so that it can be pickled as before."""
+        """Removes the hook from the model, so that it can be pickled as before."""
         assert self._hook is not None
         self._hook.remove()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Prepares a step of the optimizer, before the first of the batches that it accumulates."""
+        """Prepares an optimizer step, before the first of the batches whose gradients it accumulates."""
         assert self.freezer is not None
-        if self.freezer.steps_begun == state.global_step:  # else it was begun, and its epoch stopped
+        if self.freezer.steps_begun == state.global_step:  # else the step was begun, and its epoch was stopped
             before = self.freezer.prefix
             self.freezer.step()
             if self.freezer.prefix != before:
@@ -122,7 +126,7 @@ class FreezeOutCallback(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Keeps the rates of this step: by the time of a log the scheduler has gone on to those of the next."""
+        """Stores the rates of this step: when logs are written, the scheduler has already set those of the next."""
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
 
     def on_log(
@@ -133,16 +137,16 @@ class FreezeOutCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Adds the number of frozen and of active stages and the rate of each to what is logged of a step."""
-        if self.freezer is None or logs is None or "loss" not in logs:  # of an evaluation, or of the whole run
+        """Adds the number of frozen and active stages, and the rate of each stage, to a step's logs."""
+        if self.freezer is None or logs is None or "loss" not in logs:  # logs of an evaluation or of the whole run
             return
         groups = zip(self._optimizer.param_groups, self._rates, strict=True)
         figures = logged(self.freezer, [{**group, "lr": rate} for group, rate in groups], scaled=True)
         logs.update(figures)
-        state.log_history[-1].update(figures)  # a copy of the logs, made before
+        state.log_history[-1].update(figures)  # holds a copy of the logs that was made earlier
 
     def _wrapper(self) -> DistributedDataParallel | None:
-        """The Trainer's own, where there is one and this callback knows of it."""
+        """The Trainer's DDP wrapper, if it has one and `add_to` was used."""
         wrapper = getattr(self._trainer, "model_wrapped", None)
         return wrapper if isinstance(wrapper, DistributedDataParallel) else None
 
@@ -168,25 +172,25 @@ class FreezeOutCallback(TrainerCallback):
 
 
 def torch_optimizer(optimizer: Any) -> Optimizer:
-    """The optimizer itself, within accelerate's wrapper."""
+    """The optimizer inside accelerate's wrapper, if it is wrapped."""
     return getattr(optimizer, "optimizer", optimizer)
 
 
 def refuse_shards(kind: DistributedType) -> None:
-    """Refuse ways of training on several devices that no test of this callback has seen, by name.
+    """Refuse ways of training on several devices for which this callback is not tested.
 
     Raises:
-        ValueError: It is one of these.
+        ValueError: `kind` is FSDP, DeepSpeed or Megatron-LM.
     """
     if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise ValueError(f"{kind.value}: FreezeOutCallback works on a single device and with DDP")
 
 
 def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None:
-    """Refuse DDP that waits for the gradients of frozen parameters, before it does.
+    """Refuse DDP that would wait for the gradients of frozen parameters.
 
     Raises:
-        ValueError: It would, as the arguments have it or as the Trainer has it by default for this model.
+        ValueError: find_unused_parameters is off, by the arguments or by the Trainer's default for this model.
     """
     unused = args.ddp_find_unused_parameters
     if unused is None:  # the Trainer's own rule
@@ -199,7 +203,7 @@ def refuse_ddp_without_unused(args: TrainingArguments, model: nn.Module) -> None
 
 
 def drawing_nothing(make: Callable[[], Any]) -> Any:
-    """What a function makes, the random numbers of torch, NumPy and Python left where they were."""
+    """The result of `make()`, with the random states of torch, NumPy and Python restored afterwards."""
     states = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):

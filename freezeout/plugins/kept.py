@@ -1,7 +1,7 @@
-"""A freezer's state in a framework's checkpoint; where callbacks have no place there, within its optimizer's state.
+"""FreezeOut's state in a framework's checkpoint or, for Hugging Face's Trainer, within the optimizer's state.
 
-Hugging Face's Trainer keeps what callbacks say of themselves in JSON, where gathered gradients would make no sense, and
-does not tell them which folder it resumes from. An optimizer's groups may hold anything, and it saves and loads these.
+That Trainer saves the state of callbacks as JSON, which is unsuited to accumulated gradients, and does not tell them
+which folder it resumes from. An optimizer's groups may hold anything, and the Trainer saves and loads these.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ KEY = "freezeout"
 
 
 def kept(freezer: FreezeOut) -> dict[str, Any]:
-    """What a checkpoint holds of a freezer: its state, and the length of the run that it counts in."""
+    """What a checkpoint holds of a FreezeOut: its state and its total_steps."""
     return {**freezer.state_dict(), "total_steps": freezer.total_steps}
 
 
 def refuse_another_length(freezer: FreezeOut, loaded: Mapping[str, Any]) -> None:
-    """Refuse what `kept` gave in a run of another length.
+    """Refuse a state from `kept` that belongs to a run of another length.
 
     Raises:
-        ValueError: It is of one.
+        ValueError: The lengths differ.
     """
     if loaded["total_steps"] != freezer.total_steps:
         raise ValueError(
@@ -35,7 +35,7 @@ def refuse_another_length(freezer: FreezeOut, loaded: Mapping[str, Any]) -> None
 
 
 def keep_in_checkpoints(freezer: FreezeOut, optimizer: Optimizer) -> None:
-    """Let the optimizer's saved state hold the freezer's, which its first group has once it is loaded."""
+    """Add the freezer's state to the first group of the optimizer's state_dict, so that it is saved and loaded too."""
 
     def add(_: Optimizer, state: dict[str, Any]) -> None:
         state["param_groups"][0][KEY] = kept(freezer)
@@ -44,15 +44,20 @@ def keep_in_checkpoints(freezer: FreezeOut, optimizer: Optimizer) -> None:
 
 
 def loaded_with(optimizer: Optimizer) -> dict[str, Any]:
-    """What of a freezer came with the state that the optimizer has loaded, and goes from its groups; or nothing."""
+    """Remove and return the freezer's state from the state that the optimizer has loaded; {} if there is none."""
     return optimizer.param_groups[0].pop(KEY, {})
 
 
 def refuse_another_run(freezer: FreezeOut, loaded: Mapping[str, Any], step: int) -> None:
-    """Refuse a checkpoint that this run cannot be continued from.
+    """Refuse a checkpoint from which this run cannot continue.
+
+    Args:
+        freezer: The FreezeOut of this run.
+        loaded: The state from `loaded_with`.
+        step: Number of steps that the checkpoint has completed.
 
     Raises:
-        ValueError: It is of a run of another length, or says nothing of what an adaptive strategy had seen.
+        ValueError: It is of a run of another length, or lacks the adaptive strategy's state.
     """
     if loaded:
         refuse_another_length(freezer, loaded)

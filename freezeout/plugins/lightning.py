@@ -1,4 +1,4 @@
-"""FreezeOut in Lightning: a callback."""
+"""FreezeOut as a callback of Lightning."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ except ImportError as error:
 
 
 class FreezeOutCallback(Callback):
-    """Freezes the stages of a LightningModule's network from the front, as a strategy says.
+    """Freezes the stages of a LightningModule's network from the front, as a strategy prescribes.
 
     >>> network = find_stages(network, images[:1])
     >>> freezing = FreezeOutCallback(Schedule(t_0=0.5))
     >>> Trainer(max_epochs=2, callbacks=[freezing], **options).fit(Classifier(network), batches)
 
-    Checkpoints hold its state, and `fit(..., ckpt_path=...)` continues to bitwise the run that was never stopped. Under
-    DDP frozen parameters are no longer synchronised (`FreezeOut.distribute`), and find_unused_parameters is not needed.
-    Steps are those of the optimizer, whatever accumulate_grad_batches is. Loggers get the number of frozen and of
-    active stages and the rate of each, every log_every_n_steps and whenever something freezes.
+    Checkpoints hold its state, so `fit(..., ckpt_path=...)` continues a run bitwise as if it had never stopped. Under
+    DDP, frozen parameters are no longer synchronised (`FreezeOut.distribute`), and find_unused_parameters is not
+    needed. Steps are optimizer steps, whatever accumulate_grad_batches is. Loggers receive the number of frozen and
+    active stages and the learning rate of each stage, every log_every_n_steps and at each freeze event.
 
     Args:
         strategy: When stages freeze and what their rates are; see `freezeout.strategies`.
-        stages: What makes the stages of the LightningModule. None takes the one Chain among its attributes, as
-            `find_stages` makes it of any network.
-        rates: "set" or "scale", see FreezeOut. None scales the rates where configure_optimizers returns a scheduler.
-        options: Of FreezeOut: `warmup`, `max_events`.
+        stages: Returns the stages of the LightningModule. None takes the only Chain among its attributes, as made by
+            `find_stages`.
+        rates: "set" or "scale", see FreezeOut. None means "scale" if configure_optimizers returns a scheduler, else
+            "set".
+        options: Keyword arguments of FreezeOut: `warmup`, `max_events`.
 
     Attributes:
-        freezer: The FreezeOut at work; None before `fit`.
+        freezer: The FreezeOut in use; None before `fit`.
     """
 
     def __init__(
@@ -62,11 +63,11 @@ class FreezeOutCallback(Callback):
         self._loaded: dict[str, Any] | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Optimizers exist by now, and their state is loaded later.
+        """Makes FreezeOut: by now the optimizers exist; their state is loaded later.
 
         Raises:
-            ValueError: The length of the run is not known, or the trainer, its optimizers or its other callbacks are of
-                another kind than can freeze; or stages that this callback froze in an earlier `fit` would have to thaw.
+            ValueError: The length of the run is not known; the trainer, its optimizers or its other callbacks are not
+                supported; or stages that this callback froze in an earlier `fit` would have to thaw.
         """
         if len(trainer.optimizers) != 1:
             raise ValueError(f"configure_optimizers made {len(trainer.optimizers)} optimizers: FreezeOut needs one")
@@ -90,10 +91,11 @@ class FreezeOutCallback(Callback):
             distribute(self.freezer, trainer.strategy, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Prepares a step with the first batch of it.
+        """Prepares an optimizer step, before the first of its batches.
 
         Raises:
-            RuntimeError: The checkpoint was written without this callback, or the batch before took several steps.
+            RuntimeError: The checkpoint was written without this callback, or the previous batch took several optimizer
+                steps.
         """
         assert self.freezer is not None
         if 0 < self.freezer.steps_begun < trainer.global_step:
@@ -115,21 +117,21 @@ class FreezeOutCallback(Callback):
                     figures = logged(self.freezer, trainer.optimizers[0].param_groups, scaled=self._scaled)
                     logger.log_metrics(figures, step=trainer.global_step)
         else:
-            self.freezer.set_modes()  # a validation between two accumulated batches may have woken what is frozen
+            self.freezer.set_modes()  # validation between two accumulated batches may have changed the modes
 
     @property
     def state_key(self) -> str:
-        """The same for subclasses, which resume each other's checkpoints."""
+        """The same key for all subclasses, so that they can resume each other's checkpoints."""
         return "freezeout"
 
     def state_dict(self) -> dict[str, Any]:
-        """FreezeOut's state, and the length of the run that it counts in."""
+        """FreezeOut's state and total_steps; empty before FreezeOut exists."""
         if self.freezer is None:
             return {}
         return kept(self.freezer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Lightning calls it before there are optimizers: what needs them waits for `on_fit_start`."""
+        """Keep the state until `on_fit_start`: Lightning calls this before the optimizers exist."""
         self._loaded = dict(state_dict)
 
     def _load(self) -> None:
@@ -141,10 +143,11 @@ class FreezeOutCallback(Callback):
 
 
 def refuse_callbacks(trainer: Trainer, module: LightningModule) -> None:
-    """Refuse other callbacks that change how long a run is, of which the trainer's own estimate knows nothing.
+    """Refuse other callbacks that FreezeOut cannot work with.
 
     Raises:
-        ValueError: There is one.
+        ValueError: StochasticWeightAveraging would reset the statistics of frozen BatchNorm layers, or
+            GradientAccumulationScheduler makes the trainer's own estimate of the run's length wrong.
     """
     for callback in trainer.callbacks:
         if isinstance(callback, StochasticWeightAveraging) and callback.pl_module_contains_batch_norm(module):
@@ -164,9 +167,9 @@ def refuse_callbacks(trainer: Trainer, module: LightningModule) -> None:
 
 
 def distribute(freezer: FreezeOut, strategy: DDPStrategy, module: LightningModule) -> None:
-    """Put a handle that rebuilds DistributedDataParallel at each freeze where Lightning has its wrapper."""
-    strategy.model = module  # the old wrapper goes first, and its hooks on the gradients with it
+    """Replace Lightning's DistributedDataParallel by a wrapper that is rebuilt at each freeze event."""
+    strategy.model = module  # remove the old wrapper first, and with it its gradient hooks
     network = freezer.distribute(module, device_ids=strategy.determine_ddp_device_ids(), **strategy._ddp_kwargs)
     strategy.model = network
-    # Lightning asks the class of its wrapper before it holds back synchronisation while gradients are accumulated.
+    # Lightning suspends synchronisation during gradient accumulation only if its wrapper is a DistributedDataParallel.
     strategy.block_backward_sync = network.no_sync

@@ -1,4 +1,4 @@
-"""What frameworks' loggers are told about a run that freezes."""
+"""The values that a framework's loggers receive about freezing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def logged(freezer: FreezeOut, groups: Sequence[Mapping[str, Any]], *, scaled: b
     """Frozen and active stages, and the learning rate of each stage.
 
     Args:
-        freezer: Within a step.
-        groups: Of its optimizer, with their rates of this step.
-        scaled: Whether the groups' rates are a scheduler's, which the freezer scales, or those that it has set.
+        freezer: A FreezeOut whose step() has been called for the current step.
+        groups: Its optimizer's parameter groups, with this step's learning rates.
+        scaled: True if the groups hold a scheduler's rates, which the freezer scales; False if the freezer set them.
 
     Returns:
-        "freezeout/prefix", "freezeout/active_stages" and "freezeout/rate/<number of the stage>": 0 where it is frozen,
-        and the first group's where a stage lies in several.
+        "freezeout/prefix", "freezeout/active_stages" and "freezeout/rate/<stage index>". A stage's rate is 0 if it is
+        frozen, and the first group's if its parameters are in several groups.
     """
     owner = {id(p): i for i, stage in enumerate(freezer.stages) for p in stage.parameters()}
     rates = [0.0] * len(freezer.stages)

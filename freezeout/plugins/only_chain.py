@@ -1,4 +1,4 @@
-"""Where a plug-in finds the stages of a model that its user wrapped for the framework."""
+"""How a plug-in finds the stages of a model that the user wrapped for the framework."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from freezeout.stages.chain import Chain
 
 
 def only_chain(module: nn.Module, asked_by: str) -> Chain:
-    """The one Chain among a module's attributes, as `find_stages` makes it of any network.
+    """The only Chain among a module's attributes, as made by `find_stages`.
 
     Args:
-        module: The framework's, around the network.
-        asked_by: The plug-in's class, for the message.
+        module: The framework's module around the network.
+        asked_by: Name of the plug-in's class, for the error message.
 
     Raises:
         ValueError: There is none, or more than one.

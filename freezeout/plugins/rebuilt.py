@@ -1,4 +1,4 @@
-"""DistributedDataParallel that a framework holds on to: built anew where it is."""
+"""Rebuilding, in place, a DistributedDataParallel to which a framework holds references."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def build_anew(wrapper: DistributedDataParallel, **options: Any) -> None:
-    """Make a wrapper what it would be were it made now, without what is frozen: that is waited for and sent no more.
+    """Reinitialise a wrapper in place, so that it no longer waits for or sends the gradients of frozen parameters.
 
-    It stays the same object, since a training loop keeps it in a variable of its own. Hooks on the wrapper itself go;
-    those on the network stay. Called between two training steps, by all ranks.
+    It remains the same object, because the training loop keeps a reference to it. Hooks on the wrapper itself are lost;
+    those on the network stay. All ranks must call this, between two training steps.
 
     Args:
-        wrapper: Of a network, made with devices as it has them.
-        options: All else that it was made with.
+        wrapper: The wrapper; it keeps its network and devices.
+        options: All other keyword arguments with which it was made.
     """
     network, ids, output = wrapper.module, wrapper.device_ids, wrapper.output_device
-    vars(wrapper).clear()  # the old one goes first, and its hooks on the gradients with it
+    vars(wrapper).clear()  # remove the old state first, and with it its gradient hooks
     DistributedDataParallel.__init__(wrapper, network, ids, output, init_sync=False, **options)

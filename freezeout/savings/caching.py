@@ -1,8 +1,8 @@
-"""What remembering the outputs of the frozen prefix saves, and which of them to keep: arithmetic on numbers given.
+"""What caching the outputs of the frozen prefix saves, and which outputs to keep: pure arithmetic.
 
-A frozen prefix is a pure function of an image and its view, so that its output, once computed, serves every later visit
-of the two. All images of an epoch are in one view, and an epoch's entries all have the depth that was chosen for it.
-Costs may be in any unit, seconds or FLOPs, as long as it is one.
+A frozen prefix is a pure function of an image and its view, so its output, once computed, can be reused at every later
+visit of that image in that view. All images of an epoch are in the same view, and all entries written in an epoch have
+the same depth. Costs may be in any unit, seconds or FLOPs, if it is the same for all.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from freezeout.schedule import Schedule
 
 @dataclass(frozen=True)
 class Tier:
-    """A kind of memory, of which one view's entries may take a part.
+    """A kind of memory for entries.
 
     Attributes:
-        bytes: That part.
-        read: Cost of a byte read; infinite where there is no such memory.
-        write: Cost of a byte written, likewise.
+        bytes: Bytes that one view's entries may use.
+        read: Cost per byte read; infinite if there is no such memory.
+        write: Cost per byte written, likewise.
     """
 
     bytes: float = math.inf
@@ -34,11 +34,11 @@ UNLIMITED = Tier()
 
 @dataclass(frozen=True)
 class Frozen:
-    """The stages of a network as a frozen prefix runs them.
+    """Costs of a network's stages when they are frozen.
 
     Attributes:
         forward: Cost of each stage's forward pass for one image.
-        bytes: Of each stage's output for one image; 0 for an output that cannot be kept.
+        bytes: Bytes of each stage's output for one image; 0 for an output that cannot be kept.
     """
 
     forward: Sequence[float]
@@ -47,11 +47,11 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Kept:
-    """The entries of one view: the outputs of the first `depth` stages, of a fixed part of the images.
+    """The entries of one view: the outputs of the first `depth` stages, for a fixed part of the images.
 
     Attributes:
-        depth: 0 for none.
-        images: How many images have theirs in each tier.
+        depth: Number of stages; 0 for no entries.
+        images: Number of images whose entries are in each tier.
     """
 
     depth: int = 0
@@ -67,13 +67,13 @@ NOTHING = Kept()
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a run that remembers.
+    """One epoch of a run with a cache.
 
     Attributes:
         start: Its first training step.
         stop: The step after its last.
-        read: What was kept of its view before, and is read.
-        kept: What is kept of it for the next visit.
+        read: The entries of its view that were kept before and are read.
+        kept: The entries that are kept for the next visit.
     """
 
     start: int
@@ -83,7 +83,7 @@ class Epoch:
 
 
 def per_visit(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
-    """What a visit of all images costs less with these entries."""
+    """The cost that these entries save when all images are visited once."""
     if not kept.depth:
         return 0.0
     forward, size = sum(frozen.forward[: kept.depth]), frozen.bytes[kept.depth - 1]
@@ -92,7 +92,7 @@ def per_visit(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
 
 
 def to_write(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
-    """What writing these entries costs."""
+    """The cost of writing these entries."""
     if not kept.depth:
         return 0.0
     size = frozen.bytes[kept.depth - 1]
@@ -100,17 +100,17 @@ def to_write(kept: Kept, frozen: Frozen, tiers: Sequence[Tier]) -> float:
 
 
 def choose(held: Kept, deepest: int, images: int, frozen: Frozen, tiers: Sequence[Tier]) -> Kept:
-    """What to keep of a view for its next visit: what saves most there, less what writing it costs now.
+    """The entries of a view to keep for its next visit: those with the largest saving there, less the cost of writing.
 
-    Deeper is not always better: where images have to share the memory, a later stage with smaller outputs may hold
-    more of them, and an earlier one with small outputs may cost less to read.
+    Deeper is not always better: if memory is short, a later stage with smaller outputs may allow more images, and an
+    earlier stage with small outputs may cost less to read.
 
     Args:
-        held: What is kept now. Keeping it as it is costs nothing.
-        deepest: Frozen stages when the epoch began.
-        images: In the training set.
-        frozen: What the stages cost.
-        tiers: The nearest first. One that takes longer to read than to compute anew is not used.
+        held: The entries kept now. Keeping them unchanged costs nothing.
+        deepest: Number of frozen stages at the beginning of the epoch.
+        images: Number of training images.
+        frozen: Costs of the stages.
+        tiers: Kinds of memory, nearest first. A tier is used only if writing and reading cost less than recomputing.
     """
     best, most = held, per_visit(held, frozen, tiers)
     for depth in range(1, deepest + 1):
@@ -135,22 +135,22 @@ def _fitting(depth: int, images: int, frozen: Frozen, tiers: Sequence[Tier]) -> 
 
 @dataclass(frozen=True)
 class Visits:
-    """When which view is visited: known beforehand.
+    """Which view is visited when, which is known in advance.
 
     Attributes:
-        epochs: Of the whole run; the last one may be cut short.
-        views: How many there are.
+        epochs: Number of epochs of the whole run; the last one may be cut short.
+        views: Number of views.
     """
 
     epochs: int
     views: int
 
     def again(self, epoch: int) -> bool:
-        """Whether the view of an epoch is visited once more."""
+        """Whether the view of an epoch is visited again later."""
         return epoch + self.views < self.epochs
 
     def at_once(self, epoch: int) -> int:
-        """How many views have entries at the same time from `epoch` on, at most; that of the epoch twice, once anew."""
+        """Largest number of views with entries at the same time from `epoch` on; the epoch's own counts twice."""
         return max(1, min(self.views, self.epochs - epoch - self.views)) + 1
 
 
@@ -165,17 +165,17 @@ def epochs_of(
     frozen: Frozen,
     tiers: Sequence[Tier] = (UNLIMITED,),
 ) -> Iterator[Epoch]:
-    """The epochs of a run from the first one that may remember on.
+    """The epochs of a run that may use the cache: those that take a view and begin with a frozen stage.
 
     Args:
-        schedule: Of the run.
-        steps: Of the run.
-        steps_per_epoch: Of the run.
+        schedule: The run's schedule.
+        steps: The run's number of steps.
+        steps_per_epoch: Steps per epoch.
         first: Number of the first epoch that takes a view.
-        views: How many there are.
-        images: In the training set.
-        frozen: What the stages cost.
-        tiers: Where entries lie.
+        views: Number of views.
+        images: Number of training images.
+        frozen: Costs of the stages.
+        tiers: Kinds of memory for entries.
     """
     visits, held = Visits(-(-steps // steps_per_epoch), views), dict.fromkeys(range(views), NOTHING)
     for epoch in range(first, visits.epochs):
@@ -198,13 +198,13 @@ def remembered(
     frozen: Frozen,
     tiers: Sequence[Tier] = (UNLIMITED,),
 ) -> float:
-    """What a run costs less because it remembers, all reads and writes subtracted.
+    """The cost that a run saves by caching, net of all reads and writes.
 
-    An image that an epoch dropped (the remainder of the division by the batch) has no entry at the next visit.
+    Images that an epoch drops (the remainder of the division by the batch size) have no entry at the next visit.
 
     Args:
-        batch: Images of a step.
-        schedule, steps, steps_per_epoch, first, views, images, frozen, tiers: As of `epochs_of`.
+        batch: Images per step.
+        schedule, steps, steps_per_epoch, first, views, images, frozen, tiers: See `epochs_of`.
     """
     saved = 0.0
     run = {"first": first, "views": views, "images": images}

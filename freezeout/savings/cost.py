@@ -1,7 +1,7 @@
-"""What a training step costs at each prefix, and what a schedule therefore saves: arithmetic on numbers given.
+"""The cost of a training step at each prefix, and a schedule's saving that follows from it: pure arithmetic.
 
-Costs may be in any unit, as long as it is one: FLOPs (`freezeout.savings.flops`) give the *predicted* saving.
-The *estimated* saving is the paper's own formula, kept apart and under its own name.
+Costs may be in any unit, if it is the same for all: FLOPs (`freezeout.savings.flops`) give the *predicted* saving.
+The *estimated* saving is the paper's own formula, a separate function.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from freezeout.schedule import POWERS, Schedule, freeze_times
 
 @dataclass(frozen=True)
 class StageCost:
-    """One stage's share of a training step, in any one unit.
+    """One stage's share of a training step, in any unit.
 
     Attributes:
-        forward: Paid at every step, frozen or not.
-        backward_own: Its backward pass when its input needs no gradient; saved from the step it freezes itself.
-        backward_input: The rest of its full backward pass; saved from the step the stage *before* it freezes, since
-            nothing below then asks for a gradient. Stage 0, which only images precede, never pays it: 0 there.
+        forward: Cost of its forward pass; paid in every step, frozen or not.
+        backward_own: Cost of its backward pass if its input needs no gradient; saved from the step at which it freezes.
+        backward_input: Cost of the rest of its full backward pass, the gradient of its input; saved from the step at
+            which the stage *before* it freezes. 0 for stage 0, whose input is images.
     """
 
     forward: float
@@ -29,12 +29,12 @@ class StageCost:
 
     @property
     def backward(self) -> float:
-        """Its full backward pass."""
+        """Cost of its full backward pass."""
         return self.backward_own + self.backward_input
 
     @property
     def whole(self) -> float:
-        """Its share of a step in which nothing is frozen."""
+        """Its cost in a step in which nothing is frozen."""
         return self.forward + self.backward
 
 
@@ -42,13 +42,13 @@ def step_cost(costs: Sequence[StageCost], prefix: int) -> float:
     """Cost of one training step with the first `prefix` stages frozen.
 
     Raises:
-        ValueError: Outside 0 <= prefix <= len(costs).
+        ValueError: `prefix` is outside 0 to len(costs).
     """
     if not 0 <= prefix <= len(costs):
         raise ValueError(f"prefix={prefix}: must lie in 0 to {len(costs)}, the number of stages")
     forward = sum(c.forward for c in costs)
     own = sum(c.backward_own for c in costs[prefix:])
-    # The first active stage has nothing trainable below it, so it hands no gradient on.
+    # No trainable stage precedes the first active one, so its input needs no gradient.
     handed_on = sum(c.backward_input for c in costs[prefix + 1 :])
     return forward + own + handed_on
 
@@ -66,12 +66,12 @@ def run_cost(costs: Sequence[StageCost], schedule: Schedule, total_steps: int, d
 
 
 def reestimation_cost(forward: Sequence[float], freeze_steps: Sequence[int | None], batches: int) -> float:
-    """Cost of computing running statistics afresh before each freeze event (strategy.bn=reestimate).
+    """Cost of recomputing running statistics before each freeze event (strategy.bn=reestimate).
 
     Args:
-        forward: Of each stage, for one batch.
-        freeze_steps: When each stage freezes; None for never.
-        batches: That go through all stages up to those that freeze, at each event.
+        forward: Cost of each stage's forward pass for one batch.
+        freeze_steps: The step at which each stage freezes; None for never.
+        batches: Number of batches that pass, at each event, through all stages up to those that freeze.
     """
     steps = [step for step in freeze_steps if step is not None]
     return batches * sum(sum(forward[: sum(s <= event for s in steps)]) for event in {*steps})
@@ -80,37 +80,37 @@ def reestimation_cost(forward: Sequence[float], freeze_steps: Sequence[int | Non
 def predicted_saving(
     costs: Sequence[StageCost], schedule: Schedule, total_steps: int, baseline_steps: int | None = None
 ) -> float:
-    """1 - cost / baseline's cost: a fraction of the baseline's time, negative when the run costs more.
+    """1 - cost / baseline's cost: a fraction of the baseline's time, negative if the run costs more.
 
     Args:
-        costs: Of each stage.
-        schedule: Of the run.
-        total_steps: Of the run.
-        baseline_steps: Of the baseline, which freezes nothing; as many as the run's unless given.
+        costs: Cost of each stage.
+        schedule: The run's schedule.
+        total_steps: The run's number of steps.
+        baseline_steps: Number of steps of the baseline, which freezes nothing; None takes the run's.
     """
     steps = total_steps if baseline_steps is None else baseline_steps
     return 1.0 - run_cost(costs, schedule, total_steps) / (steps * step_cost(costs, 0))
 
 
 def estimated_saving(growth: int, layers_per_block: int, t_0: float, how_scale: str) -> float:
-    """The paper's estimate for a DenseNet-BC, as its released code computes it: a fraction, not a measurement.
+    """The paper's estimated saving for a DenseNet-BC, as its released code computes it: a fraction, not a measurement.
 
-    There are three blocks, which work on 32 x 32, 16 x 16 and 8 x 8 pixels. A dense layer with m k input channels costs
-    m k * 4 k for its 1 x 1 convolution plus 9 * 4 k * k, times its pixels; the first convolution 9 * 3 * 2 k times
-    32 * 32. Transitions and the head cost nothing. m starts at 2, grows by 1 with each layer, and is halved and rounded
-    *down* after a block.
-    Backward is taken to cost as much as forward (it is nearer twice), so the saving stays below one half:
-    1/2 (1 - sum(c_i t_i) / sum(c_i)). The last layer's t_i is short of 1 by one position, as if a head followed.
-    The saving of linear schedules is then multiplied by 1.3, which the code does without explanation.
+    Three blocks work on 32 x 32, 16 x 16 and 8 x 8 pixels. A dense layer with m k input channels costs m k * 4 k for
+    its 1 x 1 convolution plus 9 * 4 k * k for its 3 x 3 convolution, times its number of pixels; the first convolution
+    costs 9 * 3 * 2 k times 32 * 32. Transitions and the head cost nothing. m starts at 2, grows by 1 with each layer,
+    and is halved and rounded *down* after a block.
+    The backward pass is assumed to cost as much as the forward pass (it is nearer twice), so the saving stays below one
+    half: 1/2 (1 - sum(c_i t_i) / sum(c_i)). The last layer's t_i is below 1 by one position, as if a head followed.
+    For linear schedules the code then multiplies the saving by 1.3, without explanation.
 
     Args:
-        growth: k, the channels that a dense layer adds.
+        growth: k, the number of channels that a dense layer adds.
         layers_per_block: (depth - 4) / 6.
         t_0: When stage 0 freezes, before the power is applied; in (0, 1].
         how_scale: "linear", "squared" or "cubic".
 
     Raises:
-        ValueError: An argument lies outside these ranges.
+        ValueError: An argument is outside its range.
 
     Source: Brock et al. 2017, the code's calc_speedup; equal to tests/golden/speedup_estimates.json.
     """

@@ -1,4 +1,4 @@
-"""FLOPs of each stage of a chain, forward and backward, and the bytes it makes: counted, not derived by hand."""
+"""FLOPs of each stage of a chain, forward and backward, and the bytes that it allocates, counted by running it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from freezeout.stages.chain import Chain
 
 
 class Counts(NamedTuple):
-    """What one training step costs.
+    """The cost of one training step.
 
     Attributes:
         costs: FLOPs of every stage.
-        bytes: Peak forward bytes of any stage: all that it makes of the batch in its forward pass, as if nothing were
-            freed. Where only one stage's tensors live at a time, as in a frozen prefix, no more memory is needed.
+        bytes: Peak forward bytes of any stage: the size of all tensors of its forward pass, as if none were freed. If
+            only one stage's tensors exist at a time, as in a frozen prefix, no more memory is needed.
     """
 
     costs: list[StageCost]
@@ -40,11 +40,11 @@ def stage_costs(chain: Chain, batch_shape: Sequence[int]) -> list[StageCost]:
 def count(chain: Chain, batch_shape: Sequence[int]) -> Counts:
     """FLOPs (2 per multiply-add) and bytes of one training step.
 
-    Convolutions, matrix products and attention are counted, the last as plain matrix products whatever the kernel;
-    BatchNorm, activations, pooling, the loss and the optimizer are not: FlopCounterMode knows no formula for
-    elementwise work. Counts are those of training with every parameter trainable, whatever is frozen now. They are
-    taken on copies that hold no data (a chain that cannot run without any is copied and run on the CPU, more slowly):
-    the chain, its buffers and torch's random state are left as they were.
+    Convolutions, matrix products and attention are counted, the last as plain matrix products whatever the kernel.
+    BatchNorm, activations, pooling, the loss and the optimizer are not: FlopCounterMode has no formula for elementwise
+    operations. Counts are for training with every parameter trainable, whatever is frozen now. They are taken on copies
+    without data (a chain that cannot run without data is copied and run on the CPU, more slowly); the chain, its
+    buffers and torch's random state are not changed.
 
     Args:
         chain: The network.
@@ -59,12 +59,12 @@ def count(chain: Chain, batch_shape: Sequence[int]) -> Counts:
         try:
             return _count(chain, batch_shape, "meta")
         except RuntimeError:
-            # A stage that reads values, or holds tensors outside its buffers, runs only on data.
+            # A stage that reads values, or holds tensors that are not buffers, runs only with data.
             return _count(chain, batch_shape, "cpu")
 
 
 class Traffic(TorchDispatchMode):
-    """Adds up the bytes that operations read and make; a view moves none."""
+    """Adds up the bytes of the inputs and outputs of operations, except views."""
 
     read = made = 0
 
@@ -92,10 +92,10 @@ def counter() -> FlopCounterMode:
 def _convolution_backward(
     grad_shape, x_shape, w_shape, bias, stride, padding, dilation, transposed, output_padding, groups, mask, **_: Any
 ) -> int:
-    """Each gradient of a convolution, of its input and of its weight, has the forward pass's multiply-adds.
+    """FLOPs of a convolution's backward pass: the gradients of input and weight each cost as much as the forward pass.
 
-    torch's own formula takes the weight gradient for that of a dense weight, `groups` times too much. The shape of
-    the weight, (out, in / groups, *kernel), already has the groups in it.
+    torch's own formula computes the weight gradient as for an ungrouped convolution, `groups` times too much. The shape
+    of the weight, (out, in / groups, *kernel), already accounts for the groups.
     """
     pixels = math.prod((x_shape if transposed else grad_shape)[2:])
     return 2 * x_shape[0] * pixels * math.prod(w_shape) * (mask[0] + mask[1])
@@ -105,7 +105,7 @@ def _count(chain: Chain, batch_shape: Sequence[int], device: str) -> Counts:
     x = torch.zeros(tuple(batch_shape), dtype=next(chain.parameters()).dtype, device=device)
     costs: list[StageCost] = []
     most = 0
-    # Attention by plain matrix products: the fused kernels differ by device, and the CPU's has no formula.
+    # Attention as plain matrix products: the fused kernels differ by device, and there is no formula for the CPU's.
     with sdpa_kernel(SDPBackend.MATH):
         for stage in chain:
             twin = _twin(stage, device)
@@ -113,7 +113,7 @@ def _count(chain: Chain, batch_shape: Sequence[int], device: str) -> Counts:
                 y = twin(x)
             most = max(most, traffic.made)
             own = _backward(y)
-            # Images need no gradient, so stage 0 is never asked for one.
+            # Images need no gradient, so stage 0 never computes one for its input.
             full = _backward(twin(x.requires_grad_())) if costs else own
             costs.append(StageCost(forward.get_total_flops(), own, full - own))
             x = y.detach()
@@ -127,10 +127,10 @@ def _backward(y: Tensor) -> int:
 
 
 def _twin(stage: nn.Module, device: str) -> nn.Module:
-    """A copy in training mode, all parameters trainable; on "meta" it has shapes and no data, so costs no memory."""
+    """A copy in training mode with all parameters trainable; on "meta" it has shapes but no data, so uses no memory."""
     if device == "meta":
         tensors = joined(stage.parameters(), stage.buffers())
-        # deepcopy takes what its memo names for copied already: no weight is read or written.
+        # deepcopy treats the entries of its memo as already copied: no weight is read or written.
         memo: dict[int, Any] = {id(t): _shape_of(t) for t in tensors}
     else:
         memo = {}

@@ -1,7 +1,7 @@
-"""A profile: seconds of a training step at each prefix, timed alone on one device; what a schedule then saves there.
+"""A profile: seconds of a training step at each prefix, timed alone on one device, and the resulting profiled saving.
 
-A step's time depends on network, batch, precision, engine, device and prefix, and on neither strategy, t_0 nor seed: so
-one profile times every schedule of that network. Its file is written by `freezeout.run.profiling` and read here.
+A step's time depends on network, batch, precision, engine, device and prefix, but not on strategy, t_0 or seed. So one
+profile times every schedule of that network. Profiles are measured by `freezeout.run.profiling`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ MADE_BY = "python -m freezeout.predict --measure model=... dataset=... writes on
 
 @dataclass(frozen=True)
 class Profile:
-    """What training takes on one device, alone on it.
+    """Times of training steps on one device, with no other program using it.
 
     Attributes:
-        seconds: seconds[k] of a training step with k stages frozen; one entry per stage, as the last never freezes.
-        switches: switches[k] seconds, once, of freezing stage k - 1; () if they were not timed.
-        frozen: Seconds for one image of each frozen stage's forward pass; None if they were not timed.
-        tier: Seconds of a byte read from and written to memory, where outputs of frozen stages are kept.
-        device: Model of the device, as records name it.
+        seconds: seconds[k]: seconds per training step with k stages frozen; one entry per stage, as the last never
+            freezes.
+        switches: switches[k]: seconds, spent once, to freeze stage k - 1; () if not timed.
+        frozen: Seconds per image of each frozen stage's forward pass; None if not timed.
+        tier: Seconds per byte read from and written to the memory for outputs of frozen stages.
+        device: Model of the device, as in records.
         conditions: What else the seconds depend on: network, classes, image size, batch, augmentation, optimizer, ...
-        width: width[k] of an interval of 90 % or more for seconds[k], a fraction of seconds[0]; () where not known.
+        width: width[k]: width of an interval of at least 90 % confidence for seconds[k], as a fraction of seconds[0];
+            () if unknown.
     """
 
     seconds: Sequence[float]
@@ -42,12 +44,18 @@ class Profile:
     width: Sequence[float] = ()
 
     def switched(self, prefix: int) -> float:
-        """Seconds of all switches on the way to `prefix` frozen stages."""
+        """Total seconds of all switches up to `prefix` frozen stages."""
         return sum(self.switches[1 : prefix + 1])
 
 
 def write(path: Path, profile: Profile, **how: Any) -> None:
-    """Write a profile to its file; how: whatever else is worth knowing of its making (rounds, steps)."""
+    """Write a profile to a file.
+
+    Args:
+        path: The file.
+        profile: The profile.
+        **how: Further entries on how it was measured (rounds, steps).
+    """
     document = {
         "conditions": dict(profile.conditions),
         "device": {"model": profile.device},
@@ -79,7 +87,7 @@ def read(path: Path) -> Profile:
     """The profile in a file.
 
     Raises:
-        ValueError: In one line that begins with the path: there is no such file, or it holds no profile.
+        ValueError: In one line that begins with the path: there is no such file, or it is not a profile.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -114,6 +122,6 @@ def profiled_seconds(profile: Profile, schedule: Schedule, total_steps: int) -> 
 
 
 def profiled_saving(profile: Profile, schedule: Schedule, total_steps: int, baseline_steps: int | None = None) -> float:
-    """1 - profiled seconds / those of a baseline of `baseline_steps` steps (as many as the run's unless given)."""
+    """1 - profiled seconds / those of a baseline of `baseline_steps` steps; None takes the run's number of steps."""
     steps = total_steps if baseline_steps is None else baseline_steps
     return 1.0 - profiled_seconds(profile, schedule, total_steps) / (steps * profile.seconds[0])

@@ -1,4 +1,4 @@
-"""A network as an ordered list of stages, written down as such or found in any network."""
+"""A network as an ordered list of stages, either built as one or found in any network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Chain(nn.Module):
 
     Args:
         stages: Each stage by its name, in running order.
-        smallest: The least height and width, in pixels, of an image that the network accepts.
-        forward: The whole network, where it cannot be run stage by stage because it could not be traced. The stages
-            are then only a partition of its parameters, ordered by when they are read.
+        smallest: The smallest height and width, in pixels, of images that the network accepts.
+        forward: The whole network, if it could not be traced and so cannot be run stage by stage. The stages are then
+            only a partition of its parameters, ordered by when they are read.
 
     Attributes:
         smallest: As given.
@@ -43,7 +43,7 @@ class Chain(nn.Module):
             raise ValueError("a chain needs at least one stage")
         self.stages = nn.ModuleDict(stages)
         self.smallest = smallest
-        # Held in a tuple so that nn.Module does not register the whole network a second time.
+        # In a tuple, so that nn.Module does not register the whole network a second time.
         self._whole = (forward,)
         check_stages(self)
 
@@ -54,10 +54,10 @@ class Chain(nn.Module):
 
     @property
     def executable(self) -> bool:
-        """Whether each stage can be run alone, so that its cost can be counted and its time be measured.
+        """Whether each stage can be run alone, so that its cost can be counted and its time measured.
 
-        Where it is False, a frozen stage still computes no gradients and normalises with its running statistics, but
-        the forward pass is that of the whole network.
+        If False, a frozen stage still computes no gradients and normalises with its running statistics, but the forward
+        pass runs the whole network.
         """
         return self._whole[0] is None
 
@@ -71,22 +71,22 @@ class Chain(nn.Module):
         return iter(self.stages.values())
 
     def network_state_dict(self) -> dict[str, Tensor]:
-        """Parameters and buffers by the names that they have in the network which the stages were found in.
+        """Parameters and buffers by their names in the network in which the stages were found.
 
-        A chain that was built as one has the names of its stages and, within each, the stage's own (`stem.weight`).
+        If the chain was built as one, a name is the stage's name followed by the name within the stage (`stem.weight`).
         """
         whole = self._whole[0]
         if isinstance(whole, nn.Module):
             return dict(whole.state_dict())
         found: dict[str, Tensor] = {}
         for name, stage in self.stages.items():
-            # A stage that was traced keeps the paths of the network that it is a piece of.
+            # A traced stage keeps the paths of the original network.
             prefix = "" if isinstance(stage, fx.GraphModule) else f"{name}."
             found |= {prefix + key: tensor for key, tensor in stage.state_dict().items()}
         return found
 
     def train(self, mode: bool = True) -> Chain:
-        """Sets training or evaluation mode, also of what holds no parameters and so is in no stage."""
+        """Sets training or evaluation mode, including that of modules without parameters that are in no stage."""
         super().train(mode)
         if isinstance(self._whole[0], nn.Module):
             self._whole[0].train(mode)
@@ -96,15 +96,15 @@ class Chain(nn.Module):
         """Runs all stages.
 
         Args:
-            inputs: Images (batch, channels, height, width). Where the stages cannot be run one by one, all that the
-                network takes.
-            named: Likewise.
+            inputs: Images (batch, channels, height, width). If the chain is not `executable`, any positional arguments
+                of the network.
+            named: Keyword arguments of the network, if the chain is not `executable`.
 
         Returns:
-            Logits (batch, classes), or what the network returns.
+            Logits (batch, classes), or whatever the network returns.
 
         Raises:
-            TypeError: The stages run one by one, and something was given beside the one tensor that passes them.
+            TypeError: The stages run one by one, and the input is not exactly one positional argument.
         """
         whole = self._whole[0]
         if whole is not None:
@@ -128,7 +128,7 @@ def check_stages(stages: Iterable[nn.Module]) -> None:
         stages: The stages in running order.
 
     Raises:
-        ValueError: A stage has no parameters, or two stages have one and the same parameter.
+        ValueError: A stage has no parameters, or two stages share a parameter.
     """
     owner: dict[int, int] = {}
     for i, stage in enumerate(stages):
@@ -148,7 +148,7 @@ def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
         model: The network.
 
     Raises:
-        ValueError: A parameter of `model` belongs to no stage; the first such one is named.
+        ValueError: A parameter of `model` belongs to no stage; the message names the first.
     """
     owned = {id(p) for stage in stages for p in stage.parameters()}
     for name, p in model.named_parameters():
@@ -159,22 +159,23 @@ def check_coverage(stages: Iterable[nn.Module], model: nn.Module) -> None:
 def find_stages(model: nn.Module, example: Any) -> Chain:
     """Finds the stages of any network by tracing it with torch.fx.
 
-    A stage ends where exactly one tensor is needed by what follows: after a residual block, not inside it. A piece
+    A stage ends where the rest of the network needs exactly one tensor: after a residual block, not inside it. A piece
     without parameters, or with those of normalisation layers only, is joined to the stage before it.
 
-    Where tracing fails (control flow that depends on data or on random numbers, other operations in training than in
-    evaluation) or a graph would lose something (hooks, checkpoints, values kept as attributes), the stages are the
-    parameters in the order in which they are read, `chain.executable` is False, and a line of the log says why.
-    Each block of a transformer is then a stage, between that of its embeddings and that of its head.
+    The network cannot be run stage by stage if tracing fails (control flow that depends on data or random numbers,
+    different operations in training and evaluation) or if the graph would lose something (hooks, activation
+    checkpoints, values stored as attributes). The stages are then groups of parameters in the order in which they are
+    read, `chain.executable` is False, and the log states the reason. In a transformer, each block is then one stage,
+    between a stage of its embeddings and a stage of its head.
 
     Args:
         model: The network. A Chain is returned as it is.
-        example: What the network accepts, on its device: images (batch, channels, height, width); or, as Hugging Face's
-            do, a mapping of named inputs, which the chain then takes as the network does.
+        example: An input of the network, on its device: images (batch, channels, height, width), a tuple of inputs, or
+            a mapping of named inputs as Hugging Face's networks take. The chain then takes the same inputs.
 
     Returns:
-        A chain that computes what `model` computes, in the same mode, of the model's own modules and parameters. Train,
-        move and save the chain from here on, not the model.
+        A chain that computes what `model` computes, in the same mode, and is made of the model's own modules and
+        parameters. From now on, train, move and save the chain instead of the model.
 
     Raises:
         ValueError: The network has no parameters, is wrapped for several devices, or returns neither one tensor nor an
@@ -183,7 +184,7 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
     if isinstance(model, Chain):
         return model
     if isinstance(model, DataParallel | DistributedDataParallel):
-        name = type(model).__name__  # of torch's own modules, and so one stage, the head
+        name = type(model).__name__  # a module of torch, which would become a single stage, the head
         raise ValueError(f"{name}: find the stages of what it wraps (model.module), then FreezeOut.distribute it")
     if next(model.parameters(), None) is None:
         raise ValueError("the network has no parameters: there is nothing to train or to freeze")
@@ -205,5 +206,5 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message; the name of its type if the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)

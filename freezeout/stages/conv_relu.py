@@ -1,4 +1,4 @@
-"""Convolution, bias and ReLU of a frozen stage in one kernel of cuDNN, where there is one."""
+"""Convolution, bias and ReLU of a frozen stage in one cuDNN kernel, if cuDNN has one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 class ConvReLU(nn.Module):
-    """A convolution and the ReLU of it, for inference alone.
+    """A convolution followed by ReLU, for inference only.
 
-    On CUDA they are one call of cuDNN instead of three kernels: the bias and the ReLU are added while the convolution's
-    sums are still in registers, and under bfloat16 rounded once instead of twice. Everywhere else it is the
-    convolution, and then ReLU in place.
+    On CUDA this is one cuDNN call instead of three kernels: bias and ReLU are applied while the convolution's sums are
+    still in registers, and bfloat16 results are rounded once instead of twice. Otherwise it runs the convolution, then
+    ReLU in place.
 
     Args:
-        conv: Used as it is.
+        conv: The convolution; used as it is, not copied.
     """
 
     conv: nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -28,7 +28,7 @@ class ConvReLU(nn.Module):
     def __init__(self, conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> None:
         super().__init__()
         self.conv = conv
-        # cuDNN pads with zeros, and by the same number on both sides. Grouped convolutions have kernels of torch's own.
+        # cuDNN pads with zeros, equally on both sides. torch has kernels of its own for grouped convolutions.
         self._fusible = (
             type(conv) is nn.Conv2d
             and conv.padding_mode == "zeros"
@@ -38,7 +38,7 @@ class ConvReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, channels, ...)."""
-        # The compiler fuses bias and ReLU by itself, and knows nothing of cuDNN's call.
+        # torch.compile fuses bias and ReLU itself, and does not know the cuDNN call.
         if not torch.compiler.is_compiling() and self._fusible and x.is_cuda:
             conv, dtype = self.conv, computed_in(x)
             if dtype == conv.weight.dtype and dtype in DTYPES and cudnn_may_choose():
@@ -46,18 +46,18 @@ class ConvReLU(nn.Module):
                 x = x.to(dtype)
                 try:
                     return torch.cudnn_convolution_relu(x, conv.weight, conv.bias, *how)
-                except RuntimeError:  # it has no kernel for these sizes; whatever else it was will be met again below
+                except RuntimeError:  # no kernel for these sizes; any other error will be raised again below
                     self._fusible = False
         return functional.relu(self.conv(x), inplace=True)
 
 
 def computed_in(x: Tensor) -> torch.dtype:
-    """What a convolution of `x` is computed in; autocast does not know cuDNN's call."""
+    """The dtype in which a convolution of `x` is computed. Autocast does not cover the cuDNN call."""
     return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
 
 
 def cudnn_may_choose() -> bool:
-    """Whether cuDNN is in use, with any kernel of its own: its fused call ignores the wish for deterministic ones."""
+    """Whether cuDNN may use any of its kernels: its fused call ignores the setting for deterministic ones."""
     cudnn = torch.backends.cudnn
     fixed = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
     return cudnn.is_available() and cudnn.enabled and not fixed

@@ -1,4 +1,4 @@
-"""A frozen stage as a pure function: traced once, its constant arithmetic done beforehand."""
+"""A frozen stage as a pure function: traced once, with its constant arithmetic precomputed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RELUS = (functional.relu, torch.relu)
 
 
 class MultiplyAdd(nn.Module):
-    """BatchNorm with constant statistics: x (batch, channels, ...) times `scale` plus `shift`, one each a channel."""
+    """BatchNorm with constant statistics: x (batch, channels, ...) times `scale` plus `shift`, both per channel."""
 
     scale: Tensor
     shift: Tensor
@@ -39,27 +39,27 @@ class MultiplyAdd(nn.Module):
 
 
 def prepare(stage: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-    """A frozen stage as a module for inference alone, with weights of its own.
+    """A frozen stage as a module for inference only, with its own copy of the weights.
 
-    BatchNorm is folded into the convolution before it, or becomes one multiply-add; a ReLU becomes one with the
-    convolution before it, or overwrites a tensor that nothing else reads. The result differs from that of the stage in
-    evaluation mode by rounding only: below 1e-12 of the largest value in float64, 1e-5 in float32, 2e-2 in bfloat16
+    BatchNorm is folded into the convolution before it, or becomes one multiply-add. A ReLU is fused with the
+    convolution before it, or works in place if nothing else reads its input. The result differs from that of the stage
+    in evaluation mode by rounding only: below 1e-12 of the largest value in float64, 1e-5 in float32, 2e-2 in bfloat16
     (tests/test_fold.py; tests/gpu/test_cuda_fold.py).
 
     Args:
-        stage: Left as it is; changing it afterwards does not change what was prepared.
-        dtype: What autocast computes in, if anything. The weights of convolutions and linear layers are then cast once
+        stage: Left unchanged; changing it later does not affect the prepared module.
+        dtype: The dtype of autocast, if it is on. The weights of convolutions and linear layers are then cast once
             instead of in every step, and a BatchNorm that cannot be folded stays (its sums need float32).
 
     Returns:
-        The prepared module; the stage itself where torch.fx cannot trace it, or where it has hooks.
+        The prepared module; the stage itself if torch.fx cannot trace it or it has hooks.
     """
     if any(m._forward_hooks or m._forward_pre_hooks for m in stage.modules()):
         return stage
     root = nn.Sequential(copy.deepcopy(stage)).eval()
     try:
         graph = fx.Tracer().trace(root)
-    except Exception:  # whatever it was: the stage itself is right, only slower
+    except Exception:  # whatever the error: the stage itself gives the same result, only more slowly
         return stage
     _fold(graph, root, keep_norms=dtype is not None)
     for module in root.modules():
@@ -69,7 +69,7 @@ def prepare(stage: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
 
 
 def _fold(graph: fx.Graph, root: nn.Module, *, keep_norms: bool) -> None:
-    """Rewrite `graph`, and replace modules of `root`, which is the graph's own."""
+    """Rewrite `graph` and replace modules of `root`, the copy of the stage that the graph runs."""
     modules = dict(root.named_modules())
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
 
@@ -77,7 +77,7 @@ def _fold(graph: fx.Graph, root: nn.Module, *, keep_norms: bool) -> None:
         return isinstance(node, fx.Node) and node.op == "call_module" and type(modules[str(node.target)]) in kinds
 
     def is_fresh(node: object) -> bool:
-        """Whether nobody but the graph holds what the node computes."""
+        """Whether the node's result is a new tensor, which only the graph holds."""
         made = is_a(node, (*CONVOLUTIONS, nn.Linear, *NORMS, MultiplyAdd))
         return made or (isinstance(node, fx.Node) and node.target in (operator.add, torch.add))
 
@@ -97,7 +97,7 @@ def _fold(graph: fx.Graph, root: nn.Module, *, keep_norms: bool) -> None:
                 replace(node.target, MultiplyAdd(bn))
     for node in list(graph.nodes):
         relu = is_a(node, (nn.ReLU,)) or (node.op == "call_function" and node.target in RELUS)
-        # Only what was just computed and is read by nobody else may be overwritten: never the stage's own input.
+        # Only a new tensor that nothing else reads may be overwritten: never the stage's own input.
         if not relu or not is_fresh(node.args[0]) or len(node.args[0].users) > 1:
             continue
         source = node.args[0]

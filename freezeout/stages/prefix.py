@@ -1,4 +1,4 @@
-"""The frozen prefix as training runs it: without autograd, from weights prepared once."""
+"""The forward pass of the frozen prefix in training: without autograd, from weights prepared once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from freezeout.stages.fold import prepare
 
 
 class Prefix:
-    """The frozen stages at the front of a network, for inference alone. It grows and never shrinks.
+    """The frozen stages at the front of a network, for inference only. It grows and never shrinks.
 
     Args:
-        stages: Of the whole network, in running order.
-        frozen: How many of them are frozen now; never fewer than before.
-        pure: Whether frozen stages are functions of their input alone (the strategy's bn is "eval"). If not, they run
-            as they are, in training mode, and only build no graph.
+        stages: All stages of the network, in running order.
+        frozen: Returns the number of stages that are frozen now; it must never decrease.
+        pure: Whether the output of frozen stages depends on their input alone (the strategy's bn is not "train"). If
+            not, they run unchanged, in training mode, but build no autograd graph.
         fold: Prepare weights once (see `freezeout.stages.fold`).
-        dtype: What autocast computes in, or None.
+        dtype: The dtype of autocast, or None if it is off.
 
     Attributes:
-        templates: Modules made by `prepared` beforehand, one per stage; they get the weights of the step that freezes
-            the stage. Empty unless stages are compiled.
+        templates: Modules made in advance by `prepared`, one per stage. When a stage freezes, its weights are copied
+            into its template. Empty unless stages are compiled.
     """
 
     def __init__(
@@ -47,9 +47,12 @@ class Prefix:
         return self._frozen()
 
     def grow(self) -> bool:
-        """Take in the stages that have been frozen since, with the weights that they have now; whether there are any.
+        """Add the stages that have frozen since the last call, with their current weights.
 
-        Called at the freeze event, so that its seconds are those of the switch and not of the forward pass.
+        Called at the freeze event, so that its time is attributed to the event and not to the forward pass.
+
+        Returns:
+            Whether any stages were added.
         """
         new = range(len(self._ready), len(self))
         for i in new:
@@ -61,17 +64,20 @@ class Prefix:
         return len(new) > 0
 
     def prepared(self, i: int) -> nn.Module:
-        """Stage `i` as it runs once it is frozen, with its weights of now."""
+        """Stage `i` in the form in which it runs when frozen, with its current weights."""
         return prepare(self._stages[i], self._dtype) if self._fold else self._stages[i]
 
     @torch.no_grad()
     def __call__(self, x: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """Images (batch, 3, height, width) to the input of the first active stage. Call it under autocast, if any.
+        """Runs frozen stages. Call it under the same autocast context as training.
 
         Args:
-            x: The images, or the output of the stages before `first`.
-            first: The stage to begin with.
-            last: The stage before which to end; None runs all that are frozen.
+            x: Images (batch, channels, height, width), or the output of the stages before `first`.
+            first: The first stage to run.
+            last: The stage before which to stop; None runs all frozen stages.
+
+        Returns:
+            The input of stage `last`, or of the first active stage.
         """
         self.grow()
         for stage in self._ready[first:last]:

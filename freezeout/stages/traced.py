@@ -12,16 +12,16 @@ from freezeout.stages.tracing import Trace, is_norm, tensors_read, unused_name
 
 
 def points(traced: Trace) -> list[int]:
-    """The places at which a graph can be cut, because exactly one tensor passes from what is before to what is after.
+    """The positions at which a graph can be cut, because exactly one tensor crosses them.
 
-    A value passes a place if it is made before it and used after it. So does a parameter or buffer that is read on both
-    sides: weights that are used twice are always inside one stage.
+    A value crosses a position if it is computed before it and used after it. A parameter or buffer that is read on both
+    sides crosses it too, so weights that are used twice are always inside one stage.
 
     Args:
         traced: The network.
 
     Returns:
-        Positions i in `traced.nodes`, ascending: the graph can be cut after node i. The first is that of the input.
+        Indices i into `traced.nodes`, ascending: the graph can be cut after node i. The first is the input's.
     """
     nodes = traced.nodes
     index = {node: i for i, node in enumerate(nodes)}
@@ -35,7 +35,7 @@ def points(traced: Trace) -> list[int]:
     for i, node in enumerate(nodes[:-1]):
         live = [a for a in range(i + 1) if last[a] > i]
         straddled = any(first <= i < end for first, end in spans)
-        # Only after a node that gives a tensor: one that reads a size, say, would repeat the place before it.
+        # Only after a node that gives a tensor: after one that reads a size, say, the cut would repeat the one before.
         if len(live) == 1 and node in traced.tensors and not straddled:
             (value,) = (nodes[a] for a in live)
             if value in traced.tensors and value.op != "get_attr":
@@ -44,11 +44,11 @@ def points(traced: Trace) -> list[int]:
 
 
 def cut(traced: Trace, model: nn.Module) -> dict[str, fx.GraphModule]:
-    """Cuts a traced network into stages: consecutive pieces of its graph, of the network's own modules and parameters.
+    """Cuts a traced network into stages: consecutive pieces of its graph that share the network's own modules.
 
-    A piece without parameters, or with those of normalisation layers only, joins the piece before it; at the beginning
-    of the network, the piece after it. Parameters and buffers that forward never reads go to the last stage, which
-    never freezes.
+    A piece without parameters, or with those of normalisation layers only, is joined to the piece before it, or, at the
+    beginning of the network, to the piece after it. Parameters and buffers that forward never reads are in the last
+    stage, which never freezes.
 
     Args:
         traced: The network's graph.
@@ -94,10 +94,10 @@ def _first_weight(traced: Trace, model: nn.Module, nodes: list[fx.Node]) -> str 
 
 
 def _own_stateless(traced: Trace, nodes: list[fx.Node], earlier: set[int]) -> dict[str, nn.Module]:
-    """A stage's own copies of modules that an earlier stage runs too; `earlier` (their ids) grows by this stage's.
+    """A stage's own copies of modules that an earlier stage runs too. Adds this stage's modules to `earlier`, by id.
 
-    Such modules hold no parameters, or the stages would be one. Without a copy, a Dropout that is used throughout a
-    network would be switched off everywhere as soon as the first stage freezes.
+    Such modules hold no parameters; otherwise the stages would be one. Without copies, a Dropout that is used
+    throughout a network would be switched off everywhere as soon as the first stage freezes.
     """
     called = {str(node.target): traced.values[str(node.target)] for node in nodes if node.op == "call_module"}
     own = {path: copy.copy(module) for path, module in called.items() if id(module) in earlier}
@@ -106,9 +106,9 @@ def _own_stateless(traced: Trace, nodes: list[fx.Node], earlier: set[int]) -> di
 
 
 def _piece(nodes: list[fx.Node], a: int, b: int, unread: Iterable[str]) -> fx.Graph:
-    """The graph of nodes a + 1 to b: its input is the tensor that passes after a, its output the one after b.
+    """The graph of nodes a + 1 to b: its input is the tensor that crosses after a, its output the one after b.
 
-    `unread` names parameters and buffers that the piece shall hold although no node uses them.
+    `unread` names parameters and buffers that the piece must hold although no node uses them.
     """
     index = {node: i for i, node in enumerate(nodes)}
     graph = fx.Graph()

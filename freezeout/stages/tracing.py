@@ -1,4 +1,4 @@
-"""A network as one torch.fx graph that holds in training and in evaluation."""
+"""A network as one torch.fx graph that is valid in both training and evaluation mode."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-# Modules of these packages become one node each. What depends on their `training` (Dropout, StochasticDepth) so stays
-# inside them.
+# Modules of these packages become one node each, so that whatever depends on their `training` flag (Dropout,
+# StochasticDepth) stays inside them.
 LIBRARIES = ("torch.nn", "torchvision.ops")
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
 
@@ -31,13 +31,13 @@ class _DifferentError(Exception):
 
 
 def is_library_module(module: nn.Module) -> bool:
-    """Whether a module comes from torch.nn or torchvision.ops and is no container of other modules."""
+    """Whether a module comes from torch.nn or torchvision.ops and is not a container of other modules."""
     return type(module).__module__.startswith(LIBRARIES) and not isinstance(module, CONTAINERS)
 
 
 def is_norm(module: nn.Module) -> bool:
     """Whether a module is a normalisation layer, by the name of its class."""
-    # Those of other packages (LayerNorm2d, FrozenBatchNorm2d, BatchNormAct2d, GroupNorm1) have no base class in common.
+    # Those of other packages (LayerNorm2d, FrozenBatchNorm2d, BatchNormAct2d, GroupNorm1) share no base class.
     return re.fullmatch(r"\w*Norm(Act)?(\dd?)?", type(module).__name__) is not None
 
 
@@ -49,7 +49,7 @@ def unused_name(path: str, taken: Container[str]) -> str:
         taken: Names that are in use already.
 
     Returns:
-        The path with underscores for dots, and as many behind it as make it a free name that torch accepts.
+        The path with dots replaced by underscores, and further underscores appended until it is unused and valid.
     """
     name = path.replace(".", "_") or "network"
     while name in taken or hasattr(nn.ModuleDict, name):
@@ -90,7 +90,7 @@ class Trace:
 
     Attributes:
         graph: Its nodes refer to modules and tensors by name.
-        values: Modules, parameters, buffers and constants by these names, and "training", the flag of the graph.
+        values: Modules, parameters, buffers and constants by these names, and "training", the graph's training flag.
         tensors: The nodes whose value is a tensor.
     """
 
@@ -107,22 +107,22 @@ class Trace:
 def trace(model: nn.Module, example: Tensor) -> Trace:
     """Traces a network into one graph for both modes.
 
-    The network is traced once in training and once in evaluation mode. Where the two graphs differ only in an argument
-    that is True in training and False in evaluation, as in F.dropout(x, training=self.training), the graph reads the
-    flag when it runs. Where they differ in anything else, as in DropPath, all modules of the class in which they do
-    become one node each, and are run as they are. No single graph holds for both where that is the network's own
-    forward, or that of a module with more than half of its parameters, in which its stages would be lost.
+    The network is traced once in training and once in evaluation mode. If the two graphs differ only in an argument
+    that is True in training and False in evaluation, as in F.dropout(x, training=self.training), the combined graph
+    reads the flag when it runs. If they differ otherwise inside a module, as in DropPath, all modules of its class
+    become one node each and run unchanged. If they differ otherwise in the network's own forward, or in that of a
+    module with more than half of all parameters (as one node, it would hide the network's stages), tracing fails.
 
     Args:
-        model: The network; left as it was, also its modes.
+        model: The network; unchanged afterwards, including its modes.
         example: Images (batch, channels, height, width) that the network accepts. The graph is run on them once, in
-            evaluation mode, to find out which nodes give tensors.
+            evaluation mode, to determine which nodes return tensors.
 
     Returns:
         The graph with the modules and tensors that it uses.
 
     Raises:
-        UntraceableError: The network does not run one fixed graph.
+        UntraceableError: The network's forward is not one fixed graph.
     """
     flags = {module: module.training for module in model.modules()}
     leaves: set[type] = set()
@@ -140,22 +140,22 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise UntraceableError(f"its graph does not run: {error}") from error
     finally:
-        model.train()  # modules that keep something for evaluation (LeViT its biases) drop what tracing left there
+        model.train()  # makes modules with caches for evaluation (LeViT's biases) drop what tracing stored there
         for module, flag in flags.items():
             module.training = flag
 
 
 def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tuple[fx.Graph, dict[str, Any]]:
     model.train(training)
-    # Inside a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph,
-    # and fx stores its constants on the Sequential instead of on the user's network.
+    # In a Sequential, optional arguments of forward keep their defaults instead of becoming inputs of the graph, and fx
+    # stores its constants on the Sequential instead of on the user's network.
     root = nn.Sequential(model)
     drawn = _random_states()
     before = [(module, dict(vars(module))) for module in model.modules()]
     try:
         with torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED):
             graph = _Tracer(leaves).trace(root)
-    except Exception as error:  # the user's forward runs on proxies: it may fail in any way where it cannot be traced
+    except Exception as error:  # the user's forward runs on proxies: if it cannot be traced, it may raise anything
         raise UntraceableError(str(error)) from error
     finally:
         kept = _forget_proxies(before)
@@ -171,7 +171,7 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
 
 
 def _forget_proxies(before: list[tuple[nn.Module, dict[str, Any]]]) -> list[str]:
-    """Give attributes that hold a symbol of the trace the values back that they had; their names, as self.name."""
+    """Restore attributes that the trace set to fx proxies. Returns their names, as self.name."""
     found = []
     for module, was in before:
         for name in [name for name, value in vars(module).items() if isinstance(value, fx.Proxy)]:
@@ -192,7 +192,7 @@ def _same_tensor(a: Any, b: Any) -> bool:
 
 
 def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> tuple[fx.Node, fx.Node] | None:
-    """Replaces in `train` each argument that is True there and False in `evaluation` by the graph's training flag.
+    """Replaces each argument that is True in `train` and False in `evaluation` by the training flag, in `train`.
 
     Returns:
         The first pair of nodes that differ in anything else; None if there is none.
@@ -211,10 +211,11 @@ def _read_training_flag(train: fx.Graph, evaluation: fx.Graph) -> tuple[fx.Node,
 
 
 def _class_that_differs(train: fx.Node, evaluation: fx.Node, leaves: Container[type], model: nn.Module) -> type:
-    """The class of a module in whose forward the graphs of two modes part at these nodes: the innermost there is.
+    """The class of the innermost module in whose forward the graphs of the two modes diverge at these nodes.
 
-    Where only one mode does something in a module, as DropPath in training, the other's node is already one of what
-    follows. So what training alone is in comes first, then what evaluation alone is in, then what both are in.
+    If a module does something in one mode only, as DropPath in training, the other mode's node already belongs to the
+    code after it. So modules that only the training node is in are tried first, then those that only the evaluation
+    node is in, then those that both are in.
     """
     inner, other = (list((node.meta.get("nn_module_stack") or {}).values()) for node in (train, evaluation))
     both = [entry for entry in inner if entry in other]
@@ -231,7 +232,7 @@ def _class_that_differs(train: fx.Node, evaluation: fx.Node, leaves: Container[t
 
 
 def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> Any:
-    """An argument for the graph of both modes, from x in training and y in evaluation; `twin` pairs their nodes."""
+    """An argument for the combined graph, from x in training and y in evaluation; `twin` pairs their nodes."""
     if x is True and y is False:
         return graph.get_attr("training")
     if isinstance(x, fx.Node) and twin.get(x) is y:
@@ -243,7 +244,7 @@ def _merged(x: Any, y: Any, twin: dict[fx.Node, fx.Node], graph: fx.Graph) -> An
             return {key: _merged(x[key], y[key], twin, graph) for key in x}
         if isinstance(x, slice):
             return slice(*(_merged(getattr(x, k), getattr(y, k), twin, graph) for k in ("start", "stop", "step")))
-        if x == y or (x != x and y != y):  # NaN is the one value that differs from itself
+        if x == y or (x != x and y != y):  # both NaN
             return x
     raise _DifferentError
 
@@ -252,7 +253,7 @@ def _values(model: nn.Module, graph: fx.Graph, constants: dict[str, Any]) -> dic
     values: dict[str, Any] = {"training": True, **constants}
     for node in graph.nodes:
         if node.op in ("get_attr", "call_module") and node.target not in values:
-            # A network that is itself a library module is one node, named as Sequential names it, not as the network.
+            # A network that is itself a library module is one node, under the name that the Sequential gives it.
             alone = is_library_module(model)
             values[node.target] = model if alone else operator.attrgetter(node.target)(model)
     return values
@@ -281,8 +282,8 @@ def tensors_read(node: fx.Node, values: dict[str, Any]) -> Iterator[tuple[str, n
         values: Modules and tensors by the names that nodes use (`Trace.values`).
 
     Yields:
-        The tensor's path in the network, the module that holds it (None where the network's forward reads the tensor
-        itself), and the tensor.
+        The tensor's path in the network, the module that holds it (None if the network's forward reads the tensor
+        directly), and the tensor.
     """
     if node.op == "call_module":
         module = values[str(node.target)]

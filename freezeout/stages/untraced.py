@@ -1,4 +1,4 @@
-"""The stages of a network that cannot be traced: its parameters in the order in which they are read."""
+"""The stages of a network that cannot be traced: groups of parameters in the order in which they are read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)  # torch's own
 def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
     """Divides all parameters and buffers of a network into stages, ordered by when they are last read.
 
-    Modules that share a parameter share a stage. A normalisation layer is in the stage of the layer before it. What is
-    never read goes to the last stage, which never freezes. Where the network has blocks (see `units`), as transformers
-    do, each is a stage; what is read before the first is one stage, too, and so is what is read after the last.
+    Modules that share a parameter are in one stage. A normalisation layer is in the stage of the layer before it.
+    Tensors that are never read are in the last stage, which never freezes. If the network has blocks (see `units`), as
+    transformers do, each block is a stage; everything read before the first block is one stage, and so is everything
+    read after the last.
 
     Args:
         model: The network.
-        example: What it accepts (see `reads`).
+        example: An input of the network (see `reads`).
 
     Returns:
         The stages by name. They hold the network's own tensors and cannot be run.
@@ -63,20 +64,20 @@ def partition(model: nn.Module, example: Any) -> dict[str, nn.Module]:
 
 
 def nest_in_evaluation(encoder: nn.TransformerEncoder, inputs: Any) -> None:
-    """Keep nested tensors out of training: torch asks the first layer alone, which may sleep before the others do."""
+    """Forbid nested tensors in training: torch checks the mode of the first layer only, which may be frozen alone."""
     encoder.use_nested_tensor = not encoder.training
 
 
 class ModeOf(nn.Module):
-    """The mode of a module of the network's own, whose forward may ask for it: a member of a stage, without tensors.
+    """A stand-in, without tensors, that lets a stage set the mode of a module whose forward may read `self.training`.
 
     Args:
-        module: Put into training and evaluation mode with the stage, and asked for its mode.
+        module: A module of the network's own; its mode follows the stage's.
     """
 
     def __init__(self, module: nn.Module) -> None:
         mode = module.training
-        self._module = (module,)  # in a tuple, so that it is no submodule: its tensors are in the stage already
+        self._module = (module,)  # in a tuple, so that it is not a submodule: its tensors are in the stage already
         super().__init__()
         self.training = mode
 
@@ -90,9 +91,10 @@ class ModeOf(nn.Module):
 
 
 def add_stateless(model: nn.Module, home: dict[int, nn.ModuleDict]) -> None:
-    """Put modules without state, such as Dropout, where all parameters around them are, so that they freeze with them.
+    """Put modules without state, such as Dropout, into the stage of the parameters around them, to freeze with them.
 
-    So does the mode of the network's own modules: of norms, and of blocks that call functional.dropout.
+    If all parameters of a module of the network's own are in one stage, its mode is added to that stage as well: its
+    forward may depend on it, as in norms and in blocks that call functional.dropout.
 
     Args:
         model: The network.
@@ -116,12 +118,13 @@ def reads(model: nn.Module, example: Any) -> dict[int, tuple[int, int]]:
     """When each parameter and buffer of a network is first and last read in a forward pass in evaluation mode.
 
     Args:
-        model: The network; its modes are left as they were.
+        model: The network; its modes are unchanged afterwards.
         example: Images (batch, channels, height, width) that the network accepts; a mapping of named inputs; or a tuple
             of inputs.
 
     Returns:
-        The numbers of the torch calls that read it, counted from 1, by the tensor's id; those never read are absent.
+        By the tensor's id, the numbers of the first and the last torch call that read it, counted from 1. Tensors that
+        are never read are absent.
 
     Raises:
         ValueError: The network returns neither one tensor nor an output with `logits`.
@@ -167,9 +170,9 @@ def call(model: nn.Module, example: Any) -> Any:
 
 
 def tied_to_the_end(model: nn.Module, example: Any) -> list[str]:
-    """Parameters that are read before the first block and after the last one: such as an embedding that is the head.
+    """Parameters that are read before the first block and after the last one, such as an embedding tied to the head.
 
-    They train to the end, and each backward pass goes through all that is frozen to their first use.
+    They train to the end, so every backward pass goes through all frozen stages to their first use.
     """
     found = reads(model, example)
     blocks = [unit for _, unit, kind in units(model) if kind == "block"]
@@ -182,15 +185,15 @@ def tied_to_the_end(model: nn.Module, example: Any) -> list[str]:
 
 
 def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
-    """What of a network is put into stages as a whole.
+    """The parts of a network that are never divided between stages.
 
     Args:
         model: The network.
 
     Yields:
-        The path, the module and its kind, of each module that has parameters or buffers: "block" for the members of an
-        nn.ModuleList that are all of one class, one of the network's own or of LAYERS; library modules with all that is
-        inside, "norm" or "layer"; of other modules, "norm" or "layer" too, only what they hold themselves.
+        Path, module and kind of each part that has parameters or buffers. "block": a member of an nn.ModuleList whose
+        members are all of one class, which is the network's own or in LAYERS. "norm" or "layer": a library module with
+        everything inside it, or, for any other module, only the tensors that it holds directly.
     """
     inside: set[nn.Module] = set()
     blocks: set[nn.Module] = set()
@@ -206,7 +209,7 @@ def units(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
                 yield path, module, kind
         elif any(t is not None for t in (*module._parameters.values(), *module._buffers.values())):
             own = nn.Module()
-            # The same dictionaries, no copies: a tensor moved or replaced here is moved or replaced in the network.
+            # The same dictionaries, not copies: a tensor moved or replaced here is moved or replaced in the network.
             own._parameters, own._buffers = module._parameters, module._buffers
             own._non_persistent_buffers_set = module._non_persistent_buffers_set
             yield path, own, kind

@@ -1,8 +1,8 @@
-"""The frozen prefix remembered: its output for an image and its view, once computed, is read at the next visit.
+"""A cache of the frozen prefix: its output for an image in a view, once computed, is read back at the next visit.
 
-That changes nothing but seconds. Within an epoch all entries have one depth; at the view's next visit they are read,
-and only the stages that have been frozen since are run. Images without an entry are computed in full batches: the last
-bits that a kernel gives may depend on the size of the batch.
+This changes the run's seconds only. All entries written in one epoch have the same depth; at the view's next visit they
+are read, and only the stages after that depth are run. Images without an entry are computed in full batches, because
+the last bits of a kernel's result may depend on the batch size.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from freezeout.train.room import Room
 from freezeout.train.rows import sent
 from freezeout.train.shelf import Layout, Shelf
 
-TIMES = 3  # that a stage is timed; the best counts
+TIMES = 3  # how often a stage is timed; the fastest counts
 
 
 @dataclass
 class Entries:
-    """What is kept of one view.
+    """The entries of one view.
 
     Attributes:
-        kept: As the planner decided.
-        shelf: Where it lies.
+        kept: Their depth and number, as planned.
+        shelf: Their memory.
         there: bool (images,), on the CPU: which images have an entry.
     """
 
@@ -41,7 +41,7 @@ class Entries:
 
 @dataclass
 class Counts:
-    """Of all visits of images in epochs that had something to remember."""
+    """Counts of hits and of all visits of images, in epochs with a frozen prefix to cache."""
 
     hits: int = 0
     visits: int = 0
@@ -49,20 +49,20 @@ class Counts:
 
 @dataclass(kw_only=True)
 class PrefixCache:
-    """Remembers what the frozen prefix makes of each image in each view, as far as that saves time.
+    """Stores the frozen prefix's output for each image in each view, if that saves time.
 
     Attributes:
-        run_stages: (x, first, last): the stages from `first` to before `last` (None: all) of the frozen prefix, on x.
-        sample: Makes a batch of images as the network takes them, to time the stages with.
+        run_stages: Called with (x, first, last): runs the frozen stages in [first, last) (None: all from first) on x.
+        sample: Returns a batch of preprocessed images, with which the stages are timed.
         visits: Which view is visited when.
-        first_epoch: The first that takes a view.
-        images: In the training set.
-        room: Where entries lie.
-        measured: Whether to keep only what is faster to read here than to compute; if not, all that fits.
-        device: What trains.
-        lap: Told the name of each part of the work when it is done.
+        first_epoch: The first epoch that takes a view.
+        images: Number of training images.
+        room: Memory for the entries.
+        measured: Whether to keep only outputs that are faster to read than to compute here; if not, all that fit.
+        device: The device that trains.
+        lap: Called with the name of each part of the work when it is done.
         counts: Hits and visits so far.
-        base: Stages that this epoch's entries are the outputs of; 0 where it has none.
+        base: Number of stages whose outputs this epoch's entries are; 0 if it has no entries.
     """
 
     run_stages: Callable[[Tensor, int, int | None], Tensor]
@@ -76,7 +76,7 @@ class PrefixCache:
     lap: Callable[[str], None] = lambda part: None
     counts: Counts = field(default_factory=Counts)
     base: int = field(default=0, init=False)
-    _epoch: int | None = field(default=None, init=False)  # the one under way, if it has something to remember
+    _epoch: int | None = field(default=None, init=False)  # the current epoch, if it has a frozen prefix to cache
 
     def __post_init__(self) -> None:
         self._old: Entries | None = None
@@ -88,16 +88,16 @@ class PrefixCache:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What has been remembered so far: visits, hits and the most bytes that each kind of memory held."""
+        """Visits and hits so far, and the peak bytes used of each kind of memory."""
         return {**asdict(self.counts), "bytes": dict(self.room.most)}
 
     def begin(self, epoch: int, prefix: int, order: Tensor) -> None:
-        """An epoch begins, or goes on after a pause of the program.
+        """Begin an epoch, or continue it after an interruption of the program.
 
         Args:
             epoch: Its number.
-            prefix: Frozen stages in its first step.
-            order: Images of each of its steps, int64 (steps, batch), on the CPU.
+            prefix: Number of frozen stages in its first step.
+            order: Indices of the images of each of its steps, int64 (steps, batch), on the CPU.
         """
         self._abandon()
         self._epoch = epoch if epoch >= self.first_epoch and prefix else None
@@ -108,20 +108,20 @@ class PrefixCache:
         self._decided = False
 
     def missing(self, rows: range) -> Tensor:
-        """Places in the flattened order of these rows whose images have no entry, in order."""
+        """Positions, within the flattened rows of the order, of images without an entry; ascending."""
         assert self._old is not None
         return (~self._old.there[self._order[rows.start : rows.stop].flatten()]).nonzero().flatten()
 
     def inputs(self, rows: Sequence[range], computed: Iterator[Tensor]) -> Iterator[Tensor]:
-        """The outputs of the first `base` stages for the images of some rows at a time, read one portion ahead.
+        """Yields the outputs of the first `base` stages, one portion of rows at a time, reading one portion ahead.
 
         Args:
-            rows: Consecutive rows of the order, a portion each.
-            computed: Gives the outputs for the images that are `missing`, in their order, some at a time.
+            rows: Portions, each a range of consecutive rows of the order.
+            computed: Yields batches of outputs for the `missing` images, in their order.
         """
         assert self._old is not None
         old, layout = self._old, self._layouts[self.base - 1]
-        waiting: list[Tensor] = []  # computed and not used yet
+        waiting: list[Tensor] = []  # computed but not used yet
 
         def next_missing(count: int) -> Tensor:
             while sum(map(len, waiting)) < count:
@@ -160,11 +160,11 @@ class PrefixCache:
             yield x
 
     def through(self, x: Tensor, rows: range) -> Tensor:
-        """The output of the whole prefix, of the images of `rows`; what is to be remembered of it is kept.
+        """The output of the whole prefix for the images of `rows`; stores the entries that are to be kept.
 
         Args:
-            x: The output of the first `base` stages, or the images where that is 0.
-            rows: Of the order.
+            x: The output of the first `base` stages, or the images if `base` is 0.
+            rows: Rows of the order.
         """
         depth = self.base
         if self._epoch is not None:
@@ -178,7 +178,7 @@ class PrefixCache:
         return self._timed(x, depth, None)
 
     def computed(self, images: Tensor) -> Tensor:
-        """Images without an entry, as the network takes them, as their entries would be."""
+        """The output of the first `base` stages for preprocessed images without an entry."""
         self.lap("input")
         return self._timed(images, 0, self.base)
 
@@ -189,7 +189,7 @@ class PrefixCache:
         return x
 
     def end(self) -> None:
-        """The epoch is over: what was written in it is what its view has from now on."""
+        """End the epoch: the entries written in it replace those of its view."""
         if self._epoch is None:
             return
         old, new = self._old, self._new
@@ -203,7 +203,7 @@ class PrefixCache:
         self._epoch = self._old = self._new = None
 
     def frozen(self, prefix: int) -> Frozen:
-        """What the first `prefix` stages cost, timed now as far as they have not been before."""
+        """The cost of the first `prefix` stages; those not timed before are timed now."""
         x = self.sample()
         known = len(self._seconds)
         x = self.run_stages(x, 0, known) if prefix > known else x
@@ -216,7 +216,7 @@ class PrefixCache:
         return Frozen(self._seconds[:prefix], sizes[:prefix])
 
     def _abandon(self) -> None:
-        """Forget the view of an epoch that was left before its end: some of its entries may have been replaced."""
+        """Discard the entries of an interrupted epoch's view: some of them may have been replaced."""
         if self._epoch is None:
             return
         self._entries.pop(self._epoch % self.visits.views, None)
@@ -232,7 +232,7 @@ class PrefixCache:
         return time.perf_counter() - began
 
     def _decide(self) -> None:
-        """What to keep of this epoch: at its first step, when all its stages have been prepared."""
+        """Decide what to keep of this epoch; done at its first step, when all its frozen stages are prepared."""
         if self._decided:
             return
         self._decided = True
@@ -242,7 +242,7 @@ class PrefixCache:
         frozen = self.frozen(self._prefix)
         if self._tiers is None:
             self._tiers = self.room.tiers(self.visits.at_once(self._epoch))
-        self.lap("cache")  # what is timed to decide is the cache's work, not the step's
+        self.lap("cache")  # time spent on this decision belongs to the cache, not to the step
         tiers = [tier if self.measured else Tier(tier.bytes) for tier in self._tiers.values()]
         held = self._old.kept if self._old else NOTHING
         kept = choose(held, self._prefix, self.images, frozen, tiers)
@@ -257,7 +257,7 @@ class PrefixCache:
         if (old := self._old) is not None:
             size = (old.shelf.numbers, old.shelf.dtype, old.kept.images)
             if size == (layout.numbers, layout.dtype, kept.images):
-                # In place: each image is read before it is written, and visited once in an epoch.
+                # In place: each image is visited once per epoch, and read before it is written.
                 return Entries(kept, old.shelf, nothing)
         wanted = list(zip(self._tiers, kept.images, strict=True))
         shelf = Shelf(self.room, wanted, layout.numbers, layout.dtype)
@@ -268,7 +268,7 @@ class PrefixCache:
         assert new is not None
         wanted = index < new.shelf.images
         if new is self._old:
-            wanted &= ~new.there[index]  # the others lie there already
+            wanted &= ~new.there[index]  # the others are stored already
         if not wanted.any():
             return
         rows = self._layouts[new.kept.depth - 1].flat(x)

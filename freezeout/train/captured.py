@@ -1,7 +1,7 @@
-"""One CUDA graph for each prefix: the whole step replayed by the device, without waiting for the host.
+"""One CUDA graph per prefix: the device replays the whole step without waiting for the host.
 
-A graph is a step of fixed shape, and FreezeOut's step has a fixed shape between two freeze events. So the step is
-captured anew at each of them, and only the graph of the present prefix is ever replayed.
+A graph needs a step of fixed shape, and FreezeOut's step has a fixed shape between two freeze events. So the step is
+captured again after each event, and only the graph of the current prefix is replayed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from freezeout.freeze import FreezeOut
 from freezeout.train.step import Step
 
 WARM_UP = 2  # eager steps before the first capture: the first one creates the optimizer's momentum
-WARM_UP_AGAIN = 1  # and of each later prefix, whose kernels are known but for those of the stages just frozen
-WORTH = 20  # replays under which a capture does not pay
+WARM_UP_AGAIN = 1  # eager steps of each later prefix: only the kernels of the newly frozen stages are new
+WORTH = 20  # smallest number of replays for which a capture pays off
 
 
 class Graphs(Protocol):
-    """What captures: torch's CUDA graphs, or a stand-in that records operations."""
+    """Interface of what captures a step: torch's CUDA graphs, or a stand-in that records operations."""
 
     def warm(self, body: Callable[[], None]) -> None:
         """Run `body` now, in the stream in which it will be captured."""
@@ -32,23 +32,23 @@ class Graphs(Protocol):
         """Record the operations of `body` without running them; the function returned runs them once."""
 
     def side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
-        """Run calls, or record them, that do not depend on each other."""
+        """Run or record calls that do not depend on each other."""
 
 
 class CapturedStep:
-    """A step that is captured once for each prefix and replayed; called in its place.
+    """A replacement for the eager step that is captured once per prefix and then replayed.
 
-    Learning rates lie in device memory, one row per step, and a counter inside the graph says which row is next. They
-    are float32, as the fused optimizers read them. Groups whose rates are equal in all these steps share one. The first
-    steps of a prefix are eager ones from the same buffers, then the step is captured, if at least WORTH replays are to
-    come. Both do the same arithmetic in the same order. Where torch cannot capture the step, there is one warning, and
-    the eager step goes on: to the end of the run, or, where it was memory that lacked, to the next prefix.
+    Learning rates are in device memory, one row per step, and a counter inside the graph selects the next row. They are
+    float32, as the fused optimizers read them. Groups whose rates are equal in all steps of the prefix share one value.
+    The first steps of a prefix run eagerly from the same buffers; then the step is captured, if at least WORTH replays
+    remain. Both do the same arithmetic in the same order. If torch cannot capture the step, it warns once and continues
+    eagerly, to the end of the run or, if memory was insufficient, to the next prefix.
 
     Args:
         step: The eager step.
-        freezeout: Asked for the rates of coming steps, and until when the prefix stays.
+        freezeout: Gives the learning rates of the following steps, and the step at which the prefix may change.
         optimizer: Its groups' rates become views of one tensor on the device.
-        graphs: What captures.
+        graphs: Captures the step.
     """
 
     def __init__(self, step: Step, freezeout: FreezeOut, optimizer: Optimizer, graphs: Graphs) -> None:
@@ -58,7 +58,7 @@ class CapturedStep:
         self._graphs = graphs
         step.update.side_by_side = graphs.side_by_side
         self._lap = step.lap
-        self._until = 0  # the step at which the rates that are on the device, and the graph, come to their end
+        self._until = 0  # the first step for which the rates on the device, and the graph, are no longer valid
         self._replay: Callable[[], None] | None = None
         self._refused = False
         self._warm_up = WARM_UP
@@ -67,9 +67,9 @@ class CapturedStep:
         """Train one step, after `freezeout.step(set_rates=False)`.
 
         Args:
-            x: Images (batch, 3, height, width), or what `Step.run_prefix` made of them.
+            x: Images (batch, 3, height, width), or the output of `Step.run_prefix`.
             labels: Classes (batch,).
-            number: Of this training step, counted from 0 over the whole run.
+            number: Number of this training step, counted from 0 over the whole run.
 
         Raises:
             ValueError: The shape or type of a batch changed within a prefix.
@@ -94,18 +94,18 @@ class CapturedStep:
             self._graphs.warm(self._body)
 
     def reset(self) -> None:
-        """Let the graph go, as the schedule was replaced under way: the next step is the first of a prefix."""
+        """Stop replaying the graph because the schedule was replaced: the next step counts as the first of a prefix."""
         self._replay, self._until = None, 0
 
     def _begin(self, x: Tensor, labels: Tensor, number: int) -> None:
-        """Another prefix: its rates go to the device, and the graph of the one before is replayed no more."""
+        """Begin a new prefix: move its rates to the device and stop replaying the previous prefix's graph."""
         self._replay = None
         self._from, self._until = number, self._freezeout.steady_until(number)
         table, column = distinct_columns(self._freezeout.rates_between(number, self._until))
         self._table = table.to(x.device)
         self._row = torch.zeros(1, dtype=torch.int64, device=x.device)
         self._rates = torch.empty_like(self._table[0])
-        rates = list(self._rates)  # views: what the body writes, the optimizer reads
+        rates = list(self._rates)  # views: the body writes them, the optimizer reads them
         for group, i in zip(self._optimizer.param_groups, column, strict=True):
             group["lr"] = rates[i]
         self._x, self._labels = torch.empty_like(x), torch.empty_like(labels)
@@ -117,7 +117,7 @@ class CapturedStep:
         self._step(self._x, self._labels)
 
     def _capture(self) -> None:
-        self._step.lap = lambda part: None  # moments inside a graph cannot be read
+        self._step.lap = lambda part: None  # times inside a graph cannot be read
         try:
             self._replay = self._graphs.capture(self._body)
             self._warm_up = WARM_UP_AGAIN
@@ -133,7 +133,7 @@ class CapturedStep:
 
 
 def distinct_columns(table: Tensor) -> tuple[Tensor, list[int]]:
-    """The different columns of a table (rows, columns), in the order of their first, and which one each column is."""
+    """The distinct columns of a table (rows, columns), in order of first occurrence, and the index of each column's."""
     seen: dict[bytes, int] = {}
     which = [seen.setdefault(column.numpy().tobytes(), len(seen)) for column in table.unbind(1)]
     return table[:, [which.index(i) for i in range(len(seen))]], which

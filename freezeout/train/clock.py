@@ -8,22 +8,22 @@ from typing import Any
 
 import torch
 
-# Steps of a block at most: short enough that a run has many blocks and a median over them means something.
+# Largest number of steps in a block: small enough that a run has many blocks, for a meaningful median over them.
 BLOCK = 50
 
 
 class Clock:
     """Times training in blocks of at most BLOCK steps at one prefix, and the parts of the steps in each block.
 
-    It runs only between `start` and `stop`; `mark` before each step says which prefix the step belongs to. Blocks are
-    cut at fixed steps, so that a resumed run has the blocks of one that was never stopped.
+    It runs only between `start` and `stop`. Call `mark` before each step with the prefix of the step. Blocks end at
+    fixed steps, so that a resumed run has the same blocks as one that was never stopped.
 
     Args:
-        synchronise: Waits until the device has finished its work; called at the ends of blocks and at `stop` only.
-        now: Seconds of a monotonic clock.
-        stamp: Gives a moment. With events of the device, parts of a step are timed without waiting for it. By default
-            the same as `now`.
-        between: Seconds from one moment to another; called only after `synchronise`.
+        synchronise: Waits until the device has finished its work; called only at the ends of blocks and at `stop`.
+        now: Returns the seconds of a monotonic clock.
+        stamp: Returns a timestamp. With device events, parts of a step are timed without synchronising the device.
+            The default is `now`.
+        between: Returns the seconds between two timestamps; called only after `synchronise`.
 
     Attributes:
         blocks: One entry per block: prefix, step_from, step_to, seconds, and the seconds of each part of its steps.
@@ -59,12 +59,12 @@ class Clock:
         self._charge()
 
     def exclude(self, seconds: float) -> None:
-        """Leave out `seconds` that have just passed: they were not spent on training."""
+        """Leave out the last `seconds`: they were not spent on training."""
         self._since += seconds
-        self._last = None  # this step's parts would hold them
+        self._last = None  # otherwise they would be part of this step's laps
 
     def mark(self, step: int, prefix: int) -> None:
-        """Training step `step` under `prefix` frozen stages begins now (the freeze switch itself included)."""
+        """Training step `step` with `prefix` frozen stages begins now, including the freeze switch itself."""
         last = self.blocks[-1] if self.blocks else None
         if last is None or last["prefix"] != prefix or step % BLOCK == 0:
             if last is not None:
@@ -74,7 +74,7 @@ class Clock:
         self._last = self._stamp()
 
     def lap(self, part: str) -> None:
-        """The work since `mark`, or since the previous lap, was `part` of the step."""
+        """Attribute the time since `mark`, or since the previous lap, to `part` of the step."""
         if self._last is not None:
             now = self._stamp()
             self._laps.append((part, self._last, now))
@@ -99,7 +99,7 @@ class Clock:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all work that was given to it, so that a clock can be read."""
+    """Wait until the device has finished all queued work, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

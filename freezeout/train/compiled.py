@@ -1,7 +1,7 @@
-"""torch.compile, a stage at a time, all of it before the first training step.
+"""torch.compile, one stage at a time, entirely before the first training step.
 
-A stage runs in three ways: in training; as the first active one, without a gradient for its input; and frozen. That
-is three graphs a stage at most, whatever the prefix, and never one for the whole network at each prefix.
+A stage runs in three ways: active; as the first active stage, without a gradient for its input; and frozen. So there
+are at most three graphs per stage, instead of a graph of the whole network for each prefix.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor, nn
 
 from freezeout.train.step import Step
 
-LIMIT = 1024  # compiled versions of one function: what breaks a graph inside a stage is shared by many stages
+LIMIT = 1024  # compiled versions of one function: a function at a graph break may be shared by many stages
 
 
 def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str | Callable = "inductor") -> None:
     """Compile every stage of a step, and run each graph once, forward and backward.
 
-    The network's parameters, buffers and gradients are afterwards what they were before; torch's random state is not.
+    The network's parameters, buffers and gradients are restored afterwards; torch's random state is not.
 
     Args:
         step: The eager step; its stages and the templates of its prefix are compiled in place.
-        images: A batch as the network takes it; steps with batches of another shape would be compiled again.
-        ahead: Batches that the frozen prefix may be given at once; for more than one, its stages get one more graph.
-        backend: Of torch.compile.
+        images: A preprocessed batch; batches of another shape would be compiled again.
+        ahead: Number of batches that the frozen prefix may receive at once; if above 1, its stages get one more graph.
+        backend: Backend of torch.compile.
     """
-    torch._dynamo.reset()  # a process of many runs would keep the graphs of all of them
+    torch._dynamo.reset()  # otherwise a process that makes many runs would keep the graphs of all of them
     torch._dynamo.config.recompile_limit = LIMIT
     torch._dynamo.config.accumulated_recompile_limit = LIMIT
     stages, prefix = list(step.stages), step.prefix
@@ -46,9 +46,9 @@ def compile_stages(step: Step, images: Tensor, *, ahead: int = 1, backend: str |
 def _own_call(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """The module's call as a function with a code object of its own.
 
-    torch keeps compiled versions by code object, looks through all of them at each call, and limits their number.
-    `Module.compile` gives every module the one of `Module._call_impl`, and torch 2.11 compiles nothing at all
-    for a module of torch's own classes (Conv2d, Sequential).
+    torch stores compiled versions by code object, searches all of them at each call, and limits their number. With
+    `Module.compile` all modules share the code object of `Module._call_impl`, and torch 2.11 does not compile modules
+    of torch's own classes (Conv2d, Sequential) at all.
     """
 
     def call(x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def _train(step: Step, stages: list[nn.Module], first: int, x: Tensor) -> None:
 
 
 def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor, ahead: int) -> Tensor:
-    """The stage's output as it will be once frozen: no gradients, and in evaluation mode unless it moves statistics."""
+    """The stage's output as when frozen: no gradients, and evaluation mode unless frozen stages update statistics."""
     flags = [(p, p.requires_grad) for p in stage.parameters()]
     for p, _ in flags:
         p.requires_grad_(False)
@@ -84,7 +84,7 @@ def _freeze(step: Step, stage: nn.Module, template: nn.Module, x: Tensor, ahead:
 
 @contextmanager
 def _untouched(stages: list[nn.Module]) -> Iterator[None]:
-    """Running statistics and gradients are put back."""
+    """A context after which running statistics are restored and gradients cleared."""
     buffers = [b for stage in stages for b in stage.buffers()]
     kept = [b.clone() for b in buffers]
     try:

@@ -1,7 +1,7 @@
-"""The step counters of BatchNorm, all raised by one operation.
+"""The batch counters of all BatchNorm layers, incremented by one operation.
 
-Each BatchNorm in training adds 1 to `num_batches_tracked` by an operation of its own: 75 of the 770 kernels of a
-DenseNet-BC-76-12's step, for numbers that nothing reads unless `momentum` is None.
+Each BatchNorm in training adds 1 to `num_batches_tracked` in a kernel of its own: 75 of the 770 kernels of a step of
+DenseNet-BC-76-12, for numbers that are read only if `momentum` is None.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ COUNTER = "num_batches_tracked"
 
 
 class BatchCounters:
-    """Counts the batches of a network's stages in place of its BatchNorms, to the same numbers.
+    """Counts batches on behalf of a network's BatchNorm layers, with the same result.
 
-    It counts for those that run exactly once in a forward pass, as torch.fx finds; all others go on counting by
-    themselves: those with `momentum=None`, which read their counter, those of stages that torch.fx cannot trace, those
-    that run twice, and those of other packages, whose forward may not do without a counter.
+    This covers layers that run exactly once in a forward pass, as determined by torch.fx. All others continue to count
+    by themselves: those with `momentum=None`, which read their counter, those in stages that torch.fx cannot trace,
+    those that run twice, and those of other packages, whose forward may need a counter.
 
     Args:
         stages: In running order.
@@ -35,11 +35,11 @@ class BatchCounters:
 
     @contextmanager
     def counting(self, first: int) -> Iterator[None]:
-        """Within, a forward pass of the stages from `first` on runs, once."""
+        """A context for exactly one forward pass of the stages from `first` on."""
         norms = [m for stage in self._norms[first:] for m in stage if m.training]
         counters = [m._buffers[COUNTER] for m in norms]
         for m in norms:
-            m._buffers[COUNTER] = None  # torch's own way of saying: there is nothing to count
+            m._buffers[COUNTER] = None  # with None, torch's BatchNorm does not count
         try:
             yield
         finally:
@@ -50,7 +50,7 @@ class BatchCounters:
 
 
 def run_once(stage: nn.Module) -> list[nn.Module]:
-    """The BatchNorms of a stage that count, read no counter and run exactly once in its forward pass."""
+    """The BatchNorm layers of a stage that count, do not read their counter and run exactly once per forward pass."""
     norms = {
         name: m
         for name, m in stage.named_modules(remove_duplicate=False)
@@ -61,7 +61,7 @@ def run_once(stage: nn.Module) -> list[nn.Module]:
         return []
     try:
         called = calls_of(stage)
-    except Exception:  # whatever it was: the stage counts by itself
+    except Exception:  # whatever the error: the stage counts by itself
         return []
     calls = Counter(id(norms[name]) for name in called if name in norms)
     return [m for m in {id(m): m for m in norms.values()}.values() if calls[id(m)] == 1]
@@ -69,10 +69,10 @@ def run_once(stage: nn.Module) -> list[nn.Module]:
 
 def calls_of(stage: nn.Module) -> list[str]:
     """The paths of the modules that a stage calls, once for each call."""
-    # The graph of a traced stage is used as it is: tracing what it calls would run it (a norm of another package counts
-    # its batches by an operation on a buffer).
+    # A traced stage's graph is used as it is: tracing the modules that it calls would run them (norms of other packages
+    # count their batches by an operation on a buffer).
     if isinstance(stage, fx.GraphModule):
         return [str(node.target) for node in stage.graph.nodes if node.op == "call_module"]
-    graph = fx.Tracer().trace(nn.Sequential(stage))  # so that a stage that is itself a norm is called, not looked into
+    graph = fx.Tracer().trace(nn.Sequential(stage))  # in a Sequential, so that a stage that is itself a norm is a call
     targets = [str(node.target) for node in graph.nodes if node.op == "call_module"]
     return [target.partition(".")[2] for target in targets]

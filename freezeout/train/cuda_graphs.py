@@ -1,7 +1,7 @@
-"""torch's CUDA graphs, captured without the pauses that `torch.cuda.graph` makes, and put right after a refusal.
+"""torch's CUDA graphs, captured without the pauses of `torch.cuda.graph` and with recovery after a failed capture.
 
-`torch.cuda.graph` synchronises, collects garbage and empties the allocator's cache before each capture, and where the
-end of a capture fails it leaves its stream current. A run captures once for each prefix, so both count.
+`torch.cuda.graph` synchronises, collects garbage and empties the allocator's cache before each capture, and if ending
+a capture fails, its stream stays current. A run captures once per prefix, so both matter.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ BRANCHES = 4  # streams on which small calls run side by side
 class CudaGraphs:
     """Captures in one stream and one memory pool; only the graph that was captured last may be replayed.
 
-    Steps are warmed up in the stream that captures, so that what libraries set up for each stream exists by then. A
-    new graph is captured into the memory of the one before, which stays until the new one is there: a pool lives for
-    as long as a graph of its own. So a switch of graphs neither frees memory nor asks for new.
+    Steps are warmed up in the capturing stream, so that everything that libraries set up per stream exists by then. A
+    new graph is captured into the memory of the previous one, which is kept until then, because a pool exists only as
+    long as one of its graphs. So replacing a graph neither frees nor allocates memory.
 
     Args:
-        device: Whose steps are captured.
+        device: The device whose steps are captured.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,7 +43,7 @@ class CudaGraphs:
         here.wait_stream(self._stream)
 
     def side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
-        """Run calls that do not depend on each other, at the same time where the device has room."""
+        """Run calls that do not depend on each other, concurrently if the device has capacity."""
         here = torch.cuda.current_stream(self._device)
         for branch in self._branches:
             branch.wait_stream(here)
@@ -57,17 +57,17 @@ class CudaGraphs:
         """Record the operations of `body` without running them.
 
         Args:
-            body: A step; its tensors outlive the graph.
+            body: A step; its tensors must outlive the graph.
 
         Returns:
-            Runs them once; not to be called after a later capture.
+            A function that runs the operations once; it must not be called after a later capture.
 
         Raises:
-            RuntimeError: The step cannot be captured; torch.OutOfMemoryError where it is memory that lacks, also
-                after the cache was emptied. The stream, the allocator and the random generator are fit for eager steps.
+            RuntimeError: The step cannot be captured; torch.OutOfMemoryError if memory is insufficient even after the
+                cache was emptied. Stream, allocator and random generator can still be used for eager steps.
         """
         if self._pool is None:
-            torch.cuda.empty_cache()  # what eager steps left there would be a second step's memory, unused
+            torch.cuda.empty_cache()  # memory cached by eager steps would stay unused beside the graph's own
         try:
             return self._capture(body)
         except torch.OutOfMemoryError:
@@ -87,25 +87,25 @@ class CudaGraphs:
             self._put_right()
             raise
         here.wait_stream(self._stream)
-        self._graph = graph  # and the one before goes
+        self._graph = graph  # releases the previous graph
         return graph.replay
 
     def _record(self, graph: torch.cuda.CUDAGraph, body: Callable[[], None]) -> None:
-        # Thread-local: what another thread does (a data loader that pins memory) is no part of this capture.
+        # Thread-local: operations of other threads (a data loader that pins memory) do not affect this capture.
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             body()
         except BaseException:
-            # The capture has to end too. That fails for the same cause, in general words.
+            # The capture must be ended too. That fails for the same cause, with a less specific message.
             with contextlib.suppress(RuntimeError):
                 graph.capture_end()
             raise
         graph.capture_end()
 
     def _put_right(self) -> None:
-        """Forget what a failed capture left: up to torch 2.11 a pool that is never freed and a generator that captures.
+        """Clean up after a failed capture: up to torch 2.11, it leaves an unfreed pool and a generator in capture mode.
 
-        The generator goes on from another state. Nobody minds: it is seeded before every step.
+        The generator continues from another state, which does not matter: it is seeded before every step.
         """
         self._graph = self._pool = None
         torch.cuda.synchronize(self._device)
@@ -115,7 +115,7 @@ class CudaGraphs:
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """No garbage collection: it may free another graph, or anything else of CUDA's, which ends a capture."""
+    """A context without garbage collection, which may free CUDA resources and thereby invalidate a capture."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -17,14 +17,14 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one pass over a split gave.
+    """Results of one pass over a split.
 
     Attributes:
         loss: Mean cross entropy.
         error: Per cent of the images misclassified.
         classes: Predicted class of each image (n,), in the order of the split.
-        correct: Whether it is the true one (n,).
-        probabilities: Of the true class of each image (n,).
+        correct: Whether the predicted class is the true one (n,).
+        probabilities: Predicted probability of each image's true class (n,).
     """
 
     loss: float
@@ -47,7 +47,7 @@ def evaluate(training: Training, split: str) -> Evaluation:
     classes, correct, probabilities = [], [], []
     order = eval_order(training.source.sizes[split], BATCH)
     for images, labels in training.source.batches(split, order):
-        # Compiling for batches of other sizes, in another mode, would cost more than it gives.
+        # Compiling for other batch sizes and evaluation mode would cost more than it saves.
         with training.body.autocast(), torch.compiler.set_stance("force_eager"):
             logits = training.chain(training.images(images))
         logits = loss_input(logits, training.bf16)

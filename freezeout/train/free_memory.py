@@ -1,4 +1,4 @@
-"""How much memory the host has left, and files whose space is taken before anything is written."""
+"""How much memory the host has left, and files whose space is allocated in advance."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_host() -> int:
-    """Bytes that this process may still take: what is available, and what its container's limit leaves."""
+    """Bytes that this process may still allocate: the smaller of available memory and its container's limit."""
     return min(_available(), _left_by_cgroup())
 
 
 def allocated_file(folder: Path, size: int) -> IO[bytes]:
-    """A file of `size` bytes without a name, which vanishes with the process however that ends.
+    """An unnamed file of `size` bytes, which is deleted when the process ends, however it ends.
 
-    Its space is taken at once: a mapped file that meets a full disk later kills the process.
+    Its space is allocated at once: writing to a mapped file on a full disk would kill the process.
 
     Raises:
-        OSError: The disk has not so much space.
+        OSError: The disk has not enough space, or the system cannot allocate it in advance.
     """
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
     try:
@@ -41,7 +41,7 @@ def _available() -> int:
         for line in MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # where nobody says: half of all there is
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # unknown: assume half of all memory
 
 
 def _left_by_cgroup() -> int:

@@ -1,4 +1,4 @@
-"""What training steps begin with: images cropped, mirrored and normalised, or what was remembered of them."""
+"""The inputs of training steps: images cropped, mirrored and normalised, or cached outputs of frozen stages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Inputs:
 
     Attributes:
         source: The images and labels.
-        device: Where batches are wanted.
-        batch_size: Images of a step.
+        device: The device of the batches.
+        batch_size: Images per step.
         augment: "crop_flip" or "none".
-        channels_last: Whether images are handed over in that memory format.
-        at_once: Steps whose images are made at once, where the data are on the device: on a GPU it is the launches of
-            small operations that cost.
+        channels_last: Whether images are in that memory format.
+        at_once: Number of steps whose images are prepared together if the data are on the device: on a GPU, launching
+            many small operations is slow.
     """
 
     source: Source
@@ -40,12 +40,12 @@ class Inputs:
         return scale_and_shift(self.source.mean, self.source.std, self.device)
 
     def images(self, images: Tensor) -> Tensor:
-        """uint8 (batch, 3, height, width) as the network takes them: float32, normalised."""
+        """Images uint8 (batch, 3, height, width) preprocessed for the network: float32, normalised."""
         x = rescale(images, *self._scale_and_shift)
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
     def batches(self, table: Table) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images, as the network takes them, and labels of each row of a table."""
+        """Yields the preprocessed images and the labels of each row of a table."""
         there = isinstance(self.source, InMemory)
         rows = self.at_once if there else 1
         order = table.order.to(self.device) if there else table.order
@@ -58,13 +58,13 @@ class Inputs:
             yield from zip(self.images(images).split(self.batch_size), labels.split(self.batch_size), strict=True)
 
     def remembered(self, table: Table, rows: range, cache: PrefixCache) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `batches`, of some rows of an epoch's table, but in place of images what the cache has of them.
+        """Like `batches`, for some rows of an epoch's table, but with cached outputs instead of images.
 
-        Images of which it has nothing go through the same stages now, in batches of their own.
+        Images without a cached output go through the same stages now, in separate batches.
         """
         size, own = self.batch_size, table.rows(rows)
         places = cache.missing(rows)
-        # The last batch is filled up with its last image: every batch has the shape of a step's.
+        # The last batch is padded with its last image, so that every batch has the shape of a step's.
         places = torch.cat([places, places[-1:].expand(-len(places) % size)]).view(-1, size)
         computed = (cache.computed(images) for images, _ in self.batches(own.at(places)))
         labels = self.source.labels(own.order)

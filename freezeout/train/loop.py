@@ -28,7 +28,7 @@ from freezeout.train.step import Step
 
 
 def stream_seed(seed: int, step: int) -> int:
-    """The seed of everything random inside training step `step` (dropout): a function of (seed, step) alone."""
+    """The seed of everything random inside training step `step` (dropout); depends on (seed, step) only."""
     return int.from_bytes(hashlib.blake2b(f"step {seed} {step}".encode(), digest_size=7).digest(), "little")
 
 
@@ -39,22 +39,22 @@ class Training:
     Attributes:
         chain: The network, on `device`.
         optimizer: Over its parameters; its groups are those that `freezeout` made.
-        freezeout: Owns the number of the step and which stages are frozen.
+        freezeout: Holds the step number and determines which stages are frozen.
         source: The images and labels, on `device`.
         clock: Runs while an epoch trains.
-        seed: Of the order of images, their augmentation and dropout.
-        batch_size: Images of a step.
+        seed: Seed of the order of images, their augmentation and dropout.
+        batch_size: Images per step.
         augment: "crop_flip" or "none".
         views: Fixed crops and flips that later epochs take in turn; None draws new ones in every epoch.
-        label_smoothing: Of the training loss, in [0, 1).
+        label_smoothing: Label smoothing of the training loss, in [0, 1).
         bf16: Whether forward passes run under autocast to bfloat16.
-        channels_last: Whether images are handed over in that memory format.
+        channels_last: Whether images are in that memory format.
         fold: Whether frozen stages run from prepared weights (see `freezeout.stages.fold`).
-        run_ahead: Steps whose frozen prefix may run as one batch; 1 where the prefix is no pure function.
-        graphs: What captures the step, one graph a prefix; None trains eagerly.
-        compile_seconds: What compiling took before the first step.
-        loss_sum: Of the steps of the current epoch so far; float64, on the device.
-        cache: What remembers the outputs of the frozen prefix; None where nothing does.
+        run_ahead: Number of steps whose frozen prefix may run as one batch; 1 if the prefix is not a pure function.
+        graphs: Captures the step, one graph per prefix; None trains eagerly.
+        compile_seconds: Seconds spent compiling before the first step.
+        loss_sum: Sum of the losses of the current epoch's steps so far; float64, on the device.
+        cache: Stores the outputs of the frozen prefix; None if they are not stored.
     """
 
     chain: Chain
@@ -78,12 +78,12 @@ class Training:
     cache: PrefixCache | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        # The device's own alone: torch.manual_seed sets all there are, at 0.1 ms a step where CUDA is not even used.
+        # Only the device's own generator: torch.manual_seed sets all, which takes 0.1 ms per step even without CUDA.
         cuda = self.device.type == "cuda"
         self.generator = torch.cuda.default_generators[self.device.index or 0] if cuda else torch.default_generator
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
         self.steps_per_epoch = self.source.sizes["train"] // self.batch_size
-        # A network that was not cut runs as a whole: its frozen part leaves the graph by flags alone.
+        # A network that was not cut runs as a whole: requires_grad flags alone keep its frozen part out of the graph.
         stages = list(self.chain) if self.chain.executable else [self.chain]
         self.prefix = Prefix(
             stages,
@@ -115,7 +115,7 @@ class Training:
 
     @property
     def step(self) -> int:
-        """Finished training steps (while one is under way, that one is counted too)."""
+        """Training steps begun so far, including the one in progress."""
         return self.freezeout.steps_begun
 
     def images(self, images: Tensor) -> Tensor:
@@ -123,14 +123,14 @@ class Training:
         return self.inputs.images(images)
 
     def use(self, cache: PrefixCache) -> None:
-        """Remember what the frozen prefix makes of the images, from now on. Called before the first step."""
+        """Store the frozen prefix's outputs in `cache` from now on. Call it before the first step."""
         self.cache = cache
-        self.body.ahead = True  # whatever is remembered lies before the step that may be captured
+        self.body.ahead = True  # the cache is used outside the step that may be captured
 
     def train_epoch(self, on_step: Callable[[], bool]) -> float | None:
         """Train to the end of the current epoch or of the run.
 
-        The clock runs inside: drawing the table of the epoch, every step, freeze switches.
+        The clock includes drawing the epoch's table, every step, and freeze switches.
 
         Args:
             on_step: Called after each step; when it returns True, training stops there.
@@ -145,7 +145,7 @@ class Training:
         self.freezeout.set_modes()
         self.clock.start()
         table = self._table(number)
-        # From the start of the window that the epoch was left in: its prefix ran as one batch, and must again.
+        # Resume from the start of the interrupted window: its prefix ran as one batch and must do so again.
         window = self.next_window(epoch)
         rows = range(window.start - epoch.start, len(epoch))
         batches = self._batches(table, rows, number, self.freezeout.prefix_at(epoch.start))
@@ -162,17 +162,17 @@ class Training:
         return None
 
     def first_batches(self) -> Iterator[Tensor]:
-        """Images of the epoch that the coming step lies in, its first batches, as the network takes them."""
+        """Images of the first batches of the next step's epoch, preprocessed for the network."""
         rows = range(reestimation_batches(self.steps_per_epoch))
         return (x for x, _ in self._aside.batches(self._table(self.step // self.steps_per_epoch).rows(rows)))
 
     @cached_property
     def _aside(self) -> Inputs:
-        """The same inputs, read beside those of the epoch: a source may serve one iteration at a time."""
+        """The same inputs with a source of their own: a source may serve only one iteration at a time."""
         return replace(self.inputs, source=replace(self.source))
 
     def next_window(self, epoch: range) -> range:
-        """The window in which the next training step lies; `epoch` are the steps of its epoch."""
+        """The window that contains the next training step; `epoch` is the range of steps of its epoch."""
         freezeout = self.freezeout
         freezeout.settle()
         return window_of(self.step, epoch, self.run_ahead, freezeout.phase_at, freezeout.steady_until)
@@ -183,7 +183,7 @@ class Training:
         return epoch_table(self.seed, epoch, images, self.batch_size, pad, self.augment, view)
 
     def _batches(self, table: Table, rows: range, epoch: int, prefix: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """What the steps of these rows of the epoch's table begin with: images, or what was remembered of them."""
+        """The inputs of the steps of these rows of the epoch's table: images, or cached outputs for them."""
         if self.cache is None:
             return self.inputs.batches(table.rows(rows))
         self.cache.begin(epoch, prefix, table.order)
@@ -194,11 +194,11 @@ class Training:
     def train_window(
         self, window: range, batches: Iterator[tuple[Tensor, Tensor]], on_step: Callable[[], bool]
     ) -> bool:
-        """Train the steps of `window` that are still to do.
+        """Train the remaining steps of `window`.
 
         Args:
-            window: Steps of one epoch under one prefix.
-            batches: Gives the images, as the network takes them, and the labels of each step of the window, in order.
+            window: Steps of one epoch with the same prefix.
+            batches: Yields the preprocessed images and the labels of each step of the window, in order.
             on_step: Called after each step.
 
         Returns:
@@ -220,7 +220,7 @@ class Training:
                     ahead = ahead or self._through(torch.cat([x for x, _ in loaded]), window).split(len(x))
                     x = ahead[row]
                 else:
-                    # By itself: every other size would be one more shape to tune and to compile for.
+                    # One batch at a time: every other size would be another shape to tune and compile for.
                     x = self._through(x, range(step, step + 1))
             if self.captured:
                 self.captured(x, labels, step)
@@ -231,7 +231,7 @@ class Training:
         return True
 
     def _through(self, x: Tensor, steps: range) -> Tensor:
-        """What the frozen prefix makes of the images of these steps, or of what was remembered of them."""
+        """The frozen prefix's output for the images of these steps, or for cached outputs of its first stages."""
         if self.cache is None:
             return self.body.run_prefix(x)
         first = steps.start % self.steps_per_epoch

@@ -18,10 +18,10 @@ def make_optimizer(fields: Any, chain: Chain, *, capture: bool = False) -> optim
     Args:
         fields: An instance of one of `freezeout.train.schema.OPTIMIZERS`.
         chain: The network, on its device.
-        capture: Whether steps are captured in CUDA graphs, so that all of the optimizer's state lies on the device.
+        capture: Whether steps are captured in CUDA graphs, which requires all optimizer state on the device.
 
     Raises:
-        ValueError: The fields are of no optimizer that is known here.
+        ValueError: The optimizer is unknown.
     """
     parameters = chain.parameters()
     if isinstance(fields, Sgd):
@@ -46,16 +46,16 @@ def make_optimizer(fields: Any, chain: Chain, *, capture: bool = False) -> optim
 
 
 class FewestCalls:
-    """An optimizer's step, with groups that have equal rates and equal hyperparameters taken together.
+    """An optimizer's step in which groups with equal rates and hyperparameters are merged.
 
-    FreezeOut gives every stage a group of its own, and a fused optimizer makes one call per group, whatever the rates:
-    in a baseline's step one call is enough. Each parameter is updated by the same arithmetic either way.
+    FreezeOut gives every stage a group of its own, and a fused optimizer makes one call per group, although in a step
+    of the baseline one call would be enough. Each parameter is updated by the same arithmetic either way.
 
     Args:
-        optimizer: Its `param_groups` are read anew in each step, and are as they were after it.
+        optimizer: Its `param_groups` are read again in each step and restored after it.
 
     Attributes:
-        side_by_side: Runs calls that do not depend on each other; None where they are one call of the optimizer.
+        side_by_side: Runs calls that do not depend on each other; None passes all groups to one call of the optimizer.
     """
 
     def __init__(self, optimizer: optim.Optimizer) -> None:
@@ -68,7 +68,7 @@ class FewestCalls:
         """One step of the optimizer."""
         groups = self._optimizer.param_groups
         first: dict[Any, int] = {}
-        # A rate on the device is not looked at: groups that share the tensor have equal rates.
+        # A rate on the device is not read: groups that share its tensor have equal rates.
         rates = (id(group["lr"]) if isinstance(group["lr"], Tensor) else group["lr"] for group in groups)
         pattern = [(first.setdefault(rate, i), len(groups[i]["params"])) for i, rate in enumerate(rates)]
         if pattern != self._pattern:
@@ -90,13 +90,16 @@ class FewestCalls:
 
 
 def merged(groups: list[dict[str, Any]], places: list[int]) -> list[tuple[int, dict[str, Any]]]:
-    """The groups that are one call each: the number of the first in it, and a group of the parameters of all.
+    """Merges groups with equal rates and hyperparameters, so that each merged group needs one call.
 
-    Empty groups, those of frozen stages, need no call.
+    Empty groups, those of frozen stages, are left out.
 
     Args:
-        groups: Of an optimizer.
-        places: For each group, the number of the first one with the same rate.
+        groups: The optimizer's parameter groups.
+        places: For each group, the index of the first one with the same rate.
+
+    Returns:
+        For each merged group, the index of the first group in it, and a group with the parameters of all.
     """
     calls: list[tuple[int, dict[str, Any]]] = []
     for number, group in enumerate(groups):
@@ -112,5 +115,5 @@ def merged(groups: list[dict[str, Any]], places: list[int]) -> list[tuple[int, d
 
 
 def same_hyperparameters(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    """Whether two groups of an optimizer differ in their parameters and rates at most."""
+    """Whether two parameter groups are equal except in their parameters and rates."""
     return all(a[key] == b[key] for key in a if key not in ("params", "lr"))

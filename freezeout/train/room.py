@@ -1,6 +1,6 @@
-"""Where the outputs of a frozen prefix are kept: kinds of memory, each within a share of what is free.
+"""Memory for the cached outputs of a frozen prefix: several kinds, each within a share of what is free.
 
-Nothing runs out of memory because of it: what does not fit is not kept.
+The cache never exhausts memory: outputs that do not fit are not kept.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from freezeout.train.clock import synchronise
 from freezeout.train.free_memory import allocated_file, free_host
 from freezeout.train.rows import Far, Near, Rows
 
-FAILURES = (RuntimeError, OSError, MemoryError)  # where memory cannot be had
+FAILURES = (RuntimeError, OSError, MemoryError)  # raised if memory cannot be allocated
 PROBE = 1 << 22  # bytes that are written and read to time a kind of memory
-KINDS = ("device", "host", "disk")  # the nearest first
+KINDS = ("device", "host", "disk")  # nearest first
 
 
 class Room:
-    """Makes and frees rows within what may be taken of each kind of memory.
+    """Allocates and frees rows within a limit for each kind of memory.
 
     Args:
-        device: What trains.
-        shares: Of what is free of each of KINDS, the part that may be taken; 0 turns a kind off. Behind a CPU there is
-            no "host": its memory is the device's.
-        folder: In which files lie. They have no name: whatever ends the process frees them.
+        device: The device that trains.
+        shares: Share of the free memory of each of KINDS that may be used; 0 turns a kind off. A CPU has no "host": its
+            memory is the device's.
+        folder: Folder for files. They are unnamed, so they are freed however the process ends.
 
     Attributes:
-        shares: As given, of the kinds that there are here.
-        limits: Bytes of each kind that may be taken.
-        taken: Bytes of each kind that are taken now.
-        most: The most that were taken at a time.
+        shares: As given, for the kinds available here.
+        limits: Bytes of each kind that may be used.
+        taken: Bytes of each kind that are in use.
+        most: Peak of `taken`.
     """
 
     def __init__(self, device: torch.device, shares: Mapping[str, float], folder: Path) -> None:
@@ -52,16 +52,16 @@ class Room:
 
     @property
     def _folder(self) -> Path:
-        """The folder asked for, which a run makes after its cache; where nobody made it, the nearest above it."""
+        """The given folder, which a run makes after its cache; if it does not exist, its nearest existing parent."""
         return next(path for path in (self._wanted, *self._wanted.absolute().parents) if path.is_dir())
 
     def tiers(self, parts: int) -> dict[str, Tier]:
-        """Each kind as the planner sees it, one of `parts` equal parts of what is free now, its speed timed."""
+        """For each kind, one of `parts` equal parts of the memory that may be used now, with its measured speed."""
         self.limits = {kind: int(share * self._free(kind)) for kind, share in self.shares.items()}
         return {kind: Tier(limit // parts, *self._rates(kind)) for kind, limit in list(self.limits.items())}
 
     def take(self, kind: str, images: int, numbers: int, dtype: torch.dtype) -> Rows | None:
-        """Rows for so many images, each of so many numbers; None where they do not fit, or where it fails."""
+        """Rows for `images` entries of `numbers` elements each; None if they do not fit or allocation fails."""
         size = images * numbers * dtype.itemsize
         if self.taken[kind] + size > self.limits.get(kind, 0):
             return None
@@ -80,7 +80,7 @@ class Room:
         warnings.warn(f"the cache does without {kind} memory: {reason}", stacklevel=3)
 
     def give(self, kind: str, size: int) -> None:
-        """So many bytes are free again."""
+        """Mark `size` bytes as free again."""
         self.taken[kind] -= size
 
     def _make(self, kind: str, images: int, numbers: int, dtype: torch.dtype) -> Rows:
@@ -102,7 +102,7 @@ class Room:
         return free_host()
 
     def _rates(self, kind: str) -> tuple[float, float]:
-        """Seconds of a byte read and of a byte written, the better of three times."""
+        """Seconds per byte read and per byte written, each the fastest of three."""
         numbers, most = 1 << 12, self.most[kind]
         rows = self.take(kind, PROBE // (4 * numbers), numbers, torch.float32)
         if rows is None:
@@ -111,14 +111,14 @@ class Room:
         try:
             values = torch.ones(len(index), numbers, device=self._device)
             write = min(self._seconds(lambda: rows.write(index, values), rows) for _ in range(3))
-            # Asking counts too: what it takes may hide behind a step or not.
+            # The request counts too, although it may overlap with a step.
             read = min(self._seconds(lambda: rows.ask(index)(), rows) for _ in range(3))
-        except FAILURES as error:  # rows that travel need pinned memory on their way
+        except FAILURES as error:  # copying rows needs pinned memory
             self._do_without(kind, error)
             return math.inf, math.inf
         finally:
             self.give(kind, PROBE)
-            self.most[kind] = most  # of entries alone
+            self.most[kind] = most  # counts entries only, not the probe
         return read / PROBE, write / PROBE
 
     def _seconds(self, work: Callable[[], object], rows: Rows) -> float:

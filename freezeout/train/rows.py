@@ -1,4 +1,4 @@
-"""Entries of a cache in one kind of memory: on the device, or in its host's memory, or in a file mapped there."""
+"""Entries of a cache in one kind of memory: on the device, in host memory, or in a file mapped there."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-LEAVING = 8  # writes under way at a time: their pinned memory comes on top of what the cache was given
+LEAVING = 8  # most writes in flight: their pinned memory is in addition to the cache's own
 
 
 class Rows(Protocol):
-    """Entries of one kind of memory, one row an image."""
+    """Entries in one kind of memory, one row per image."""
 
     def ask(self, index: Tensor) -> Callable[[], Tensor]:
-        """Begin to read rows; the function returned gives them, on the device.
+        """Begin to read rows; the function returned waits for them and gives them on the device.
 
         Args:
-            index: Which, int64 (b,), on the CPU.
+            index: Indices of the rows, int64 (b,), on the CPU.
         """
 
     def write(self, index: Tensor, rows: Tensor) -> None:
-        """Replace the rows of an index by `rows` (b, numbers), on the device."""
+        """Replace the rows at `index`, int64 (b,) on the CPU, by `rows` (b, numbers) on the device."""
 
     def settle(self) -> None:
-        """Wait until all that was written is there."""
+        """Wait until all writes have completed."""
 
 
 @dataclass
 class Near:
-    """Rows that the device reads by itself."""
+    """Rows in memory that the device reads directly."""
 
     rows: Tensor
 
@@ -42,17 +42,17 @@ class Near:
         self.rows.index_copy_(0, sent(index, self.rows.device), rows)
 
     def settle(self) -> None:
-        """Nothing to wait for: the device keeps the order."""
+        """Nothing to wait for: the device executes operations in order."""
 
 
 @dataclass
 class Far:
-    """Rows in the memory of a GPU's host, or in a file mapped there; they travel in a stream of their own.
+    """Rows in the memory of a GPU's host, or in a file mapped there; they are copied in a stream of their own.
 
     Attributes:
         rows: (images, numbers), on the CPU.
         device: The GPU.
-        stream: In which rows are brought to it.
+        stream: The stream in which rows are copied to the GPU.
     """
 
     rows: Tensor
@@ -98,9 +98,9 @@ class Far:
 
 
 def travelling(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Memory of the host to and from which a GPU copies: pinned, or, where no more can be pinned, any.
+    """Host memory for copies to and from a GPU: pinned or, if no more memory can be pinned, pageable.
 
-    A copy through any other memory is as right; the host waits for it.
+    Copies through pageable memory give the same result, but the host waits for them.
     """
     try:
         return torch.empty(shape, dtype=dtype, pin_memory=True)
@@ -109,7 +109,7 @@ def travelling(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def sent(index: Tensor, device: torch.device) -> Tensor:
-    """An index on the device, without waiting for it."""
+    """An index copied to the device, without waiting for the copy."""
     if device.type != "cuda":
         return index
     return travelling(index.shape, index.dtype).copy_(index).to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""The fields of optimizers and machines, standard library only: every job is checked before torch is imported."""
+"""The fields of optimizers and machines; standard library only, so that jobs are checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from freezeout.checks import check_at_least, check_choice, check_share
 
-WINDOWS = (1, 2, 5, 10)  # steps of a run-ahead: each divides the clock's blocks of 50
-CHOICES = ("channels_last", "fold", "run_ahead")  # fields of a machine that a measurement may choose
+WINDOWS = (1, 2, 5, 10)  # values of run_ahead: each divides the clock's blocks of 50 steps
+CHOICES = ("channels_last", "fold", "run_ahead")  # fields of Machine that may be chosen by measurement
 
 
 @dataclass(kw_only=True)
@@ -49,16 +49,25 @@ class AdamW:
 
 @dataclass(kw_only=True)
 class Machine:
-    """Where a run trains, in what arithmetic, and how its steps are executed.
+    """Where a run trains, with what precision, and how its steps are executed.
 
-    precision: fp32, tf32 or bf16 (null: tf32 where the device has it, else fp32).
-    threads: CPU threads of torch (null: all cores). channels_last: memory format of images and network.
-    fold: frozen stages run from weights prepared once. run_ahead: steps whose frozen prefix may run as one batch
-    (null: on CUDA as many as memory allows, else 1). capture: one CUDA graph a prefix (null: on CUDA).
-    measured: which of CHOICES are null are as `predict --measure` found them faster here, where it has been run.
-    cache: the frozen prefix's output is kept for the next visit of an image in the same view (null: where reading it
-    back is faster here; true: wherever it fits). cache_device, cache_host, cache_disk: the share of what is free of the
-    device's memory, of the host's behind a GPU and of the disk of the run's folder that it may take; 0 takes none.
+    Attributes:
+        device: "auto", "cpu" or "cuda".
+        precision: fp32, tf32 or bf16; null: tf32 if the device has it, else fp32.
+        threads: CPU threads of torch; null: all cores.
+        channels_last: Memory format of images and network.
+        fold: Whether frozen stages run from weights prepared once.
+        run_ahead: Number of steps whose frozen prefix may run as one batch; null: on CUDA as many as memory allows,
+            else 1.
+        measured: Those of CHOICES that are null take the values that `predict --measure` found fastest on this machine,
+            if it has been run.
+        compile: Whether stages run through torch.compile.
+        capture: Whether steps are captured, in one CUDA graph per prefix; null: on CUDA.
+        cache: Whether the frozen prefix's output is kept for the next visit of an image in the same view; null: if
+            reading it back is faster on this machine; true: whenever it fits.
+        cache_device, cache_host, cache_disk: The shares of the free memory of the device, of the free host memory (for
+            a GPU only) and of the free space on the disk of the run's folder that the cache may use; 0 uses none.
+        deterministic: Whether torch uses deterministic algorithms only.
     """
 
     device: str = "auto"

@@ -1,4 +1,4 @@
-"""The entries of one view of the images, spread over kinds of memory."""
+"""The cache entries of one view of the images, spread over several kinds of memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from freezeout.train.rows import Rows, sent
 
 
 class Layout(NamedTuple):
-    """How the output of a stage for one batch lies in memory.
+    """The memory layout of a stage's output.
 
     Attributes:
-        shape, stride: Of one image's part.
-        dtype: Of its numbers.
-        numbers: How many it has; 0 where images do not lie one behind the other, so that it cannot be kept.
+        shape, stride: Shape and stride of one image's output.
+        dtype: Its dtype.
+        numbers: Its number of elements; 0 if the images' outputs are not dense blocks one after another in memory, so
+            that they cannot be kept.
     """
 
     shape: tuple[int, ...]
@@ -36,25 +37,25 @@ class Layout(NamedTuple):
         return cls(tuple(x.shape[1:]), x.stride()[1:], x.dtype, numbers if dense else 0)
 
     def flat(self, x: Tensor) -> Tensor:
-        """The output (batch, ...) as rows (batch, numbers), in the order in which they lie in memory."""
+        """The output (batch, ...) as rows (batch, numbers), in memory order."""
         return x.as_strided((len(x), self.numbers), (self.numbers, 1))
 
     def shaped(self, rows: Tensor) -> Tensor:
-        """The other way round."""
+        """The inverse of `flat`."""
         return rows.as_strided((len(rows), *self.shape), (self.numbers, *self.stride))
 
 
 class Shelf:
-    """The entries of one view at one depth, of the first images of the training set, spread over kinds of memory.
+    """The entries of one view at one depth, for the first images of the training set, spread over kinds of memory.
 
     Args:
-        room: Where they come from.
-        images: How many of each kind, as the planner counted them; what cannot be had is left out.
-        numbers: Of one entry.
-        dtype: Of the numbers.
+        room: Allocates the rows.
+        images: Kinds of memory and the number of images planned for each; kinds that cannot be allocated are left out.
+        numbers: Number of elements of one entry.
+        dtype: Their dtype.
 
     Attributes:
-        kinds: Those that were had, with their rows and the first and the last image but one of each.
+        parts: Of each kind allocated: its name, its rows, its first image and the image after its last.
     """
 
     def __init__(self, room: Room, images: Sequence[tuple[str, int]], numbers: int, dtype: torch.dtype) -> None:
@@ -70,11 +71,11 @@ class Shelf:
 
     @property
     def images(self) -> int:
-        """How many images have a place: the first so many."""
+        """Number of images that have a place: the first ones of the training set."""
         return self.parts[-1][3] if self.parts else 0
 
     def ask(self, index: Tensor) -> Callable[[], Tensor]:
-        """See Rows; the images of the index all have a place."""
+        """See Rows; all images of the index must have a place."""
         if len(self.parts) == 1:
             return self.parts[0][1].ask(index)
         asked = []
@@ -93,7 +94,7 @@ class Shelf:
         return take
 
     def write(self, index: Tensor, rows: Tensor) -> None:
-        """See Rows; the images of the index all have a place."""
+        """See Rows; all images of the index must have a place."""
         for _, part, first, last in self.parts:
             where = ((index >= first) & (index < last)).nonzero().flatten()
             if len(where):
@@ -104,7 +105,7 @@ class Shelf:
             rows.settle()
 
     def free(self) -> None:
-        """Give the memory back; the shelf is of no use afterwards."""
+        """Release the memory; the shelf cannot be used afterwards."""
         for kind, _, first, last in self.parts:
             self._room.give(kind, (last - first) * self.numbers * self.dtype.itemsize)
         self.parts = []

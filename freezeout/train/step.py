@@ -1,4 +1,4 @@
-"""One training step, eager: the plain loop of any PyTorch program, behind a frozen prefix."""
+"""One eager training step: the usual PyTorch step, applied to the output of the frozen prefix."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from freezeout.train.optimizers import FewestCalls
 
 @dataclass(kw_only=True)
 class Step:
-    """Forward, loss, backward and optimizer of one batch.
+    """Forward pass, loss, backward pass and optimizer step for one batch.
 
     Attributes:
-        stages: Of the network, in running order; the first `len(prefix)` of them are run by `prefix`.
+        stages: All stages of the network, in running order; `prefix` runs the first `len(prefix)` of them.
         prefix: The frozen stages.
         optimizer: Over the parameters of all stages.
         loss_sum: The loss of each step is added to it; float64, on the device.
-        label_smoothing: Of the loss, in [0, 1).
+        label_smoothing: Label smoothing of the loss, in [0, 1).
         bf16: Whether the forward pass runs under autocast to bfloat16.
-        ahead: Whether the caller runs the prefix, and hands over its output in place of images.
+        ahead: Whether the caller runs the prefix and passes its output instead of images.
         lap: Called with the name of each part of the step when that part is over.
-        update: The optimizer's step, in as few calls as it takes.
+        update: The optimizer's step, in as few calls as possible.
     """
 
     stages: Sequence[nn.Module]
@@ -51,10 +51,13 @@ class Step:
         return torch.autocast(self.loss_sum.device.type, dtype=torch.bfloat16) if self.bf16 else nullcontext()
 
     def run_prefix(self, x: Tensor, first: int = 0, last: int | None = None) -> Tensor:
-        """Images to the input of the first active stage, of one batch or of several at once; or a part of that way.
+        """Runs the frozen stages, or some of them, on the images of one or several batches.
 
         Args:
             x, first, last: See `Prefix`.
+
+        Returns:
+            The input of the first active stage, or of stage `last`.
         """
         if len(self.prefix):
             with self.autocast():
@@ -63,11 +66,16 @@ class Step:
         return x
 
     def counting(self, first: int) -> AbstractContextManager[object]:
-        """Within it, the stages from `first` on run once, in training: their batches are counted at its end."""
+        """A context for one training forward pass of the stages from `first` on; counts their batches at its end."""
         return self._counters.counting(first)
 
     def __call__(self, x: Tensor, labels: Tensor) -> None:
-        """x: images (batch, 3, height, width), or with `ahead` what run_prefix made of them; labels (batch,)."""
+        """Trains one step.
+
+        Args:
+            x: Images (batch, 3, height, width), or with `ahead` the output of run_prefix.
+            labels: Classes (batch,).
+        """
         if not self.ahead:
             x = self.run_prefix(x)
         first = len(self.prefix)
@@ -85,5 +93,5 @@ class Step:
 
 
 def loss_input(logits: Tensor, bf16: bool) -> Tensor:
-    """The logits in the type in which the loss is computed: bfloat16 is too short for its sums."""
+    """The logits in the dtype in which the loss is computed: bfloat16 is not precise enough for its sums."""
     return logits.float() if bf16 else logits
