@@ -31,6 +31,10 @@ MISTAKES = [
     (["sweep=mine"], "sweep=mine: names a sweep: add -m"),
     (["sweep=quick"], "sweep=quick: names a grid of your own; the runs of that file are -m sweeps=quick"),
     (["sweeps=[quick]"], "sweeps=[quick] names many runs: add -m"),
+    (["machine.fold=-1"], "machine.fold=-1: must be true or false"),
+    (["strategy.scale_lr=7"], "strategy.scale_lr=7: must be true or false"),
+    (["++retry_failed=2"], "retry_failed=2: must be true or false"),
+    (["seed=" + "9" * 5000], f"seed={'9' * 115}...: cannot be read"),
     (["out=a=b"], "out=a=b: cannot be read"),
     (["out=\n("], "out= (: cannot be read"),
 ]
@@ -57,8 +61,24 @@ def test_each_option_of_a_sweep_is_looked_up() -> None:
     check_overrides(["model=wrn_10_1,vgg16", "dataset=glob(*)", "seed=range(3)", "sweep=mine"], multirun=True)
 
 
+def test_each_value_of_a_switch_in_a_sweep_is_looked_at() -> None:
+    with pytest.raises(ConfigError, match=r"^machine.fold=7: must be true or false"):
+        check_overrides(["machine.fold=true,7"], multirun=True)
+    check_overrides(["machine.fold=true,0", "strategy.scale_lr=glob(*)"], multirun=True)
+
+
 def test_right_words_pass() -> None:
-    words = ["model=vgg16", "model.width=0.5", "+model.options.a=1", "~model.options.a", "out='my runs'", "seed=3"]
+    words = [
+        "machine.fold=0",
+        "machine.compile=null",
+        "retry_failed=1",
+        "model=vgg16",
+        "model.width=0.5",
+        "+model.options.a=1",
+        "~model.options.a",
+        "out='my runs'",
+        "seed=3",
+    ]
     check_overrides([*words, "hydra/launcher=basic", "hydra.verbose=true", "compat=null"], multirun=False)
 
 

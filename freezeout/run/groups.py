@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from freezeout.data.schema import DATASETS, Augment
@@ -25,6 +26,12 @@ TABLES: dict[str, dict[str, type]] = {
 def field_names(schema: type) -> list[str]:
     """The fields of a dataclass, in order."""
     return [field.name for field in dataclasses.fields(schema)]
+
+
+def is_switch(schemas: Iterable[type], name: str) -> bool:
+    """Whether a field is true or false (or null) in every one of some dataclasses that have it."""
+    types = {field.type for schema in schemas for field in dataclasses.fields(schema) if field.name == name}
+    return bool(types) and types <= {"bool", "bool | None"}  # as text: annotations are not evaluated
 
 
 def no_such_field(group: str, name: str, field: str) -> str:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Glob, Override
 from freezeout.checks import nearest
 from freezeout.naming import folder, options
 from freezeout.run.config import Config, ConfigError, parse, register
-from freezeout.run.groups import TABLES, field_names
+from freezeout.run.groups import TABLES, field_names, is_switch
 from freezeout.run.messages import one_line, shown
 
 # What people type out of habit, and what it is called here.
@@ -82,6 +82,8 @@ def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = 
             parsed = OverridesParser.create().parse_overrides([word])[0]
         except OverrideParseException as error:
             raise ConfigError(one_line(error)) from error
+        except ValueError as error:  # a number of more digits than Python reads
+            raise ConfigError(f"{shown(word)}: cannot be read") from error
         check_value(parsed, multirun=multirun, searchpath=searchpath)
         before = word
 
@@ -132,6 +134,9 @@ def check_value(parsed: Override, *, multirun: bool, searchpath: bool) -> None:
         raise ConfigError(f"{shown(word)} names many runs: add -m (python -m freezeout -m {shown(word)})")
     if key == "sweeps" and "," in value:
         raise ConfigError(f"{shown(word)}: one file at a time; give them in turn, what they share is trained once")
+    group, _, field = key.rpartition(".")
+    if is_switch(TABLES[group].values() if group in TABLES else [Config] if not group else [], field):
+        check_switch(key, parsed)
     if key not in TABLES and key != "sweeps":
         return
     given = parsed.value()
@@ -143,6 +148,19 @@ def check_value(parsed: Override, *, multirun: bool, searchpath: bool) -> None:
     elif parsed.is_choice_sweep() and not isinstance(given, Glob):
         for choice in parsed.sweep_iterator():
             check_option(key, choice, searchpath=searchpath)
+
+
+def check_switch(key: str, parsed: Override) -> None:
+    """Refuse a number other than 0 and 1, which Hydra would take for true.
+
+    Raises:
+        ConfigError: One line.
+    """
+    given = parsed.value()
+    is_listed = parsed.is_sweep_override() and not parsed.is_interval_sweep() and not isinstance(given, Glob)
+    for value in parsed.sweep_iterator() if is_listed else [given]:
+        if isinstance(value, int) and value not in (0, 1):
+            raise ConfigError(f"{key}={shown(str(value))}: must be true or false")
 
 
 def check_option(group: str, option: object, *, searchpath: bool) -> None:
