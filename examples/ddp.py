@@ -1,7 +1,7 @@
 """FreezeOut on several processes: torchrun --standalone --nproc-per-node 2 examples/ddp.py
 
-`freezer.distribute(model)` stands where DistributedDataParallel(model) would. It prints the bytes of gradients that a
-rank sends in a step: they fall with each stage that freezes.
+`freezer.distribute(model)` replaces DistributedDataParallel(model). The script prints the bytes of gradients that a
+rank sends in a step; they fall with each stage that freezes.
 """
 
 import torch
@@ -19,7 +19,7 @@ def count(sent: list[int], bucket: distributed.GradBucket) -> torch.futures.Futu
     return work.get_future().then(lambda done: done.value()[0] / distributed.get_world_size())
 
 
-distributed.init_process_group("gloo")  # "nccl", and a model on its GPU, where there are GPUs
+distributed.init_process_group("gloo")  # with GPUs: "nccl", and the model on the rank's own GPU
 rank, world = distributed.get_rank(), distributed.get_world_size()
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """FreezeOut in Hugging Face's Trainer: python examples/huggingface_loop.py
 
-A small BERT from a random start, beside the Trainer's own linear warm-up. It is resumed from the checkpoint of half the
-run, and ends with bitwise the weights of a run that was never stopped.
+A small, randomly initialised BERT, with the Trainer's own linear warm-up. It is resumed from the checkpoint at half of
+the run, and ends with bitwise the weights of a run that was never stopped.
 """
 
 import tempfile

@@ -1,7 +1,7 @@
-"""FreezeOut beside a scheduler, with mixed precision, clipping and a checkpoint: python examples/scheduler_loop.py
+"""FreezeOut with a scheduler, mixed precision, clipping and a checkpoint: python examples/scheduler_loop.py
 
-FreezeOnly freezes at the paper's times, and with rates="scale" what trains has exactly the scheduler's rate. The run is
-stopped in the middle, loaded into new objects, and ends with bitwise the weights of a run that was never stopped.
+FreezeOnly freezes at the paper's times, and with rates="scale" active stages have exactly the scheduler's rate. The run
+is stopped part-way, loaded into new objects, and ends with bitwise the weights of a run that was never stopped.
 """
 
 import io
