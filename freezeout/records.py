@@ -42,23 +42,23 @@ NEUTRAL: dict[str, Any] = {
 KEYS: dict[str, str] = {
     "schema_version": "version of this table; raised when a key changes its meaning",
     "status": "`done`, `failed` or `interrupted`",
-    "reason": "why the run is not done, in one line; null when it is",
-    "diverged": "true when the training loss stopped being a number: a result, which is not trained again",
+    "reason": "why the run is not done, in one line; null if it is",
+    "diverged": "true if the training loss became infinite or not a number: a result, so the run is not repeated",
     "run_id": "name of the run: its folder's hash, a hyphen and the seed",
-    "setting_id": "hash of all that runs must have in common to be compared: everything but strategy, steps and seed",
+    "setting_id": "hash of everything that compared runs must share: all but strategy, steps and seed",
     "seed": "number of the replicate",
-    "sweep": "sweep that asked for the run first; null for a single run",
-    "config": "configuration, every key resolved; a shortened run reads as the baseline of as many epochs",
-    "effective": "everything that changes the result or its seconds: what the run's folder is the hash of",
-    "command": "command that makes the run again",
+    "sweep": "sweep that first requested the run; null for a single run",
+    "config": "configuration with every key resolved; that of a shortened run is the baseline's with fewer epochs",
+    "effective": "everything that changes the result or its seconds; its hash names the run's folder",
+    "command": "command that repeats the run",
     "commit": "git commit of the program; null outside a checkout",
     "dirty": "whether the checkout had uncommitted changes; null outside a checkout",
     "host": "name of the computer",
     "cores": "CPU cores of the computer",
-    "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that compute",
-    "device": "`type` (`cpu`, `cuda`), `model` and `threads` of what trained the network; behind a CPU's name that "
-    "hides the product, as virtual machines give it, stand family, model and stepping: `AMD EPYC (26.2.1)` (older "
-    "records have the bare name)",
+    "versions": "versions of `python`, `freezeout`, `torch` and the other libraries that affect the computation",
+    "device": "`type` (`cpu`, `cuda`), `model` and `threads` of the device that trained the network. If a CPU's name "
+    "hides the product, as in virtual machines, family, model and stepping follow it: `AMD EPYC (26.2.1)` (older "
+    "records have the name alone)",
     "data": "`name`, `fingerprint` (hash of pixels, labels and split; of an image folder above 64 MiB, of names and "
     "sizes), `synthetic`, `classes`, `image` (height and width in pixels), `mean` and `std` of each channel, and the "
     "images in `train`, `validation` and `test`",
@@ -68,12 +68,12 @@ KEYS: dict[str, str] = {
     "started": "when the first attempt began, ISO 8601",
     "segments": "for each attempt when it `started`, its first and last step (`step_from`, `step_to`), wall-clock "
     "`seconds`, `host`, and whether it had `shared_device`",
-    "repeated_seconds": "training seconds that were lost by a kill and done again, an upper bound",
+    "repeated_seconds": "training seconds lost in a kill and trained again, an upper bound",
     "seconds": "seconds of `train` (every training step, freezing and graph captures included), `compile`, "
     "`evaluation`, `checkpoint` and `total` (wall clock of all attempts)",
     "prefixes": "blocks of at most 50 training steps (`step_from` up to, not including, `step_to`) with `prefix` "
-    "stages frozen: their `seconds`, and those of each part of the work; in a packed record one block for each prefix, "
-    "with the `median` seconds per step of the blocks it was made of",
+    "stages frozen: their `seconds`, and those of each part of the work; in a packed record one block per prefix, with "
+    "the `median` seconds per step of the original blocks",
     "steps": "training steps",
     "steps_per_epoch": "training steps in an epoch",
     "epochs": "for each epoch `train_loss`, `eval_loss`, `error`, training `seconds` so far, `step`, `prefix` and the "
@@ -81,21 +81,22 @@ KEYS: dict[str, str] = {
     "error": "per cent of the images misclassified, on `split` after the last step",
     "test_error": "error on the test set after the last step, per cent",
     "train_error": "error on the training set after the last step, per cent, in evaluation mode",
-    "correct": "for `validation` and `test` which images were classified correctly after the last step, one bit each "
-    "in their order: base64, first image in the highest bit (`freezeout.packed.correct_images`); null where not known",
-    "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never. Of an adaptive "
-    "strategy, here and in all that follows from it, what it decided",
+    "correct": "for `validation` and `test`, which images were classified correctly after the last step, one bit each "
+    "in order: base64, first image in the highest bit (`freezeout.packed.correct_images`); null if not known",
+    "freeze_times": "for each stage the fraction of training after which it is frozen; 1 for never. For an adaptive "
+    "strategy this and everything derived from it are its decisions",
     "freeze_steps": "for each stage the first step in which it is frozen; null for never",
-    "peak_memory": "largest amount of GPU memory allocated, bytes, the workspaces in which cuDNN tries its kernels "
-    "included; null on a CPU",
-    "cache": "visits of images in epochs that had a frozen prefix to remember (`visits`), those whose output was read "
-    "(`hits`), and the most bytes kept at a time in memory of the `device`, of the `host` and on `disk`; null without",
+    "peak_memory": "largest amount of GPU memory allocated, in bytes, including the workspaces in which cuDNN tries "
+    "its kernels; null on a CPU",
+    "cache": "in epochs with a frozen prefix to cache: visits of images (`visits`), visits whose output was read "
+    "(`hits`), and the most bytes kept at a time in memory of the `device`, of the `host` and on `disk`; null without "
+    "a cache",
     "flops": "counted FLOPs, 2 per multiply-add: of a training `step` with nothing frozen, and of the whole `run`; "
-    "null where not known, as of an adaptive strategy before the end",
-    "saving": "fractions of the time of a baseline of as many steps: `estimated` by the paper's formula, `predicted` "
-    "from FLOPs, `profiled` from seconds per step at each prefix; null where not known",
-    "shared_device": "whether others used the device at the same time, runs or other programs, or the run stood still "
-    "for 2 % of its time; such a run's own seconds enter no saving; null where that is not known",
+    "null if not known, as for an adaptive strategy before its end",
+    "saving": "fractions of the time of a baseline with as many steps: `estimated` by the paper's formula, `predicted` "
+    "from FLOPs, `profiled` from seconds per step at each prefix; null if not known",
+    "shared_device": "whether other runs or programs used the device at the same time, or the run stood still for 2 % "
+    "of its time; the seconds of such a run enter no saving; null if not known",
     "wandb": "`id` and `dir` of the Weights & Biases run; null without one",
 }
 
