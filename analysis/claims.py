@@ -177,7 +177,7 @@ def claims_text(found: Mapping[int, Panel | None]) -> str:
     """
     judged = {number: judged_panel(panel) if panel else None for number, panel in found.items()}
     answers = [rows_of(claim, FIGURE[claim.figure], judged[claim.figure]) for claim in CLAIMS]
-    header = ("what these runs show", "n", "saved %", "more error", "so they")
+    header = ("configuration", "n", "saved %", "more error", "these runs")
     rows: list[Sequence[str] | str] = []
     for claim, own in zip(CLAIMS, answers, strict=True):
         rows += [f"The paper: {claim.says}", *own]
@@ -185,9 +185,9 @@ def claims_text(found: Mapping[int, Panel | None]) -> str:
     rule = "-" * max(map(len, table.splitlines()))
     axes = {"profiled" if one.panel.profiled_on else "measured" for one in judged.values() if one}
     note = (
-        f"saved: {' or '.join(sorted(axes)) or 'measured'} [to the bound on time, docs/verdicts.md]; more error: "
-        "against the full baseline [95 % interval over n seeds, simultaneous over all that was tried]. A claim of "
-        f'20 % counts from {SAVED:g} % on, "no loss" as at most {NO_LOSS} points. agree, disagree: the intervals '
-        "settle it. Runs: the two settings that the paper recommends."
+        f"saved: {' or '.join(sorted(axes)) or 'measured'} [± the bound on time, docs/verdicts.md]; more error: than "
+        'the full baseline [95 % interval over n seeds, simultaneous over everything tried]. "20 %" is met from '
+        f'{SAVED:g} % on, "no loss" up to {NO_LOSS} points. agree, disagree: only if the intervals decide. Runs: the '
+        "two settings that the paper recommends."
     )
     return "\n".join(["the paper's claims, one by one", table, rule, *wrapped(note)])

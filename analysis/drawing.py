@@ -40,7 +40,7 @@ def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]
 def _not_drawn(panel: str, lacking: list[str]) -> str:
     """`smoke: no saving and no seconds of any run are its own ...`: why figures are missing, and what draws them."""
     return (
-        f"{panel}: no figure of error over {' or '.join(lacking)}, since no run has any of its own (below is why). A "
-        f"profile, timed when the machine is quiet, gives them: python -m freezeout.predict --measure with the runs' "
+        f"{panel}: no figure of error over {' or '.join(lacking)}, since no run has a usable one (reasons below). A "
+        f"profile, timed on a quiet machine, gives them: python -m freezeout.predict --measure with the runs' "
         "model, dataset and machine"
     )

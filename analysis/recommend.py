@@ -102,28 +102,28 @@ def sentence(one: PanelVerdicts, tolerance: float) -> str:
 def advice(one: PanelVerdicts, tolerance: float) -> str:
     """The largest saving whose interval stays inside the tolerance, or that there is none; without the panel's name."""
     panel, limit = one.panel, math.log1p(tolerance)
-    asked = f"{100 * tolerance:g} % more error than the full baseline's"
+    asked = f"an error at most {100 * tolerance:g} % above the full baseline's"
     known = candidates(one, tolerance)
     if not known:
         is_alone = 1.0 in one.cells.budgets
-        why = "nothing beside it is known to save time" if is_alone else "no full baseline to set anything against"
-        return f"cannot tell what {asked} would save: {why}."
+        why = "nothing else is known to save time" if is_alone else "there is no full baseline to compare with"
+        return f"cannot tell how much time can be saved with {asked}: {why}."
     told = [way for way in known if way.n >= LEAST]
     best = largest(known, tolerance)
     if best is not None:
         arms = one.cells.arms
         bound = one.bound(arms.index(best.label)) if best.label in arms else one.judgement.time_bound
-        kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * bound:.1f} points"
+        kind = f"{'profiled' if panel.profiled_on else 'measured'}, ± {100 * bound:.1f} points"
         ends = ", ".join(f"{100 * math.expm1(end):+.1f}" for end in (best.low, best.high))
         return (
-            f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "
-            f"{asked} ({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, "
-            f"simultaneous over {len(known)} ways)."
+            f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) with {asked} "
+            f"({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, interval simultaneous over "
+            f"{counted(len(known), 'way')} to save time)."
         )
     if told and all(way.low > limit for way in told) and len(told) == len(known):
-        return f"nothing that was tried saves time at {asked} (all {len(known)} ways cost more)."
+        return f"nothing that was tried saves time with {asked} (all {len(known)} ways cost more)."
     if not told:
-        return f"cannot tell what {asked} would save: fewer than {LEAST} seeds."
+        return f"cannot tell how much time can be saved with {asked}: fewer than {LEAST} seeds."
     n, need = max(way.n for way in told), max(way.seeds_that_tell or 0 for way in told)
-    more = f"; {need} seeds would show it of a way that costs nothing" if need > n else ""
-    return f"cannot tell what {asked} would save from n = {n}{more}."
+    more = f"; {need} seeds would show it for a way that costs nothing" if need > n else ""
+    return f"cannot tell from {counted(n, 'seed')} how much time can be saved with {asked}{more}."

@@ -118,7 +118,7 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
             f"{owner}no training seconds in the record": ~(seconds > 0),
             f"{owner}resumed, and how much work was repeated is not known": repeated.isna(),
             f"{owner}1 % or more of its training seconds were repeated": repeated >= REPEATED_AT_MOST * seconds,
-            f"{owner}shared its device or stood still: its seconds are not its own": shared.eq(True),
+            f"{owner}shared its device or stood still, so its clock is not used": shared.eq(True),
         }
     found = np.select([*reasons.values()], [*reasons], default="")
     return pd.Series(found, index=paired.index, dtype=object).replace({"": None})

@@ -40,16 +40,16 @@ def panel_text(panel: Panel) -> str:
     length = f" of {panel.first('reference_epochs'):g} epochs" if panel.runs["epochs"].nunique() > 1 else ""
     note = (
         f"[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed{length}; "
-        + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
-        + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
-        f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
-        f"where the 95 % interval of the difference, simultaneous over all arms, excludes 0, {_as_good(panel)}outside "
-        f"where the curve has no such saving: `{PROGRAM} verdicts` has the intervals."
+        + (f"prof.: from step times on {panel.profiled_on}, timed alone; " if profiled else "")
+        + f"pred.: from FLOPs, against the same baseline; against the curve: error minus that of the shortened "
+        f"baseline at the same {'profiled ' if profiled else ''}saving, in points, paired by seed; better or worse if "
+        f"the 95 % interval of the difference, simultaneous over all arms, excludes 0; {_as_good(panel)}outside if the "
+        f"curve does not reach this saving. `{PROGRAM} verdicts` prints the intervals."
     )
     if (panel.points["n"] == 1).any():
-        note += " One seed gives a point without an interval."
+        note += " A configuration with one seed has no interval."
     if panel.points["diverged_seeds"].any():
-        note += " Means are over the seeds that did not diverge; a configuration with one that did is never better."
+        note += " Means are over the seeds that did not diverge; a configuration with a diverged seed is never better."
     table = text_table(header, rows, optional=("seconds", "pred. %", *(["prof. %"] if profiled else [])))
     return "\n".join([*wrapped(heading), *few_images(panel), table, *wrapped(note)])
 
@@ -57,7 +57,7 @@ def panel_text(panel: Panel) -> str:
 def _as_good(panel: Panel) -> str:
     if panel.margin is None:
         return ""
-    return f"as good where it lies within the sweep's margin of {100 * panel.margin:g} % of the error, "
+    return f"as good if it lies within the sweep's margin of {100 * panel.margin:g} % of the error; "
 
 
 def seeds(point: pd.Series) -> str:
@@ -106,7 +106,7 @@ def left_out_text(table: pd.DataFrame) -> str:
 
 # Sweeps that need no files of anybody's, and what each is good for.
 OFFERED = {
-    "digits": "FreezeOut and its rival on handwritten digits",
+    "digits": "FreezeOut against shortened training on handwritten digits",
     "does_it_pay": "does it pay? Add your model= and dataset=",
 }
 
@@ -119,7 +119,7 @@ def next_text(runs: Path, drawn: set[str]) -> str:
         (f"{PROGRAM} figures", "the paper's figures and claims"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
         (f"{PROGRAM} status --runs {runs}", "which runs are done, failed or missing"),
-        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where runs lie, and how to make them again"),
+        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "the folders of runs, and the commands that repeat them"),
     ]
     if (runs / "wandb").is_dir():
         commands.append((f"wandb leet {runs}/wandb", "the curves of every run"))

@@ -40,7 +40,7 @@ def answer(one: PanelVerdicts) -> Answer:
     if not arms:
         return Answer(OPEN, "No way of freezing has been tried here.")
     if one.judgement.curve is None:
-        return Answer(OPEN, "No shortened baseline has an error, so there is nothing to set freezing against.")
+        return Answer(OPEN, "No shortened baseline has an error, so there is nothing to compare freezing with.")
     judged = [arm for arm in arms if arm["verdict"] in WORDS]
     if not judged:
         reasons = ", ".join(dict.fromkeys(arm["verdict"] for arm in arms))
@@ -66,19 +66,21 @@ def _first(by_word: dict[str, list], of: int) -> str:
     better, worse = by_word[BETTER], by_word[WORSE]
     if better:
         best = min(better, key=lambda arm: arm["difference"])
-        ways = f"{len(better)} of {of} ways of freezing {'errs' if len(better) == 1 else 'err'}"
+        ways = f"{len(better)} of {of} ways of freezing {'has' if len(better) == 1 else 'have'}"
         return (
-            f"At equal training time {ways if of > 1 else 'the one way of freezing errs'} less than the plain network "
-            f"trained for less time: {best['arm']} by {_less(best)} of its error, at {100 * best['saving']:.0f} % less "
-            "time than the full baseline."
+            f"At equal training time {ways if of > 1 else 'the one way of freezing has'} a lower error than the plain "
+            f"network trained for less time: {best['arm']} by {_less(best)} of its error, at {100 * best['saving']:.0f}"
+            " % less time than the full baseline."
         )
     if len(worse) == of:
         near = min(worse, key=lambda arm: arm["difference"])
-        ways = f"All {of} ways of freezing err" if of > 1 else "The one way of freezing errs"
+        ways = f"All {of} ways of freezing have" if of > 1 else "The one way of freezing has"
         interval = f"{number(near['difference'], 1)} % [{number(near['low'], 1)}, {number(near['high'], 1)}]"
-        return f"{ways} more than the plain network trained for as long, by at least {interval} ({near['arm']})."
+        return (
+            f"{ways} a higher error than the plain network trained for as long, by at least {interval} ({near['arm']})."
+        )
     none = f"None of {of} ways of freezing is" if of > 1 else "The one way of freezing is not"
-    return f"{none} shown to err less than the plain network trained for as long."
+    return f"{none} shown to have a lower error than the plain network trained for as long."
 
 
 def _rest(by_word: dict[str, list], of: int, judged: Sequence[dict[str, Any]]) -> str:
@@ -86,7 +88,7 @@ def _rest(by_word: dict[str, list], of: int, judged: Sequence[dict[str, Any]]) -
     counts = {
         "worse": len(by_word[WORSE]) if len(by_word[WORSE]) < of else 0,
         "as good within the margin": len(by_word[AS_GOOD]),
-        f"not to be told from n = {_seeds(by_word[CANNOT_TELL])} seeds": len(by_word[CANNOT_TELL]),
+        f"undecided with n = {_seeds(by_word[CANNOT_TELL])} seeds": len(by_word[CANNOT_TELL]),
         "without a verdict": of - len(judged),
     }
     words = [f"{n} {'is' if n == 1 else 'are'} {what}" for what, n in counts.items() if n]

@@ -73,7 +73,7 @@ def forest() -> alt.LayerChart:
     middle, low, inner, at = (
         alt.X(f"{field}:Q", title=title, scale=_between("x")) for field in ("difference", "low", "inner_low", "at")
     )
-    tips = _tips(words="verdict", arm="arm", seeds="seeds", saving_words="time saved", tells="seeds that would tell")
+    tips = _tips(words="verdict", arm="arm", seeds="seeds", saving_words="time saved", tells="seeds needed to tell")
     arms = _on("arms").encode(y=alt.Y("arm:N", sort=None, axis=None))
     bars = arms.encode(tooltip=tips, **BY_COLOUR)
     return _layers(

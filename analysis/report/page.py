@@ -135,7 +135,7 @@ def headline(words: list[str]) -> str:
         YES: f"Freezing pays {here}.",
         NO: f"Freezing does not pay {anywhere}.",
         EVEN: f"Freezing is as good as training for less time {here}.",
-        OPEN: f"Whether freezing pays, the runs cannot tell {anywhere}.",
+        OPEN: f"The runs cannot tell whether freezing pays {anywhere}.",
     }
     if len(found) == 1:
         return alike[words[0]]
@@ -143,7 +143,7 @@ def headline(words: list[str]) -> str:
         YES: "freezing pays in",
         NO: "does not in",
         EVEN: "is as good as less training in",
-        OPEN: "cannot be told in",
+        OPEN: "is undecided in",
     }
     return f"Of {n} panels, {', '.join(f'{said[word]} {found[word]}' for word in said if found[word])}."
 
