@@ -69,7 +69,7 @@ def _recommend(chosen: argparse.Namespace) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    kept = chosen.profile or not RUNS.is_dir()  # so that a fresh checkout has a page to show
+    kept = chosen.profile or not RUNS.is_dir()  # a fresh checkout then has a page to show
     path = write_report(
         chosen.runs or (RECORDS if kept else RUNS),
         chosen.out,
@@ -147,7 +147,7 @@ def _table(chosen: argparse.Namespace) -> None:
 
 
 def _figures(chosen: argparse.Namespace) -> None:
-    """Draw before printing, as the other commands; with --sweeps say what there is to train and for which preset."""
+    """Draw, then print the claims; with --sweeps only print the sweeps to train and the preset of each figure."""
     runs = chosen.runs or RUNS
     sources = [choose(figure, chosen.preset, runs) for figure in FIGURES]
     if chosen.sweeps:
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; None takes those of the command line.
 
     Returns:
-        The exit code: 0; 2 after one line on stderr where there is nothing to show or the request is wrong.
+        The exit code: 0; 2 after one line on stderr if there is nothing to show or the request is wrong.
     """
     chosen = parser().parse_args(arguments)
     try:
@@ -205,5 +205,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a word
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it silently
     sys.exit(main())

@@ -45,7 +45,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Range:
-    """A number, and between which ends it is known to lie; NaN where it is not known."""
+    """A number with the ends of its interval; NaN if not known."""
 
     middle: float
     low: float
@@ -61,7 +61,7 @@ CLAIMS = (
 
 
 def holds(saved: Range, increase: Range, limit: float) -> bool | None:
-    """Whether at least SAVED is saved for a small enough increase of the error.
+    """Whether at least SAVED per cent is saved for a small enough increase of the error.
 
     Args:
         saved: Training time saved, per cent.
@@ -69,9 +69,9 @@ def holds(saved: Range, increase: Range, limit: float) -> bool | None:
         limit: Largest increase allowed.
 
     Returns:
-        None where a range leaves it open.
+        None if the ranges do not decide it.
     """
-    if saved.high < SAVED or increase.low > limit:  # false with a NaN, as a mean without an interval has
+    if saved.high < SAVED or increase.low > limit:  # comparisons with NaN (no interval) are false
         return False
     return True if saved.low >= SAVED and increase.high <= limit else None
 
@@ -84,11 +84,11 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
         saved: Training time saved, per cent.
         increase: Of the error, in the claim's unit.
         n: Seeds that have both the setting and the full baseline.
-        smoke: The runs are not of the paper's network and data, so that they are no evidence either way.
-        diverged: Whether a seed has no error; an answer over the others alone would not be one.
+        smoke: The runs are not of the paper's network and data, so they are no evidence either way.
+        diverged: Whether a seed diverged; an answer from the other seeds alone would not be valid.
 
     Returns:
-        "agree", "disagree" or "cannot tell", the latter with the reason where it is not the ranges.
+        "agree", "disagree" or "cannot tell", the last with the reason unless the ranges are the reason.
     """
     if smoke:
         return "cannot tell (smoke data)"
@@ -103,7 +103,7 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
 
 
 def panel_of(figure: Figure, table: pd.DataFrame, sweep: str) -> Panel | None:
-    """The panel that the figure draws, with the runs of it that diverged; None where it has no runs."""
+    """The panel that the figure draws, including its diverged runs; None if it has no runs."""
     runs = runs_of(figure, table, sweep)
     if runs.empty:
         return None
@@ -148,13 +148,13 @@ def _label(one: PanelVerdicts, how_scale: str, scale_lr: bool, t_0: float) -> st
 
 
 def _saved(one: PanelVerdicts, place: int) -> Range:
-    """What an arm saves, per cent, to the bound on time."""
+    """What an arm saves, per cent, plus or minus the bound on time."""
     saving, bound = one.cells.savings[place], one.bound(place)
     return Range(*(100 * (saving + by) for by in (0.0, -bound, bound)))
 
 
 def _increase(claim: Claim, one: PanelVerdicts, way: Candidate | None) -> Range:
-    """By how much the error grows, in the claim's unit; not known of what saves nothing or has no full baseline."""
+    """The increase of the error, in the claim's unit; NaN for what saves nothing or has no full baseline."""
     if way is None:
         return Range(math.nan, math.nan, math.nan)
     ends, base = (way.low, way.high) if way.n > 1 else (math.nan, math.nan), 1.0
@@ -164,7 +164,7 @@ def _increase(claim: Claim, one: PanelVerdicts, way: Candidate | None) -> Range:
 
 
 def words(found: Range, sign: str = "") -> str:
-    """`19.2 [17.1, 21.3]`; the middle alone without ends."""
+    """`19.2 [17.1, 21.3]`; only the middle if there is no interval."""
     middle = number(found.middle, 1, sign)
     return middle if math.isnan(found.low) else f"{middle} [{number(found.low, 1)}, {number(found.high, 1)}]"
 

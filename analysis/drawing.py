@@ -15,7 +15,7 @@ from .saving_plot import draw_savings
 from .text import wrapped
 from .verdict_plot import draw_verdicts
 
-SEED = 0  # of the draws that the front's probabilities are of: the same records give the same figures
+SEED = 0  # of the draws for the front's probabilities: the same records give the same figures
 
 
 def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]
 
     Args:
         found: The panels with their verdicts.
-        x: What error is drawn against in Pareto plots, of AXES, or `both`.
+        x: The horizontal axis of Pareto plots, one of AXES or `both`.
         out: The folder to write into.
     """
     paths = []

@@ -1,4 +1,4 @@
-"""A paragraph for a paper's section on methods: how the runs of a panel were made and judged, from their records."""
+"""A methods paragraph for a paper: how the runs of a panel were trained and judged, from their records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .savings import CURVE
 
 
 def paragraph(one: PanelVerdicts, records: Mapping[str, dict[str, Any]]) -> str:
-    """The paragraph of a panel; what its records do not say is not said.
+    """The paragraph of a panel; facts that its records lack are omitted.
 
     Args:
         one: The panel with its verdicts.
@@ -53,7 +53,7 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
 
 
 def _trained(one: PanelVerdicts) -> str:
-    """`3 configurations that freeze or control for freezing and the baseline were each trained`: what there is."""
+    """`3 configurations that freeze or control for freezing and the baseline were each trained`."""
     drawn = one.panel.drawn
     arms = drawn.loc[~drawn["strategy"].isin(CURVE), "label"].nunique()
     freeze = "freezes or controls" if arms == 1 else "freeze or control"
@@ -155,7 +155,7 @@ def _intervals(one: PanelVerdicts) -> str:
     text = (
         "Within each seed, the log error of every arm is compared with this curve at the arm's training time. The "
         f"{contrasts} share a variance pooled over arms ({pooled.nu:.1f} degrees of freedom); a contrast with a larger "
-        "variance of its own uses a weighted mean of both. Their simultaneous 95 % intervals are of the multivariate "
+        "variance of its own uses a weighted mean of both. They have simultaneous 95 % intervals from the multivariate "
         f"t distribution with the design's correlations ({pooled.critical:.2f} standard errors), widened to allow for "
         "the error in the time saved. Better and worse mean that the interval excludes 0; with fewer than 3 seeds no "
         "verdict is given."
@@ -170,7 +170,7 @@ def _intervals(one: PanelVerdicts) -> str:
 
 
 def _listed(words: Iterable[Any]) -> str:
-    """`a, b and c`; a run of whole numbers as `0 to 9`."""
+    """`a, b and c`; consecutive whole numbers as `0 to 9`."""
     found = [*words]
     if len(found) > 2 and all(isinstance(word, int) for word in found) and found == [*range(found[0], found[-1] + 1)]:
         return f"{found[0]} to {found[-1]}"

@@ -1,4 +1,4 @@
-"""What the commands of `python -m analysis` are called, and what each is told."""
+"""The commands of `python -m analysis` and their arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is
 
 
 def parser() -> Parser:
-    """What is read from the command line; `command` is the name of the one that was asked for."""
+    """The parser of the command line; its result's `command` is the name of the chosen command."""
     found = Parser(prog=PROGRAM, description=ABOUT)
     commands = found.add_subparsers(dest="command", required=True)
 
@@ -108,7 +108,7 @@ def parser() -> Parser:
     command = add("archive", text)
     command.add_argument("--sweep", required=True, help="name of the sweep")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
-    commands.metavar = f"{{{','.join(commands.choices)}}}"  # what a call without a command is told
+    commands.metavar = f"{{{','.join(commands.choices)}}}"  # shown by the error of a call without a command
     return found
 
 

@@ -1,4 +1,4 @@
-"""How much time can be saved at an increase of the error that is tolerated: the original's opening question."""
+"""How much time can be saved within a tolerated increase of the error: the original paper's opening question."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Candidate:
     """A way to save time against the full baseline: an arm, or training for fewer epochs. Differences in log error.
 
     Attributes:
-        label: The arm's, as the table of runs has it; "" for fewer epochs.
-        low, high: Simultaneous 95 % interval over all ways of the panel; NaN with one seed.
+        label: The arm's label in the table of runs; "" for fewer epochs.
+        low, high: 95 % interval, simultaneous over all candidates of the panel; NaN with one seed.
     """
 
     name: str
@@ -75,14 +75,14 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
 
 
 def largest(known: list[Candidate], tolerance: float) -> Candidate | None:
-    """The way with the largest saving of those whose interval stays inside the tolerance; None where none does."""
+    """The candidate with the largest saving whose interval is within the tolerance; None if there is none."""
     limit = math.log1p(tolerance)
     inside = [way for way in known if way.n >= LEAST and way.high <= limit and not way.diverged]
     return max(inside, key=lambda way: (way.saving, -way.difference), default=None)
 
 
 def command(one: PanelVerdicts, tolerance: float) -> str | None:
-    """What trains as the answer says: the command of the first of its runs; None where nothing is recommended."""
+    """The command that trains the recommendation: that of its first run; None if nothing is recommended."""
     best = largest(candidates(one, tolerance), tolerance)
     if best is None:
         return None
@@ -93,14 +93,14 @@ def command(one: PanelVerdicts, tolerance: float) -> str | None:
 
 
 def sentence(one: PanelVerdicts, tolerance: float) -> str:
-    """The answer for one panel, with its name and how many of its runs had no say: see `advice`."""
+    """The answer for one panel, with the panel's name and the number of left-out runs: see `advice`."""
     panel = one.panel
     absent = f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
     return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}{absent}): {advice(one, tolerance)}"
 
 
 def advice(one: PanelVerdicts, tolerance: float) -> str:
-    """The largest saving whose interval stays inside the tolerance, or that there is none; without the panel's name."""
+    """The largest saving whose interval stays within the tolerance, or that there is none; without the panel's name."""
     panel, limit = one.panel, math.log1p(tolerance)
     asked = f"an error at most {100 * tolerance:g} % above the full baseline's"
     known = candidates(one, tolerance)

@@ -1,4 +1,4 @@
-"""What the commands print of a table of runs: plain text that fits the terminal."""
+"""The text that commands print about a table of runs, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .comparisons import Panel
 from .estimates import binomial_error
 from .text import number, text_table, width, wrapped
 
-FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell close configurations apart
+FEW_IMAGES = 2000  # with fewer, the evaluation set is too small to distinguish close configurations
 
 
 def panel_text(panel: Panel) -> str:
-    """A panel in words: what it is, whether its data can settle anything, and one row per configuration."""
+    """A panel as text: what it is, a warning about small data, and one row per configuration."""
     rows, profiled = [], panel.profiled_on is not None
     for _, point in panel.points.iterrows():
         rows.append(
@@ -61,13 +61,13 @@ def _as_good(panel: Panel) -> str:
 
 
 def seeds(point: pd.Series) -> str:
-    """How many seeds a point is the mean of: `3`, or `2 of 3, 1 diverged`."""
+    """The number of seeds behind a point: `3`, or `2 of 3, 1 diverged`."""
     n, diverged = point["n"], point["diverged_seeds"]
     return f"{n} of {n + diverged}, {diverged} diverged" if diverged else str(n)
 
 
 def few_images(panel: Panel) -> list[str]:
-    """One line where the evaluation set is small: how far the error of one run is from that of endless data."""
+    """A warning if the evaluation set is small: the standard error of one run's error from the finite images."""
     images, error = panel.first("evaluation_images"), panel.points["error"].mean()
     if not images < FEW_IMAGES:
         return []
@@ -79,13 +79,13 @@ def few_images(panel: Panel) -> list[str]:
 
 
 def with_interval(point: pd.Series, measure: str) -> str:
-    """`3.43 [2.63, 4.22]`; the mean alone where there is no interval."""
+    """`3.43 [2.63, 4.22]`; only the mean if there is no interval."""
     mean, low, high = (number(point[f"{measure}{end}"], 2) for end in ("", "_low", "_high"))
     return mean if low == "-" else f"{mean} [{low}, {high}]"
 
 
 def verdict(point: pd.Series) -> str:
-    """`worse +0.30`, and over how many seeds where these are not all n; `outside the curve`."""
+    """`worse +0.30`, with the number of seeds if it is not n; or `outside the curve`."""
     n = point.get("against_curve_n", 0)
     if not n > 0:
         return point["verdict"]
@@ -93,7 +93,7 @@ def verdict(point: pd.Series) -> str:
 
 
 def left_out_text(table: pd.DataFrame) -> str:
-    """How many runs enter no figure, and how many no saving, by reason; '' when all are in."""
+    """The numbers of runs left out of all figures, and of savings only, by reason; "" if none."""
     lines = []
     for what, reasons in (
         ("left out", table["left_out"]),
@@ -104,7 +104,7 @@ def left_out_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-# Sweeps that need no files of anybody's, and what each is good for.
+# Sweeps that need no files from the user, and what each is for.
 OFFERED = {
     "digits": "FreezeOut against shortened training on handwritten digits",
     "does_it_pay": "does it pay? Add your model= and dataset=",
@@ -112,7 +112,7 @@ OFFERED = {
 
 
 def next_text(runs: Path, drawn: set[str]) -> str:
-    """Commands to try next; sweeps that are not drawn yet, as they are or with other words (`digits-1f2e3d`)."""
+    """Commands to try next, without sweeps already drawn, plain or with overrides (`digits-1f2e3d`)."""
     known = {name.partition("-")[0] for name in drawn}
     commands = [(f"python -m freezeout -m sweeps={name}", why) for name, why in OFFERED.items() if name not in known]
     commands += [

@@ -1,4 +1,4 @@
-"""What `python -m analysis verdicts` prints of a panel."""
+"""The text of a panel that `python -m analysis verdicts` prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = {
 
 
 def verdict_text(one: PanelVerdicts) -> str:
-    """One panel: its curve, one row per arm, its controls, and what the words rest on."""
+    """One panel: its curve, one row per arm, its controls, and the basis of the verdicts."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
     lines = [*wrapped(heading), *few_images(panel)]
@@ -40,7 +40,7 @@ def verdict_text(one: PanelVerdicts) -> str:
 
 
 def curve_words(said: dict) -> str:
-    """What the curve of a document is made of, and how well it fits."""
+    """The runs behind a document's curve, and how well it fits."""
     curve = said["curve"]
     if curve["kind"] is None:
         return "No shortened baseline has an error: there is no curve to beat."
@@ -59,7 +59,7 @@ def curve_words(said: dict) -> str:
 
 
 def placebo_words(said: dict) -> str:
-    """What a document finds where there is nothing to find; "" where no placebo is to be had."""
+    """The placebos of a document; "" if it has none."""
     found = said["curve"]["placebos"]
     if not found:
         return ""
@@ -72,7 +72,7 @@ def placebo_words(said: dict) -> str:
 
 
 def time_words(one: PanelVerdicts) -> str:
-    """Where a panel's savings come from, and how far they may be off."""
+    """The source of a panel's savings, and their accuracy."""
     kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
     text = f"time saved: {kind}, assumed accurate to {100 * one.judgement.time_bound:.1f} points"
     if own := one.wider_bounds:
@@ -100,7 +100,7 @@ def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
 
 
 def interval_words(said: dict) -> str:
-    """What the differences and intervals of a document are."""
+    """An explanation of a document's differences and intervals."""
     family, margin = said["family"], said["margin"]
     text = (
         "difference: the arm's error minus the shortened baseline's at the same training time, per cent of the latter"
@@ -122,7 +122,7 @@ def interval_words(said: dict) -> str:
 
 
 def _over_images(arm: dict) -> list[str]:
-    """The second interval, where it is known which images each run got wrong."""
+    """The second interval, if the images that each run got wrong are known."""
     if arm["low_images"] is None:
         return []
     low, high = number(arm["low_images"], 2, "+"), number(arm["high_images"], 2, "+")

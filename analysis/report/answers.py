@@ -19,11 +19,11 @@ YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page says at the top of a panel.
+    """The answer at the top of a panel.
 
     Attributes:
         word: YES, NO, EVEN or OPEN.
-        sentence: Says of which arms, by how much and from how many seeds.
+        sentence: Which arms, by how much and from how many seeds.
     """
 
     word: str
@@ -33,8 +33,8 @@ class Answer:
 def answer(one: PanelVerdicts) -> Answer:
     """Whether some way of freezing beats training the plain network for as long.
 
-    It does where an arm is *better*; it does not where every arm is *worse*; it makes no difference where every arm
-    that is not worse is *as good*. Else nobody can tell, and the sentence says what is missing.
+    It does if an arm is *better*; it does not if every arm is *worse*; it makes no difference if every arm that is not
+    worse is *as good*. Otherwise the answer is open, and the sentence says what is missing.
     """
     arms = document(one)["arms"]
     if not arms:
@@ -84,7 +84,7 @@ def _first(by_word: dict[str, list], of: int) -> str:
 
 
 def _rest(by_word: dict[str, list], of: int, judged: Sequence[dict[str, Any]]) -> str:
-    """What is true of the arms that the first sentence does not speak of."""
+    """A sentence on the arms that the first sentence does not mention."""
     counts = {
         "worse": len(by_word[WORSE]) if len(by_word[WORSE]) < of else 0,
         "as good within the margin": len(by_word[AS_GOOD]),
@@ -103,5 +103,5 @@ def _seeds(arms: Sequence[dict[str, Any]]) -> str:
 
 
 def _less(arm: dict[str, Any]) -> str:
-    """`4.9 % [3.7, 6.0]` of an arm that is better."""
+    """`4.9 % [3.7, 6.0]`, the reduction by an arm that is better."""
     return f"{number(-arm['difference'], 1)} % [{number(-arm['high'], 1)}, {number(-arm['low'], 1)}]"
