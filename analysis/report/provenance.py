@@ -53,8 +53,8 @@ def left_out(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Every run left out of plots, or of savings only: one row per sweep and reason.
 
     Returns:
-        `sweep`, `what` (`every plot` or `savings by clocks`), `reason`, the number of `runs`, and `which`: configurations
-        with their seeds.
+        `sweep`, `what` (`every plot` or `savings by clocks`), `reason`, the number of `runs`, and `which`:
+        configurations with their seeds.
     """
     plots = table.assign(why=table["left_out"], what="every plot")
     savings = table.assign(why=table["left_out_of_savings"].where(table["left_out"].isna()), what="savings by clocks")
