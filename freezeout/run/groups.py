@@ -28,7 +28,7 @@ def field_names(schema: type) -> list[str]:
 
 
 def no_such_field(group: str, name: str, field: str) -> str:
-    """How an error about a field that a group's chosen dataclass lacks ends.
+    """The end of an error about a field that a group's chosen dataclass lacks.
 
     Args:
         group: A key of TABLES.
