@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# How a user starts this program: `python -m analysis` in a checkout, `python -m freezeout.analysis` from a wheel.
+# The command that starts this program: `python -m analysis` in a checkout, `python -m freezeout.analysis` from a wheel.
 PROGRAM = f"python -m {__name__}"
 RUNS = Path("runs")
 RECORDS = Path(__file__).parent / "records"  # those that come with the program

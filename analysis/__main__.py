@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; None takes those of the command line.
 
     Returns:
-        The exit code: 0; 2 after one line on stderr where there is nothing to show or the request is wrong.
+        The exit code: 0; 2 after one line on stderr if there is nothing to show or the request is wrong.
     """
     chosen = parser().parse_args(arguments)
     from .commands import COMMANDS  # late: a wrong word is answered before pandas, scipy and matplotlib are imported
@@ -33,5 +33,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a word
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it silently
     sys.exit(main())

@@ -18,18 +18,18 @@ from freezeout.records import is_finished, read_record, run_folder, sweep_path, 
 from .own_profiles import beside, own_profile
 from .time_breakdown import seconds_a_step
 
-USUAL = {"out": "runs", "data_dir": "data"}  # what a kept record calls the folders of the machine that trained it
-DIGITS = 7  # of a learning rate: it is computed from the schedule, and float32 holds no more
+USUAL = {"out": "runs", "data_dir": "data"}  # replace the training machine's own folders in a kept record
+DIGITS = 7  # significant digits kept of a learning rate; float32 holds no more
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a sweep now.
+    """What is now kept of a sweep.
 
     Attributes:
         paths: The files written.
-        done: Its listed runs whose record is kept.
-        runs: All of its listed runs.
+        done: Number of its listed runs whose record is kept.
+        runs: Number of its listed runs.
     """
 
     paths: list[Path]
@@ -38,12 +38,12 @@ class Kept:
 
 
 def archive(runs: Path, sweep: str, out: Path) -> Kept:
-    """Pack the finished runs of a sweep, beside those that are kept already, and its whole list.
+    """Add the finished runs of a sweep to those already kept, with the whole list of the sweep.
 
     Args:
         runs: The folder of runs.
         sweep: The sweep's name.
-        out: The folder of kept records. A record that is there stays, whatever `runs` holds.
+        out: The folder of kept records. A record that is already there is never replaced.
 
     Raises:
         ValueError: There is no such sweep, no run of it is done, or a record or list cannot be read.
@@ -70,7 +70,7 @@ def archive(runs: Path, sweep: str, out: Path) -> Kept:
 
 
 def keep_profiles(runs: Path, records: Sequence[dict[str, Any]], out: Path) -> list[Path]:
-    """Copy the profiles that time any of these runs from `runs` to `out`, where they replace their former selves."""
+    """Copy the profiles that time any of these runs from `runs` to `out`, replacing older copies."""
     found = []
     for path, profile in beside(runs).items():
         if any(own_profile(record, [profile]) for record in records):
@@ -90,7 +90,7 @@ def is_whole(sweep: str, out: Path) -> bool:
 
 
 def listing(path: Path) -> dict[str, Any]:
-    """A sweep's list: its `runs`, and what was fixed before the first of them. Raises ValueError where it is none."""
+    """A sweep's list: its `runs`, and what was fixed before the first of them. Raises ValueError if it is none."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for run in found["runs"]:
@@ -105,7 +105,7 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
 
     Args:
         before: The list that is kept.
-        now: The list of this machine, on which a run that was not done elsewhere has another name.
+        now: This machine's list. Here, a run that another machine was to train has another name.
         done: The run ids whose records are kept.
     """
     ours = {run["run_id"] for run in now}
@@ -114,7 +114,9 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
     twins = {_anywhere(run): i for i, run in enumerate(before) if run["run_id"] not in ours}
     for run in now:
         same = place.get(run["run_id"])
-        twin = twins.get(_anywhere(run)) if times[_anywhere(run)] == 1 else None  # else its machine tells it apart
+        twin = (
+            twins.get(_anywhere(run)) if times[_anywhere(run)] == 1 else None
+        )  # else only the machine tells them apart
         if same is not None:
             whole[same] = run
         elif twin is None:
@@ -125,12 +127,12 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
 
 
 def _anywhere(run: dict[str, Any]) -> tuple[str, int]:
-    """What a run is called on every machine; its own name where its list does not say."""
+    """The name of a run that is the same on every machine; its own name if its list has no such name."""
     return run.get("anywhere") or run["run_id"].rpartition("-")[0], run["seed"]
 
 
 def portable(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with its own machine's folders under their usual names: nobody else has them."""
+    """The record with the folders of its own machine replaced by their usual names."""
     text, config = json.dumps(record), record.get("config") or {}
     for key, usual in USUAL.items():
         if (folder := str(config.get(key) or "")).startswith("/"):
@@ -140,7 +142,7 @@ def portable(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def compact(record: dict[str, Any]) -> dict[str, Any]:
-    """The record in a few kB: clock blocks of equal prefix as one, learning rates to as many digits as count."""
+    """The record in a few kB: clock blocks of equal prefix merged, learning rates rounded to DIGITS."""
     epochs = [
         epoch | {"learning_rates": [float(f"{rate:.{DIGITS}g}") for rate in epoch["learning_rates"]]}
         if epoch.get("learning_rates")
@@ -152,9 +154,9 @@ def compact(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_block_a_prefix(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Clock blocks with those of equal prefix as one: the sums of their seconds, and their median per step.
+    """The clock blocks with those of equal prefix merged: the sums of their seconds, and the median per step.
 
-    Blocks of a prefix that do not follow each other stay as they are.
+    Blocks of one prefix that are not contiguous stay separate.
     """
     found: list[dict[str, Any]] = []
     runs = [list(group) for _, group in groupby(blocks, key=lambda block: block["prefix"])]

@@ -1,4 +1,4 @@
-"""What error is drawn against: savings or seconds, profiled or measured."""
+"""The horizontal axes of plots of error: savings or seconds, profiled or measured."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Axis:
-    """What error is drawn against.
+    """A horizontal axis against which error is drawn.
 
     Attributes:
-        column: Of the points and the runs.
-        factor: From the column's unit to the axis'.
+        column: Its column in the tables of points and of runs.
+        factor: Converts the column's unit to that of the axis.
         more_is_better: True for savings, false for seconds.
         label: The axis' label, without the device.
         bounds: The least and the largest possible value, in the axis' unit.
-        check: Column of the runs' own clocks, where the axis is profiled on their device.
+        check: Column of the runs' own clocks, drawn as a check if the axis is profiled on the runs' device.
     """
 
     column: str
@@ -40,7 +40,7 @@ PROFILED = {"saving": "profiled_saving", "seconds": "profiled_seconds"}
 
 
 def axis_of(panel: Panel, x: str) -> Axis:
-    """Profiled where the panel's savings are (seconds: where a profile's are at hand too), else measured."""
+    """The profiled axis if every point of a panel with profiled savings has a value on it, else the measured one."""
     axis, column = AXES[x], PROFILED[x]
     if panel.profiled_on is None or panel.drawn[column].isna().any():
         return axis

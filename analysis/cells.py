@@ -19,27 +19,27 @@ from .verdicts import Judgement, judge, log_error
 
 @dataclass(frozen=True)
 class Cells:
-    """What verdicts are made of.
+    """The log errors and savings of a panel, from which its verdicts are computed.
 
     Attributes:
-        seeds: One row of the arrays each.
+        seeds: One per row of the arrays.
         budgets: k fractions of the full training that baseline and shortened runs trained, the largest first.
         curve_z: (seeds, k) log errors; NaN for a run that is not there.
         arms: m labels, as the table of runs has them, in its order.
         savings: (m,) means over seeds; NaN where none is known.
-        own_savings: (seeds, m) of the single runs, NaN where none is known: what a strategy that decides in training
-            saves depends on the seed. None where savings are from the runs' clocks, whose noise the means are free of.
+        own_savings: (seeds, m) of the single runs, NaN if not known: the saving of an adaptive strategy depends on the
+            seed. None if savings come from the runs' clocks: their noise is averaged out in the means.
         arm_z: (seeds, m) log errors.
-        off: (m,) by how much more an arm saved by its runs' own seconds a step than by the profile, in the mean over
-            seeds; NaN where less than LEAST of its runs say it. None where savings are not profiled.
+        off: (m,) an arm's saving by its runs' own step times minus that by the profile, mean over seeds; NaN if fewer
+            than LEAST of its runs give it. None if savings are not profiled.
         diverged: (m,) how many seeds diverged.
-        calibration: How far the savings of shortened runs are from 1 - budget at most, in the mean over seeds, a
-            fraction of the full time: the error of whatever says what a run saves. NaN where no such run has a saving.
-        trust: How far profiled savings may be off by the rounds of their profiles, a fraction of the full time; 0 for
-            others, and where the profiles are not at hand.
+        calibration: The largest difference between the savings of shortened runs, mean over seeds, and 1 - budget, as a
+            fraction of the full time: the error of the clocks or the profile. NaN if no such run has a saving.
+        trust: The error of profiled savings by the scatter of their profiles' rounds, a fraction of the full time; 0
+            for other savings, and if the profiles are not available.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
-        dropped: Budgets that have less than half of the seeds of the fullest: with them, few seeds would have all.
-        diverged_budgets: How many seeds diverged of baseline and shortened runs, by budget, where any did.
+        dropped: Budgets left out, with less than half as many seeds as the fullest: few seeds would have all budgets.
+        diverged_budgets: Number of diverged seeds of baseline and shortened runs, by budget, if any.
     """
 
     seeds: list[int]
@@ -59,12 +59,12 @@ class Cells:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """Its controls with their twins."""
+        """The controls with their twins."""
         return pairs(self.arms, self.arm_z)
 
     @cached_property
     def family(self) -> list[int]:
-        """Positions of the arms that are judged together: all but those that are nothing but a twin's control."""
+        """Positions of the arms that are judged together: all except those that serve only as a twin's control."""
         controls = {pair.control for pair in self.pairs if pair.what in ONLY_CONTROLS}
         return [c for c in range(len(self.arms)) if c not in controls]
 
@@ -74,7 +74,7 @@ class Cells:
         return np.nanmean(self.curve_z, axis=0)
 
     def judged(self, margin: float | None = None) -> Judgement:
-        """The verdicts of its family against the curve, in the family's order; margin: as `judge` takes it."""
+        """The verdicts of the family against the curve, in the family's order; margin: as `judge` takes it."""
         k = len(self.budgets)
         cell = {j: j for j in range(k)} | {k + c: k + i for i, c in enumerate(self.family)}
         return judge(
@@ -100,7 +100,7 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
         wrong: Which images a run misclassified, by run id.
     """
     own = runs[runs["left_out"].isna()].drop_duplicates(["seed", "label"])
-    # No error at all has a logarithm only where it is known of how many images that is.
+    # An error of 0 has a logarithm only if the number of evaluation images is known.
     own = own[(own["error"] > 0) | own["evaluation_images"].notna()]
     own = own.assign(z=log_error(own["error"].to_numpy(), own["evaluation_images"].to_numpy()))
     is_curve = own["strategy"].isin(CURVE)
@@ -142,13 +142,13 @@ def cells(runs: pd.DataFrame, saving: str, wrong: Mapping[str, np.ndarray] | Non
 
 
 def _off(arms: pd.DataFrame) -> dict[str, float]:
-    """As `Cells.off`, by label. One run's steps scatter by a point or two, which is no fault of the profile."""
+    """As `Cells.off`, by label. A single run's step times scatter by a point or two whatever the profile."""
     found = arms["timed_off"].astype(float).groupby(arms["label"]).agg(["mean", "count"])
     return {str(label): float(mean) for label, mean, n in found.itertuples() if n >= LEAST}
 
 
 def _by_budget(rivals: pd.DataFrame) -> pd.DataFrame:
-    """Baseline and shortened runs with their `budget`, each seed once; without those of which it is not known."""
-    # Of a run in which nothing is frozen the share of the full baseline's FLOPs is that of its steps.
+    """Baseline and shortened runs with their `budget`, each seed once; without runs of unknown budget."""
+    # With nothing frozen, a run's share of the full baseline's FLOPs equals its share of the steps.
     known = rivals.assign(budget=(1 - rivals["predicted_saving"]).round(6)).dropna(subset=["budget"])
     return known.drop_duplicates(["seed", "budget"])

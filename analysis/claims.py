@@ -45,7 +45,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Range:
-    """A number, and between which ends it is known to lie; NaN where it is not known."""
+    """A number with the ends of its interval; NaN if not known."""
 
     middle: float
     low: float
@@ -61,7 +61,7 @@ CLAIMS = (
 
 
 def holds(saved: Range, increase: Range, limit: float) -> bool | None:
-    """Whether at least SAVED is saved for a small enough increase of the error.
+    """Whether at least SAVED per cent is saved for a small enough increase of the error.
 
     Args:
         saved: Training time saved, per cent.
@@ -69,9 +69,9 @@ def holds(saved: Range, increase: Range, limit: float) -> bool | None:
         limit: Largest increase allowed.
 
     Returns:
-        None where a range leaves it open.
+        None if the ranges do not decide it.
     """
-    if saved.high < SAVED or increase.low > limit:  # false with a NaN, as a mean without an interval has
+    if saved.high < SAVED or increase.low > limit:  # comparisons with NaN (no interval) are false
         return False
     return True if saved.low >= SAVED and increase.high <= limit else None
 
@@ -84,11 +84,11 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
         saved: Training time saved, per cent.
         increase: Of the error, in the claim's unit.
         n: Seeds that have both the setting and the full baseline.
-        smoke: The runs are not of the paper's network and data, so that they are no evidence either way.
-        diverged: Whether a seed has no error; an answer over the others alone would not be one.
+        smoke: The runs are not of the paper's network and data, so they are no evidence either way.
+        diverged: Whether a seed diverged; an answer from the other seeds alone would not be valid.
 
     Returns:
-        "agree", "disagree" or "cannot tell", the latter with the reason where it is not the ranges.
+        "agree", "disagree" or "cannot tell", the last with the reason unless the ranges are the reason.
     """
     if smoke:
         return "cannot tell (smoke data)"
@@ -103,7 +103,7 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
 
 
 def panel_of(figure: Figure, table: pd.DataFrame, sweep: str) -> Panel | None:
-    """The panel that the figure draws, with the runs of it that diverged; None where it has no runs."""
+    """The panel that the figure draws, including its diverged runs; None if it has no runs."""
     runs = runs_of(figure, table, sweep)
     if runs.empty:
         return None
@@ -148,13 +148,13 @@ def _label(one: PanelVerdicts, how_scale: str, scale_lr: bool, t_0: float) -> st
 
 
 def _saved(one: PanelVerdicts, place: int) -> Range:
-    """What an arm saves, per cent, to the bound on time."""
+    """What an arm saves, per cent, plus or minus the bound on time."""
     saving, bound = one.cells.savings[place], one.bound(place)
     return Range(*(100 * (saving + by) for by in (0.0, -bound, bound)))
 
 
 def _increase(claim: Claim, one: PanelVerdicts, way: Candidate | None) -> Range:
-    """By how much the error grows, in the claim's unit; not known of what saves nothing or has no full baseline."""
+    """The increase of the error, in the claim's unit; NaN for what saves nothing or has no full baseline."""
     if way is None:
         return Range(math.nan, math.nan, math.nan)
     ends, base = (way.low, way.high) if way.n > 1 else (math.nan, math.nan), 1.0
@@ -164,7 +164,7 @@ def _increase(claim: Claim, one: PanelVerdicts, way: Candidate | None) -> Range:
 
 
 def words(found: Range, sign: str = "") -> str:
-    """`19.2 [17.1, 21.3]`; the middle alone without ends."""
+    """`19.2 [17.1, 21.3]`; only the middle if there is no interval."""
     middle = number(found.middle, 1, sign)
     return middle if math.isnan(found.low) else f"{middle} [{number(found.low, 1)}, {number(found.high, 1)}]"
 
@@ -177,7 +177,7 @@ def claims_text(found: Mapping[int, Panel | None]) -> str:
     """
     judged = {number: judged_panel(panel) if panel else None for number, panel in found.items()}
     answers = [rows_of(claim, FIGURE[claim.figure], judged[claim.figure]) for claim in CLAIMS]
-    header = ("what these runs show", "n", "saved %", "more error", "so they")
+    header = ("configuration", "n", "saved %", "more error", "these runs")
     rows: list[Sequence[str] | str] = []
     for claim, own in zip(CLAIMS, answers, strict=True):
         rows += [f"The paper: {claim.says}", *own]
@@ -185,9 +185,9 @@ def claims_text(found: Mapping[int, Panel | None]) -> str:
     rule = "-" * max(map(len, table.splitlines()))
     axes = {"profiled" if one.panel.profiled_on else "measured" for one in judged.values() if one}
     note = (
-        f"saved: {' or '.join(sorted(axes)) or 'measured'} [to the bound on time, docs/verdicts.md]; more error: "
-        "against the full baseline [95 % interval over n seeds, simultaneous over all that was tried]. A claim of "
-        f'20 % counts from {SAVED:g} % on, "no loss" as at most {NO_LOSS} points. agree, disagree: the intervals '
-        "settle it. Runs: the two settings that the paper recommends."
+        f"saved: {' or '.join(sorted(axes)) or 'measured'} [± the bound on time, docs/verdicts.md]; more error: than "
+        'the full baseline [95 % interval over n seeds, simultaneous over everything tried]. "20 %" is met from '
+        f'{SAVED:g} % on, "no loss" up to {NO_LOSS} points. agree, disagree: only if the intervals decide. Runs: the '
+        "two settings that the paper recommends."
     )
     return "\n".join(["the paper's claims, one by one", table, rule, *wrapped(note)])

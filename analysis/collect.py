@@ -1,4 +1,4 @@
-"""Reads the records below a folder, in today's keys: what earlier versions wrote otherwise is translated here, once."""
+"""Reads the records below a folder; keys written by earlier versions are translated to today's here, and only here."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def each(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run id and record of every run below a folder, one after another: all of them may be more than fit into memory.
+    """Run id and record of every run below a folder, one at a time: together they may not fit into memory.
 
-    A run whose record is kept and lies in its own folder too comes twice; the last one counts.
+    A run with both a kept record and a folder of its own is given twice; the last one counts.
     """
     for path in sorted(root.glob("*.jsonl")):
         for record in packed.read(path):
@@ -70,12 +70,12 @@ def find_record(run: Path, root: Path | None = None) -> dict[str, Any]:
 
 
 def todays(record: dict[str, Any]) -> dict[str, Any]:
-    """A record in today's keys (`freezeout.records.KEYS`); one that is in them already stays as it is.
+    """A record with today's keys (`freezeout.records.KEYS`); a record that already has them is unchanged.
 
-    Earlier versions called `setting_id` `group`, and wrote `full_steps`: the steps of the baseline that whoever asked
-    for the run first compared it with. Savings and FLOPs were set against that baseline, and are set here against one
-    of as many steps as the run itself. Some left out `split` and `command`, and `repeated_seconds` of a run without
-    interruption.
+    Earlier versions called `setting_id` `group`, and wrote `full_steps`: the steps of the baseline that the run was
+    first compared with. Savings and FLOPs were relative to that baseline; here they are made relative to a baseline
+    with as many steps as the run itself. Some versions left out `split` and `command`, and `repeated_seconds` of an
+    uninterrupted run.
     """
     new = {key: value for key, value in record.items() if key not in ("group", "full_steps", "const_time")}
     new.setdefault("setting_id", record.get("group"))

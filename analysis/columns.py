@@ -1,7 +1,7 @@
-"""The columns of the tables that the analysis writes, and what each holds. docs/records.md says the same.
+"""The columns of the tables that the analysis writes, and what each holds; docs/records.md repeats them.
 
 Errors are per cent of the images misclassified. Savings are fractions of the training time of one baseline, the same
-for a whole panel: the baseline of `reference_epochs`. Missing is empty, never 0.
+for a whole panel: the baseline of `reference_epochs`. Missing values are empty, never 0.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ RUNS = {
 }
 
 # pareto_*.csv: one row per configuration, means over its seeds. Those in INTERVALS have, beside the mean under the name
-# itself, `_low` and `_high`, the ends of the 95 % interval, and `_n`, the seeds that they are of.
+# itself, `_low` and `_high`, the ends of the 95 % interval, and `_n`, the number of seeds behind them.
 INTERVALS = ("error", "seconds_train", "measured_saving", "error_difference", "against_curve")
 POINTS = {
     "label": RUNS["label"],

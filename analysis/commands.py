@@ -68,7 +68,7 @@ def _recommend(chosen: argparse.Namespace) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    kept = chosen.profile or not RUNS.is_dir()  # so that a fresh checkout has a page to show
+    kept = chosen.profile or not RUNS.is_dir()  # a fresh checkout then has a page to show
     path = write_report(
         chosen.runs or (RECORDS if kept else RUNS),
         chosen.out,
@@ -146,7 +146,7 @@ def _table(chosen: argparse.Namespace) -> None:
 
 
 def _figures(chosen: argparse.Namespace) -> None:
-    """Draw before printing, as the other commands; with --sweeps say what there is to train and for which preset."""
+    """Draw, then print the claims; with --sweeps only print the sweeps to train and the preset of each figure."""
     runs = chosen.runs or RUNS
     sources = [choose(figure, chosen.preset, runs) for figure in FIGURES]
     if chosen.sweeps:

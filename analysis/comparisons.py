@@ -1,4 +1,4 @@
-"""Which runs are drawn together: a panel is all runs of one setting in one sweep (or in several that are compared)."""
+"""Which runs are drawn together: a panel is all runs of one setting in one sweep (or in several compared sweeps)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from freezeout.naming import counted
 
 from .estimates import points
 
-CLOCK = ["device", "threads", "torch"]  # runs that agree in these take the same time for the same steps
+CLOCK = ["device", "threads", "torch"]  # runs with equal values take the same time for the same steps
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Runs that may be compared: equal in all but strategy, steps and seed, on one device model and versions.
+    """Runs that may be compared: equal except for strategy, steps and seed, with one device model and versions.
 
-    Where every run has a profiled saving they may be of several CPUs; then means of their clocks' seconds are left out.
+    If every run has a profiled saving, they may be from several CPUs; means of their clocks' seconds are then left out.
 
     Attributes:
         sweep: The sweep's name; `a+b` for two that are compared.
-        name: Name of its files: the sweep's, and what tells it from the sweep's other panels.
+        name: Name of its files: the sweep's, plus what distinguishes it from the sweep's other panels.
         runs: The rows of the table that may enter its error plots.
         points: Means over seeds, as `estimates.points` gives them.
-        with_diverged: Its runs and those of its configurations that diverged.
-        profiled_on: Device of the profile that gives every run its saving; None where the runs' clocks give it.
-        absent: Runs of its sweep that are not done and did not diverge: not started, cut short, failed or unreadable;
-            of which panel is not known.
-        unfit: Runs of its setting that are done and left out all the same: not what the profile timed, other versions.
+        with_diverged: Its runs, and the diverged runs of its configurations.
+        profiled_on: Device of the profile that gives every run's saving; None if the runs' clocks give it.
+        absent: Number of runs of its sweep that are not done and did not diverge: not started, cut short, failed or
+            unreadable. The panel they belong to is not known.
+        unfit: Number of done runs of its setting that are left out: not what the profile timed, or other versions.
     """
 
     sweep: str
@@ -48,22 +48,22 @@ class Panel:
 
     @property
     def margin(self) -> float | None:
-        """The relative difference that its sweep said does not matter; of compared sweeps the smallest; None: none."""
+        """The margin that its sweep fixed, relative; the smallest of compared sweeps; None if none was fixed."""
         return margin_of(self.runs)
 
     @property
     def saving(self) -> str:
-        """The column of savings by which a configuration is set beside the curve."""
+        """The column of savings that gives a configuration's place on the curve."""
         return "profiled_saving" if self.profiled_on else "measured_saving"
 
     @property
     def drawn(self) -> pd.DataFrame:
-        """The points of configurations of which a seed has an error, and not those that diverged throughout."""
+        """The points of configurations with an error for at least one seed."""
         return self.points[self.points["n"] > 0]
 
     @property
     def seeds(self) -> str:
-        """`3 seeds`, or `1 to 3 seeds` where configurations have different numbers of them."""
+        """`3 seeds`, or `1 to 3 seeds` if configurations have different numbers of them."""
         few, many = self.drawn["n"].min(), self.drawn["n"].max()
         return counted(many, "seed") if few == many else f"{few} to {many} seeds"
 
@@ -82,17 +82,17 @@ class Panel:
 
 
 def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
-    """The panels of a table, from the runs that nothing leaves out; equal tables give equal panels.
+    """The panels of a table, from the runs that are not left out; equal tables give equal panels.
 
-    Savings are profiled ones where every run of the panel has one, else measured.
+    Savings are profiled if every run of the panel has a profiled one, else measured.
 
     Args:
         table: As `load` gives it.
-        profiled_on: The device of the profile that the table was loaded with. Without one, each run says whose
-            profile gives its saving.
+        profiled_on: The device of the profile that the table was loaded with. Without one, each run names the device
+            whose profile gives its saving.
     """
     made = []
-    # Seconds of a run that shared its device are no seconds of its configuration; its error is.
+    # A run that shared its device has a valid error, but its seconds are not those of its configuration.
     table = table.assign(seconds_train=table["seconds_train"].mask(table["shared_device"].eq(True)))
     for comparison, runs in table[table["left_out"].isna()].groupby("comparison", sort=False):
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
@@ -119,18 +119,18 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
 
 
 def margin_of(runs: pd.DataFrame) -> float | None:
-    """The smallest margin that the sweeps of some runs fixed; None where none did."""
+    """The smallest margin that the sweeps of some runs fixed; None if none did."""
     smallest = runs["margin"].min()
     return None if pd.isna(smallest) else float(smallest)
 
 
 def named(devices: pd.Series) -> str:
-    """The device models in a column, each once, the first one first."""
+    """The device models in a column, each once, in order of appearance."""
     return ", ".join(map(str, devices.unique()))
 
 
 def _names(groups: list[tuple]) -> list[str]:
-    """What tells settings apart in file names: nothing for one; model-dataset, then the device, then the hash.
+    """What distinguishes settings in file names: "" for one alone; else model-dataset, then the device, then the hash.
 
     groups: (model, dataset, device, setting_id) of each.
     """
@@ -144,10 +144,10 @@ def _names(groups: list[tuple]) -> list[str]:
 
 
 def on(profiled_on: str | None) -> str:
-    """The part of a file's name that says whose profile its seconds are from: `on-NVIDIA-H200`; "" for the runs'."""
+    """The part of a file's name for the device of the profile: `on-NVIDIA-H200`; "" if there is none."""
     return f"on-{file_name(profiled_on)}" if profiled_on else ""
 
 
 def file_name(text: str) -> str:
-    """The text with everything replaced by hyphens that is not safe in a file's name."""
+    """The text with everything that is not safe in a file's name replaced by hyphens."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-")

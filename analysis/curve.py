@@ -1,7 +1,7 @@
 """The shortened baseline's curve of log error over log budget, as weights on its own cells.
 
-The curve is linear in the cells: whatever is read off it is `weights @ z`, z being log errors at the curve's budgets.
-So the contrast of an arm with the curve is a linear form too, known from the design before any error is seen.
+The curve is linear in the cells: its value at any budget is `weights @ z`, where z are the log errors at its budgets.
+The contrast of an arm with the curve is therefore linear too, and its weights follow from the design alone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-LACK_OF_FIT = 0.05  # below this p the quadratic does not hold, and neighbours are joined instead
-SAME = 1e-6  # budgets that differ by less are one budget
+LACK_OF_FIT = 0.05  # below this p the quadratic is rejected, and neighbours are joined by straight lines
+SAME = 1e-6  # budgets that differ by less are treated as equal
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Curve:
 
     Attributes:
         budgets: Fractions of the full training, each once, in any order; at least one.
-        is_quadratic: Least squares in log budget; else straight lines between neighbours, log error over log budget.
-        lack_of_fit: p of the quadratic's lack of fit; NaN where it cannot be tested.
+        is_quadratic: Log error is a least-squares quadratic in log budget; else linear in it between neighbours.
+        lack_of_fit: p of the quadratic's lack of fit; NaN if it cannot be tested.
     """
 
     budgets: tuple[float, ...]
@@ -33,11 +33,11 @@ class Curve:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and the largest budget: beyond them the curve says nothing."""
+        """The smallest and the largest budget; the curve is undefined beyond them."""
         return min(self.budgets), max(self.budgets)
 
     def weights(self, budget: float) -> np.ndarray:
-        """What each cell counts in the curve's log error at a budget; they add up to 1.
+        """The weight of each cell in the curve's log error at a budget; the weights add up to 1.
 
         Raises:
             ValueError: The budget lies beyond the ends.
@@ -54,10 +54,10 @@ class Curve:
         return found
 
     def slope_weights(self, budget: float) -> np.ndarray:
-        """The weights of the curve's derivative by log budget; they add up to 0.
+        """The weights of the curve's derivative with respect to log budget; they add up to 0.
 
-        Of straight lines it is that of the one the budget lies on; at a corner, of the one towards smaller budgets,
-        which on a curve that bends upwards is the steeper.
+        Straight lines: the slope of the segment the budget lies on; at a corner, of the segment towards smaller
+        budgets, the steeper one if the curve is convex.
         """
         self._check(budget)
         if self.is_quadratic:
@@ -79,7 +79,7 @@ class Curve:
         return of @ np.linalg.pinv(np.column_stack([np.ones_like(x), x, x**2]))
 
     def _neighbours(self, budget: float) -> tuple[int, int]:
-        """Indices of the budgets around one; the same twice where there is only one budget."""
+        """Indices of the two budgets around one; twice the same if there is only one budget."""
         order = np.argsort(self.budgets)
         if len(order) == 1:
             return int(order[0]), int(order[0])
@@ -89,11 +89,11 @@ class Curve:
 
 
 def fit(budgets: tuple[float, ...], z: np.ndarray) -> Curve:
-    """The curve through some cells: quadratic unless the cells say that it does not fit, or are fewer than three.
+    """The curve through some cells: quadratic, unless lack of fit rejects it or there are fewer than three budgets.
 
     Args:
         budgets: k fractions of the full training.
-        z: Log errors (n, k), one row per seed, none missing. Only the choice between the two kinds is made by them.
+        z: Log errors (n, k), one row per seed, none missing. They only decide between the two kinds.
     """
     if len(budgets) < 3:
         return Curve(budgets, is_quadratic=False)
@@ -102,7 +102,7 @@ def fit(budgets: tuple[float, ...], z: np.ndarray) -> Curve:
 
 
 def lack_of_fit(budgets: tuple[float, ...], z: np.ndarray) -> float:
-    """p of the F test of the quadratic against free means, seeds being blocks; NaN with 3 budgets or with one seed.
+    """p of the F test of the quadratic against free means, with seeds as blocks; NaN with 3 budgets or one seed.
 
     Args:
         budgets: k fractions of the full training.
@@ -116,7 +116,7 @@ def lack_of_fit(budgets: tuple[float, ...], z: np.ndarray) -> float:
     means = z.mean(axis=0)
     misfit = n * float(np.sum((means - basis @ np.linalg.pinv(basis) @ means) ** 2)) / (k - 3)
     within = _within(z)
-    if within <= 1e-24:  # seeds without any noise of their own: whatever does not fit is real
+    if within <= 1e-24:  # no noise within seeds: any misfit is real
         return 1.0 if misfit <= 1e-20 else 0.0
     return float(stats.f.sf(misfit / within, k - 3, (n - 1) * (k - 1)))
 
@@ -124,8 +124,8 @@ def lack_of_fit(budgets: tuple[float, ...], z: np.ndarray) -> float:
 def band(curve: Curve, z: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Half-widths of the band that holds the whole curve in 95 of 100 cases (Working and Hotelling 1929).
 
-    It is of the scatter within seeds: by what the runs of a seed share the whole curve moves up or down, and an arm of
-    the same seeds with it.
+    It covers the scatter within seeds only: effects shared by all runs of a seed shift the whole curve, and with it an
+    arm of the same seeds.
 
     Args:
         curve: The curve.

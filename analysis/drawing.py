@@ -15,7 +15,7 @@ from .saving_plot import draw_savings
 from .text import wrapped
 from .verdict_plot import draw_verdicts
 
-SEED = 0  # of the draws that the front's probabilities are of: the same records give the same figures
+SEED = 0  # of the draws for the front's probabilities: the same records give the same figures
 
 
 def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]:
@@ -23,7 +23,7 @@ def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]
 
     Args:
         found: The panels with their verdicts.
-        x: What error is drawn against in Pareto plots, of AXES, or `both`.
+        x: The horizontal axis of Pareto plots, one of AXES or `both`.
         out: The folder to write into.
     """
     paths = []
@@ -40,7 +40,7 @@ def draw_panels(found: Sequence[PanelVerdicts], x: str, out: Path) -> list[Path]
 def _not_drawn(panel: str, lacking: list[str]) -> str:
     """`smoke: no saving and no seconds of any run are its own ...`: why figures are missing, and what draws them."""
     return (
-        f"{panel}: no figure of error over {' or '.join(lacking)}, since no run has any of its own (below is why). A "
-        f"profile, timed when the machine is quiet, gives them: python -m freezeout.predict --measure with the runs' "
+        f"{panel}: no figure of error over {' or '.join(lacking)}, since no run has a usable one (reasons below). A "
+        f"profile, timed on a quiet machine, gives them: python -m freezeout.predict --measure with the runs' "
         "model, dataset and machine"
     )

@@ -1,4 +1,4 @@
-"""The curve to beat as a figure shows it: the fitted curve over time, with the band of its scatter within seeds."""
+"""The curve to beat as figures show it: the fitted curve over time, with the band from the scatter within seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from .curve import band
 from .panel_verdicts import PanelVerdicts
 
-PIECES = 60  # of the line that is drawn
+PIECES = 60  # points along the drawn line
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DrawnCurve:
 
 
 def drawn_curve(one: PanelVerdicts) -> DrawnCurve | None:
-    """The curve of a panel; None where it has none, or of one budget alone."""
+    """The curve of a panel; None if it has none, or only one budget."""
     curve, z = one.judgement.curve, one.cells.curve_z
     if curve is None or len(curve.budgets) < 2:
         return None

@@ -39,8 +39,8 @@ class Estimate:
     """A mean over n seeds with its 95 % interval.
 
     Attributes:
-        mean: NaN where n is 0.
-        low, high: NaN where n is below 2, which gives no interval.
+        mean: NaN if n is 0.
+        low, high: NaN if n is below 2.
         n: Number of seeds.
     """
 
@@ -51,7 +51,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float] | np.ndarray | pd.Series) -> Estimate:
-    """The mean of some values, one per seed, with its 95 % interval; NaN is left out."""
+    """The mean of some values, one per seed, with its 95 % interval; NaNs are ignored."""
     kept = np.asarray(values, dtype=float)
     kept = kept[~np.isnan(kept)]
     n = len(kept)
@@ -66,22 +66,21 @@ def estimate(values: Sequence[float] | np.ndarray | pd.Series) -> Estimate:
 
 @cache
 def _reach(n: int) -> float:
-    """How many standard errors the interval of a mean over n seeds reaches to each side."""
+    """The half-width of the interval of a mean over n seeds, in standard errors."""
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
 
 
 def points(runs: pd.DataFrame, saving: str = "measured_saving", margin: float | None = None) -> pd.DataFrame:
-    """Means over seeds: one row per configuration, in the order of the table with those of a series together.
+    """Means over seeds: one row per configuration, in the order of the table but grouped by series.
 
     Args:
-        runs: The runs of one panel that may enter error plots, and those that diverged, of which only the
-            number counts.
-        saving: The column by which a run is set beside the curve.
-        margin: A relative difference of the error that does not matter; None where none was fixed.
+        runs: The runs of one panel that may enter error plots, and those that diverged, which are only counted.
+        saving: The column that gives a run's place on the curve.
+        margin: A relative difference of the error that does not matter; None if none was fixed.
 
     Returns:
         The columns of `analysis.columns.POINTS`: `n` seeds with an error, and for each measure its mean under its own
-        name, `_low` and `_high`, and the seeds that it is of, `_n`; the `verdict` against the shortened curve, and the
+        name, `_low` and `_high`, and its number of seeds, `_n`; the `verdict` against the shortened curve, and the
         distance from it in points of error, `against_curve`.
     """
     rows, lengths = [], runs["epochs"].nunique()
@@ -104,13 +103,13 @@ def points(runs: pd.DataFrame, saving: str = "measured_saving", margin: float | 
 
 
 def _by_series(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with those of a series together, series and runs otherwise in the order of the table."""
+    """The runs grouped by series; series and runs otherwise stay in the order of the table."""
     order = {name: i for i, name in enumerate(runs["series"].unique())}
     return runs.sort_values("series", key=lambda names: names.map(order), kind="stable")
 
 
 def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dict[str, dict[str, Any]]:
-    """For each label of an arm its verdict, and its distance from the curve in points of error."""
+    """The verdict of each arm, and its distance from the curve in points of error, by label."""
     found = cells(runs, saving)
     said = {
         found.arms[c]: {
@@ -122,10 +121,10 @@ def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dic
         }
         for c, one in zip(found.family, found.judged(margin).verdicts, strict=True)
     }
-    return {label: {"verdict": "control"} for label in found.arms} | said  # outside the family: nothing but a control
+    return {label: {"verdict": "control"} for label in found.arms} | said  # outside the family: controls only
 
 
 def binomial_error(error: float, images: float) -> float:
-    """Standard error, in points, of an error of `error` per cent that was measured on `images` images."""
+    """Standard error, in points, of an error of `error` per cent measured on `images` images."""
     share = error / 100
     return 100 * math.sqrt(share * (1 - share) / images)

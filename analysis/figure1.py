@@ -12,7 +12,7 @@ from freezeout.strategies import FreezeOut
 from .paper_layout import SMALL, Sheet
 from .rates import curves
 
-STAGES, T_0, BASE_RATE = 5, 0.5, 0.1  # the rate is that of all the paper's networks
+STAGES, T_0, BASE_RATE = 5, 0.5, 0.1  # the base rate of all the paper's networks
 POINTS = 201  # of each curve
 PANELS = (("linear", False), ("linear", True), ("cubic", False), ("cubic", True))
 
@@ -47,7 +47,7 @@ def draw_schedules(out: Path) -> list[Path]:
                 colour = colours(0.9 * stage / (STAGES - 1))
                 axes.plot(own["t"], own[f"stage_{stage}"], color=colour, linewidth=1.1, label=label)
             axes.set_title(f"({'abcd'[i]}) {how_scale}, {'scaled' if scale_lr else 'unscaled'}", loc="left")
-            # Scaled cubic rates start eight times as high as unscaled ones, which one scale would flatten.
+            # Scaled cubic rates start eight times as high as unscaled ones; a shared scale would flatten the latter.
             axes.set(xlim=(0, 1), ylim=(0, 1.05 * own.filter(like="stage_").to_numpy().max()))
             axes.set_xticks([0, 0.5, 1])
         for axes in sheet.panels[2:]:

@@ -1,4 +1,4 @@
-"""The paper's Figures 2 to 5 in the paper's form, with what it lacks: the rival, intervals, and measured time."""
+"""The paper's Figures 2 to 5 in its form, plus what it lacks: shortened baselines, intervals and measured time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNITS = ((120 * 60, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "s"))  # 
 
 
 def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) -> list[Path]:
-    """Write figure<number>.png, .svg, .pdf and .csv; a figure without runs says in its place why it has none.
+    """Write figure<number>.png, .svg, .pdf and .csv; a figure without runs states the reason instead.
 
     Args:
         figure: Which one.
@@ -69,7 +69,7 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
 
 
 def title(figure: Figure, runs: pd.DataFrame) -> str:
-    """The paper's title for runs of its size; else the network and data as they are typed."""
+    """The paper's title for runs of its size; else network and data by their names in commands."""
     if figure.at_papers_size(runs):
         up_to = "up to " if runs["epochs"].nunique() > 1 else ""
         return f"Figure {figure.number}: {figure.title}, {up_to}{runs['epochs'].max():g} epochs"
@@ -78,7 +78,7 @@ def title(figure: Figure, runs: pd.DataFrame) -> str:
 
 
 def why_empty(figure: Figure, chosen: Chosen) -> str:
-    """Why a figure has no runs, and what trains them."""
+    """Why a figure has no runs, and the command that trains them."""
     if chosen.sweep == "quick" and not figure.in_quick:
         return (
             f"Nothing honest to draw at quick size. Figure {figure.number} is Figure 2's network on another data set, "
@@ -88,7 +88,7 @@ def why_empty(figure: Figure, chosen: Chosen) -> str:
 
 
 def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.DataFrame) -> str:
-    """What the reader must know of the points, in sentences."""
+    """What the reader must know about the points, in sentences."""
     few, many = int(made["n"].min()), int(made["n"].max())
     seeds = f"{few} to {many} seeds per point (hollow and without bars: one)"
     if few == many:
@@ -117,7 +117,7 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
 
 
 def absent_text(table: pd.DataFrame, sweep: str) -> str:
-    """How many runs of a sweep are not there; "" where it is whole."""
+    """How many runs of a sweep are missing; "" if none."""
     own = table[table["sweep"] == sweep]
     absent = int((own["status"] != "done").sum())
     return f"Not whole: {absent} of the sweep's {counted(len(own), 'run')} are missing or failed." if absent else ""
@@ -198,7 +198,7 @@ def series(axes: Axes, name: str, own: pd.DataFrame, column: str, factor: float)
 
 
 def range_of(own: pd.DataFrame) -> str:
-    """`, $t_0$ = 0.8`, or the largest and the smallest one of a series' points, as words of its legend."""
+    """`, $t_0$ = 0.8`, or the largest and the smallest t_0 of a series, for its legend."""
     values = sorted(own["t_0"].dropna().unique())
     if not values:
         return ""
@@ -214,7 +214,7 @@ def look(name: str) -> tuple[str, str]:
 
 
 def rows(made: pd.DataFrame, theirs: pd.DataFrame, chosen: Chosen) -> pd.DataFrame:
-    """What the CSV holds: our points, then the paper's where they are drawn."""
+    """The rows of the CSV: our points, then the paper's if drawn."""
     ours = made.assign(source="runs", preset=chosen.preset).reindex(columns=[*COLUMNS])
     paper = theirs.rename(columns={"x": "papers_x"}).assign(source="paper, read off")
     # Not pd.concat, which would guess the type of columns that only one side fills.

@@ -1,4 +1,4 @@
-"""A forest: a row per arm with its difference from the curve, its interval and its verdict, panel after panel."""
+"""A forest plot: one row per arm with its difference from the curve, interval and verdict, panel after panel."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Block:
 
     Attributes:
         rows: As `verdict_rows.arm_rows` gives them.
-        names: One a row, to its left.
+        names: One per row, written to its left.
         margin: Relative difference that does not matter, drawn as a band; None for none.
-        title: A line of its own above the rows; "" takes no room.
+        title: A line above the rows; none if "".
     """
 
     rows: pd.DataFrame
@@ -39,12 +39,12 @@ class Block:
 
     @property
     def lines(self) -> int:
-        """Rows that it takes."""
+        """Number of rows that the block takes."""
         return len(self.rows) + bool(self.title)
 
 
 def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) -> str:
-    """Draw the blocks below each other: thick the interval over seeds, thin what the bound on time adds to it.
+    """Draw the blocks below each other: thick, the interval over seeds; thin, what the bound on time adds.
 
     Args:
         axes: Where to draw.
@@ -58,12 +58,12 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
     table = pd.concat([block.rows for block in blocks])
     ends = np.concatenate([table[f"difference_{end}"] for end in ("low", "high")])
     margins = [sign * 100 * block.margin for block in blocks if block.margin is not None for sign in (1, -1)]
-    typical = table[["difference_low", "difference_high"]].median()  # what is looked at: only wider ones may be cut
+    typical = table[["difference_low", "difference_high"]].median()  # shown whole: only wider ones may be cut
     axes.set_xlim(limits([0.0, *margins, *table["difference"], *typical], ends))
     axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
     top = 0
     places: list[int] = []
-    names: list[tuple[str, dict[str, str]]] = []  # and how each looks
+    names: list[tuple[str, dict[str, str]]] = []  # with their style
     for block in blocks:
         if block.margin is not None:
             first, last = top + bool(block.title) - 0.6, top + block.lines - 0.4
@@ -106,7 +106,7 @@ def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:
 
 
 def _word(axes: Axes, y: int, arm: Any, several: bool) -> None:
-    """To the right of the axes: the verdict, how many seeds where a panel's arms differ, and those that diverged."""
+    """To the right of the axes: the verdict, n if it differs between the panel's arms, and diverged seeds."""
     side = blended_transform_factory(axes.transAxes, axes.transData)
     lost = f", {arm['diverged_seeds']} diverged" if arm["diverged_seeds"] else ""
     seeds = f" (n = {arm['n']})" if several and not arm["verdict"].startswith("under") else ""

@@ -1,8 +1,8 @@
-"""How probable it is that a configuration is on the Pareto front, by draws of the fitted model.
+"""The probability that a configuration is on the Pareto front, by draws from the fitted model.
 
-The front of the means misleads: an arm that is worse than shortening stands on it wherever no shortened run happens to
-save as much, or to have been lucky. Here the shortened baseline is to be had at every budget, as its curve says, and
-errors scatter as far as the pooled model knows them.
+The front of the means misleads: an arm that is worse than shortening is on it unless a shortened run happens to save as
+much, or to have been lucky. Here the shortened baseline is available at every budget, with the error of its curve, and
+errors are drawn with the scatter of the pooled model.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from .panel_verdicts import PanelVerdicts
 from .savings import CURVE
 
 DRAWS = 4000
-PIECES = 41  # budgets at which the curve is a rival, beside those of the points
-LIKELY = 0.5  # from this probability on a point is called one of the front
+PIECES = 41  # budgets at which the curve competes, in addition to its own
+LIKELY = 0.5  # points with at least this probability are marked as on the front
 
 
 def front_chances(one: PanelVerdicts, rng: np.random.Generator, draws: int = DRAWS) -> dict[str, float]:
     """The probability of being on the front, by label of the panel's points.
 
-    Savings are taken as they are. Log errors of all cells are drawn around the fitted ones with the pooled standard
-    deviation, a contrast's own where it is larger, and one chi-square for all: a multivariate t, as the intervals are
-    of.
+    Savings are taken as exact. Log errors of all cells are drawn around the fitted ones from a multivariate t, as for
+    the intervals: with the pooled standard deviation, or a contrast's own if larger, and one chi-square for all.
 
     Args:
         one: The panel.
-        rng: The caller's, so that a figure can be drawn again.
-        draws: How many.
+        rng: Given by the caller, so that a figure can be reproduced.
+        draws: Number of draws.
 
     Returns:
-        NaN for points that cannot be placed; {} where the scatter is not known (one seed, no curve).
+        NaN for points without a saving or an error; {} if the scatter is not known (one seed, no curve).
     """
     curve, pooled = one.judgement.curve, one.judgement.pooled
     if curve is None or pooled is None or math.isnan(pooled.nu):
@@ -47,10 +46,10 @@ def front_chances(one: PanelVerdicts, rng: np.random.Generator, draws: int = DRA
     arms, budgets = drawn[:, k:], 1 - np.array(found.savings)
     rival = np.union1d(np.linspace(*curve.ends, PIECES), curve.budgets)
     weights = np.array([curve.weights(float(b)) for b in rival])
-    best = np.minimum.accumulate(drawn[:, :k] @ weights.T, axis=1)  # the curve's least error within each budget
+    best = np.minimum.accumulate(drawn[:, :k] @ weights.T, axis=1)  # the least error of the curve up to each budget
 
     def beaten(at: float, error: np.ndarray, itself: int | None) -> np.ndarray:
-        """(draws,) whether something is as cheap and better."""
+        """(draws,) whether another arm costs no more time and has less error."""
         worse = np.zeros(draws, dtype=bool)
         for c, budget in enumerate(budgets):
             if c != itself and budget <= at:
@@ -82,7 +81,7 @@ def front_chances(one: PanelVerdicts, rng: np.random.Generator, draws: int = DRA
 
 
 def _fitted(one: PanelVerdicts, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log error, seeds and standard deviation of each cell, the curve's first: where the model puts them."""
+    """Fitted log error, number of seeds and standard deviation of each cell, the curve's cells first."""
     found, judgement = one.cells, one.judgement
     assert judgement.pooled is not None
     with np.errstate(all="ignore"):

@@ -1,7 +1,7 @@
-"""What the finite number of evaluation images adds to a contrast's variance: images are drawn at random, as seeds are.
+"""The variance that the finite number of evaluation images adds to a contrast: images are a random sample, like seeds.
 
-All runs of a panel are evaluated on the same images, so that what an image adds to every seed does not average out over
-seeds. It is estimated from which images each run got wrong (the record's key `correct`).
+All runs of a panel are evaluated on the same images, so the effect of an image on all seeds does not average out over
+seeds. It is estimated from the images that each run got wrong (the record's key `correct`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 
 from freezeout.packed import correct_images
 
-Wrong = Mapping[tuple[int, int], np.ndarray]  # (seed's row, cell) -> (images,) bool
+Wrong = Mapping[tuple[int, int], np.ndarray]  # (row of the seed, cell) -> (images,) bool
 
 
 def wrong_images(record: Mapping[str, Any]) -> np.ndarray | None:
-    """Which images of the run's evaluation split were misclassified, in their order; None where it is not recorded."""
+    """Which images of the run's evaluation split were misclassified, in their order; None if not recorded."""
     split, images = record.get("split"), record.get("data") or {}
     if not (record.get("correct") or {}).get(split) or not images.get(split):
         return None
@@ -32,9 +32,9 @@ def wrong_images(record: Mapping[str, Any]) -> np.ndarray | None:
 def image_variance(form: np.ndarray, z: np.ndarray, wrong: Wrong) -> float:
     """The variance of a contrast of log errors that comes from images and is shared by all seeds.
 
-    To first order an image moves log error j by (wrong_ij / e_j - 1) / images. Of seeds x images, the two-way layout
-    gives the images' own component: that of their means over seeds, less what the seeds' scatter within images leaves
-    in such means.
+    To first order image i changes log error j by (wrong_ij / e_j - 1) / images. The two-way layout seeds x images gives
+    the images' variance component: the variance of their means over seeds, less the part of it that is due to the
+    scatter of seeds within images.
 
     Args:
         form: (cells,) weights of the contrast.
@@ -42,7 +42,7 @@ def image_variance(form: np.ndarray, z: np.ndarray, wrong: Wrong) -> float:
         wrong: By (seed's row, cell).
 
     Returns:
-        NaN where fewer than two seeds have the images of all cells.
+        NaN if fewer than two seeds have the images of all cells.
     """
     cells = [int(c) for c in np.flatnonzero(form)]
     rows = [int(s) for s in np.flatnonzero(~np.isnan(z[:, cells]).any(axis=1))]
@@ -57,6 +57,6 @@ def image_variance(form: np.ndarray, z: np.ndarray, wrong: Wrong) -> float:
 
 
 def _influence(wrong: np.ndarray) -> np.ndarray:
-    """How each image moves the log error, times the number of images; an error of 0 counts as half an image."""
+    """The influence of each image on log error, times the number of images; an error of 0 counts as half an image."""
     share = max(float(wrong.mean()), 0.5 / len(wrong))
     return (wrong - wrong.mean()) / share

@@ -1,7 +1,7 @@
-"""Intervals in a figure: axes as wide as the data need, and a mark where an interval goes on beyond them.
+"""Intervals in a figure: axes as wide as the data need, and a mark where an interval extends beyond them.
 
-With two or three seeds an interval can be many times as wide as the spread of all runs. Axes that hold such an interval
-whole show nothing else, so that it is cut at the axis, with an arrow head there.
+With two or three seeds an interval can be many times as wide as the spread of all runs. Axes that contained it would
+show nothing else, so it is cut at the end of the axis and marked with an arrow head.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
 
-ROOM = 0.5  # how far beyond the data, in units of their span, an interval may widen an axis, to either side
-MARGIN = 0.06  # of the axis' length, between what is drawn and its ends
+ROOM = 0.5  # how far intervals may widen an axis beyond the data on either side, in units of the data's span
+MARGIN = 0.06  # space at both ends of an axis, as a fraction of its length
 
 
 def limits(
     values: Iterable[float], ends: Iterable[float], bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The ends of an axis that shows all values, and intervals as far as they do not dwarf the values.
+    """The ends of an axis that shows all values, and intervals unless they would dwarf the values.
 
     Args:
-        values: Means and single runs; NaN is left out.
-        ends: Ends of the intervals; NaN is left out.
-        bounds: What the quantity cannot exceed: the axis goes no further, but for a margin at a point that lies there.
+        values: Means and single runs; NaNs are ignored.
+        ends: Ends of the intervals; NaNs are ignored.
+        bounds: Smallest and largest possible value. The axis ends there, except for a margin around a point at a bound.
     """
     values, reach = (np.array([v for v in some if np.isfinite(v)]) for some in (values, ends))
     low, high = values.min(), values.max()
@@ -33,7 +33,7 @@ def limits(
     if len(reach):
         low, high = min(low, max(reach.min(), low - room)), max(high, min(reach.max(), high + room))
     margin = MARGIN * (high - low) or room
-    # Beyond what can be there is room only for the marker of a point that lies there.
+    # Beyond a bound there is only room for the marker of a point at the bound.
     first = max(low - margin, min(bounds[0], values.min() - margin))
     return float(first), float(min(high + margin, max(bounds[1], values.max() + margin)))
 
@@ -48,7 +48,7 @@ def bars(
     bounds: dict[str, tuple[float, float]],
     **look: Any,
 ) -> None:
-    """Draw the intervals of points, clipped to what can be; the axes' limits must be final.
+    """Draw the intervals of points, clipped to possible values; the axes' limits must be final.
 
     Args:
         axes: Where to draw.
@@ -70,7 +70,7 @@ def bars(
 def mark_cuts(
     axes: Axes, name: str, x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray, colour: Any
 ) -> None:
-    """An arrow head at the axis' end for each interval that goes on beyond it.
+    """Draw an arrow head at the end of the axis for each interval that extends beyond it.
 
     Args:
         axes: Where to draw; its limits must be final.

@@ -1,4 +1,4 @@
-"""From a folder of records to the verdicts of its panels: profiles and evaluated images are read here."""
+"""From a folder of records to the verdicts of its panels; reads profiles and misclassified images."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def judged_panels(
 
     Args:
         root: The folder of records; None takes the runs, or with a profile the kept records.
-        profile: The files of profiles, whose seconds replace what the records say of savings.
-        sweeps: Those wanted, compared with each other where they are several; all if empty.
-        margin: A relative difference that does not matter, which goes before what the sweeps fixed.
-        records: Those below `root`, for a caller that has them; None reads them.
+        profile: Files of profiles, whose step times replace the savings in the records.
+        sweeps: The sweeps wanted, compared with each other if several; all if empty.
+        margin: A relative difference that does not matter; overrides the margins that the sweeps fixed.
+        records: The records below `root`, if already read; None reads them.
 
     Raises:
         NothingToDrawError: No run may enter a verdict.
-        ValueError: In one line: a sweep, a profile or a margin is not what it should be.
+        ValueError: In one line: a sweep, a profile or a margin is invalid.
     """
     timed = read_profiles(profile)
     root = root or (RECORDS if timed else RUNS)
@@ -61,7 +61,7 @@ def judged_panel(
 
     Args:
         panel: As `comparisons.panels` gives it.
-        margin: Given by the user; it goes before the one that its sweep fixed.
+        margin: Given by the user; overrides the sweep's.
         wrong: Which images a run misclassified, by run id.
     """
     chosen = margin if margin is not None else panel.margin
@@ -73,6 +73,6 @@ def judged_panel(
 
 
 def wrong_by_run(records: Mapping[str, dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Which images each run misclassified, of the runs whose records say so."""
+    """Which images each run misclassified, by run id, for runs whose records have it."""
     found = {run_id: wrong_images(record) for run_id, record in records.items()}
     return {run_id: wrong for run_id, wrong in found.items() if wrong is not None}

@@ -26,7 +26,7 @@ SPECIAL = {
 
 
 def escaped(text: str) -> str:
-    """The text as LaTeX prints it, whatever characters a name of the user's has."""
+    """The text with all special characters escaped for LaTeX."""
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
@@ -41,7 +41,7 @@ def latex_table(one: PanelVerdicts) -> str:
         if is_arm and not before:
             rows.append(r"\midrule")
         before, name = is_arm, escaped(str(series))
-        if own["swept"].any():  # a line of its own: the name beside every value would make the table too wide
+        if own["swept"].any():  # the name on a line of its own: beside every value it would make the table too wide
             rows.append(rf"\multicolumn{{6}}{{l}}{{{name}}} \\")
         for point in own.to_dict("records"):
             words = rf"\quad {escaped(point['swept'])}" if point["swept"] else name
@@ -95,6 +95,6 @@ def _difference(middle: float | None, low: float | None, high: float | None) -> 
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:
-    """A number in mathematics, so that its minus is one; a dash for what is not known."""
+    """A number in math mode, for a proper minus sign; a dash if it is not known."""
     text = number(math.nan if value is None else value, digits, sign)
     return "--" if text == "-" else f"${text}$" if text[0] in "+-" else text

@@ -1,7 +1,7 @@
-"""Records -> one pandas table with one row per run and sweep; whatever cannot be used stays in it, with the reason.
+"""Records -> one pandas table with one row per run and sweep; unusable runs stay in it, with the reason.
 
 `analysis.columns` says what each column holds. Two of them say why a row may not enter error plots (`left_out`) or
-savings (`left_out_of_savings`); null: it may. Missing numbers are NaN or null, never 0.
+savings (`left_out_of_savings`); null means that it may. Missing numbers are NaN or null, never 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NUMBERS = (
 
 
 class NothingToDrawError(ValueError):
-    """There are no records: one line that says where they were looked for."""
+    """There are no records; the message is one line that names the folder."""
 
 
 def load(
@@ -41,15 +41,15 @@ def load(
     sweeps: Sequence[str] = (),
     records: Mapping[str, dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
-    """The table of every run below `root`, those that a manifest lists and that are not there included.
+    """The table of every run below `root`, including runs that a manifest lists but that do not exist yet.
 
     Args:
         root: The folder of runs, or of kept records.
-        profiles: Seconds per step on the reader's device. They replace what the records say of profiled ones, and runs
-            that none of them fits are left out. Without any, those beside the records count (see `own_profiles`).
+        profiles: Profiles of the user's device. They replace the profiled savings in the records, and runs that fit
+            none of them are left out. Without any, the profiles beside the records are used (see `own_profiles`).
         sweeps: The sweeps wanted; all if empty. Two or more are compared with each other: their runs share panels, and
-            a series that is in several of them is told apart by the sweep's name.
-        records: Those below `root`, for a caller that has them; None reads them.
+            the sweep's name is added to a series that is in several of them.
+        records: The records below `root`, if already read; None reads them.
 
     Returns:
         One row per run and sweep. Seconds are seconds, errors per cent, savings fractions of the training seconds of
@@ -57,7 +57,7 @@ def load(
 
     Raises:
         NothingToDrawError: There is no such folder, or nothing in it.
-        ValueError: A sweep of that name is not there, or the margin that one fixed is no number above 0.
+        ValueError: There is no sweep of that name, or a sweep's margin is not a number above 0.
     """
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
@@ -85,7 +85,7 @@ def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
 
 
 def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per run of every manifest, then those that no manifest lists."""
+    """One row per run of every manifest, then the runs that no manifest lists."""
     rows: list[dict[str, Any]] = []
     listed: set[str] = set()
     missing = _facts({"status": "missing"}, (), ())
@@ -109,7 +109,7 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
 
 
 def _margin(path: Path, manifest: Mapping[str, Any]) -> float | None:
-    """The relative difference that does not matter, which a sweep fixed before it was run: 0.015 for 1.5 per cent."""
+    """The margin that a sweep fixed before its first run, relative: 0.015 for 1.5 per cent."""
     margin = manifest.get("margin")
     if margin is None:
         return None
@@ -119,9 +119,9 @@ def _margin(path: Path, manifest: Mapping[str, Any]) -> float | None:
 
 
 def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, Any]) -> dict[str, Any]:
-    """One run as the sweep calls it: the label says what the run stands for, the record's facts what came of it.
+    """The row of one run in a sweep: the sweep's label gives its configuration, the record's facts its results.
 
-    Savings are against a baseline of as many steps as the run's (`trained_epochs`) until `with_savings` has them.
+    Until `with_savings`, savings are against a baseline of as many steps as the run's own (`trained_epochs`).
     """
     strategy = label.get("strategy") or {}
     strategy = strategy if isinstance(strategy, dict) else {"name": strategy}
@@ -133,7 +133,7 @@ def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, 
         "seed": seed,
         "strategy": strategy.get("name"),
         **{key: value for key, value in strategy.items() if key != "name"},
-        "configuration": configuration(label) if strategy else None,  # of an unreadable run that no sweep lists
+        "configuration": configuration(label) if strategy else None,  # None for an unreadable run that no sweep lists
         "series": series(label),
         "swept": swept(strategy),
         "label": json.dumps(label, sort_keys=True),
@@ -144,7 +144,7 @@ def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, 
 
 
 def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Profile]) -> dict[str, Any]:
-    """What a row has from the record, whatever a sweep calls the run; `own_label` is what the run calls itself."""
+    """The part of a row that comes from the record alone; `own_label` is the label by the run's own configuration."""
 
     def get(*keys: str) -> Any:
         value: Any = record
@@ -152,7 +152,7 @@ def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Pr
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    named = {"name": name} if (name := get("data", "name")) else {}  # a source of the user's own names itself
+    named = {"name": name} if (name := get("data", "name")) else {}  # a user's own data source names itself
     split, versions = get("split"), get("versions") or {}
     threads = get("device", "threads") if get("device", "type") == "cpu" else None
     steps, per_epoch, step_flops = get("steps"), get("steps_per_epoch"), get("flops", "step")
@@ -194,13 +194,13 @@ def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Pr
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
-    """The columns of the fullest row first, then those that only some have (fields of other strategies), sorted."""
+    """The columns of the fullest row, then columns that only other rows have (fields of other strategies), sorted."""
     fullest = max(rows, key=len)
     return [*fullest, *sorted({key for row in rows for key in row} - set(fullest))]
 
 
 def _left_out(table: pd.DataFrame) -> pd.Series:
-    """Why each run enters no error plot, as far as that can be seen from the run alone; None: it does."""
+    """Why each run enters no error plot, as far as the run alone shows it; None if it may enter."""
     status = table["status"]
     reasons = {
         "unreadable": status == "unreadable",
@@ -216,11 +216,11 @@ def _left_out(table: pd.DataFrame) -> pd.Series:
 
 
 def _together(table: pd.DataFrame, sweeps: Sequence[str]) -> pd.DataFrame:
-    """The rows of the sweeps wanted, with the column `comparison`: those of one comparison share panels.
+    """The rows of the sweeps wanted, with the column `comparison`: rows of one comparison share panels.
 
-    Without a choice every sweep is a comparison of its own. Where several are wanted together, a run that each of them
-    calls the same is one row, named after all of them, if it belongs to the curve to beat or if they share its whole
-    series; other series that are in several sweeps are told apart by the sweep's name.
+    By default every sweep is a comparison of its own. If several are wanted together, a run with the same label in each
+    of them becomes one row, named after all of them, if it belongs to the curve to beat or if they share its whole
+    series; other series that are in several sweeps get the sweep's name added.
     """
     names = [str(name) for name in table["sweep"].unique()]
     for sweep in sweeps:

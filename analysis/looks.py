@@ -1,4 +1,4 @@
-"""How figures look, and how they are written: the same data give the same bytes."""
+"""The style of figures, and writing them: the same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from freezeout.records import replacing
 
 from .savings import CURVE
 
-# Okabe and Ito's palette, which colour-blind readers tell apart, with markers distinct in greyscale. There are seven
-# markers and six colours: 42 series before a pair comes back. Squares and diamonds are the curve's.
+# Okabe and Ito's palette, distinguishable by colour-blind readers, with markers distinct in greyscale. Seven markers
+# and six colours give 42 series before a pair repeats. Squares and diamonds are reserved for the curve.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "^", "v", "P", "X", "p", "*")
 CURVE_COLOUR = "#222222"
@@ -42,7 +42,7 @@ NO_DATE = {
 
 
 def styles(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each series; black is kept for the baseline and its shortened curve."""
+    """Colour and marker of each series; black is reserved for the baseline and its shortened curve."""
     found, used = {}, 0
     for _, row in table.drop_duplicates("series").iterrows():
         if row["strategy"] in CURVE:
@@ -54,14 +54,14 @@ def styles(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 def marker_face(colour: str, n: int, size: float = 1.0) -> dict[str, Any]:
-    """Face and edge of the marker of a mean over n seeds: hollow where it is one seed alone. size: of the edge."""
+    """Face and edge of the marker of a mean over n seeds: hollow for one seed. size: scales the edge."""
     if n > 1:
         return {"markerfacecolor": colour, "markeredgecolor": "white", "markeredgewidth": 0.7 * size}
     return {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.2 * size}
 
 
 def write(figure: Figure, table: pd.DataFrame, paths: Sequence[Path], dpi: int = 200) -> None:
-    """The figure in the formats of all `paths` but the last, its numbers there as CSV; the figure is closed."""
+    """Write the figure to all `paths` but the last and its numbers as CSV to the last; close the figure."""
     *pictures, numbers = paths
     for path in pictures:
         kind = path.suffix[1:]

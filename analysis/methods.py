@@ -1,4 +1,4 @@
-"""A paragraph for a paper's section on methods: how the runs of a panel were made and judged, from their records."""
+"""A methods paragraph for a paper: how the runs of a panel were trained and judged, from their records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .savings import CURVE
 
 
 def paragraph(one: PanelVerdicts, records: Mapping[str, dict[str, Any]]) -> str:
-    """The paragraph of a panel; what its records do not say is not said.
+    """The paragraph of a panel; facts that its records lack are omitted.
 
     Args:
         one: The panel with its verdicts.
@@ -47,13 +47,13 @@ def _training(one: PanelVerdicts, own: list[dict[str, Any]]) -> str:
     evaluated = f"{panel.first('evaluation_images'):,.0f} {panel.first('evaluation_split')} images"
     return (
         f"We trained {network} on {dataset}. {_trained(one)} with {each} ({_listed(seeds)}), "
-        f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are per cent of {evaluated} misclassified after the "
-        "last step."
+        f"{counted(len(own), 'run')} in all{gone}{absent}. Errors are the percentage of {evaluated} misclassified "
+        "after the last step."
     )
 
 
 def _trained(one: PanelVerdicts) -> str:
-    """`3 configurations that freeze or control for freezing and the baseline were each trained`: what there is."""
+    """`3 configurations that freeze or control for freezing and the baseline were each trained`."""
     drawn = one.panel.drawn
     arms = drawn.loc[~drawn["strategy"].isin(CURVE), "label"].nunique()
     freeze = "freezes or controls" if arms == 1 else "freeze or control"
@@ -74,7 +74,7 @@ def _recipe(own: list[dict[str, Any]]) -> str:
     if epochs:
         few, many = (f"{n:g}" for n in (epochs[0], epochs[-1]))
         longest = f"{few} to {many} epochs" if few != many else f"{many} epoch{'' if many == '1' else 's'}"
-        batch = f" of {config['batch_size']} images a step" if config.get("batch_size") else ""
+        batch = f" with {config['batch_size']} images per step" if config.get("batch_size") else ""
         words.append(f"{longest}{batch}")
     if optimizer.get("name"):
         settings = [
@@ -114,11 +114,15 @@ def _time(one: PanelVerdicts) -> str:
     panel, bound = one.panel, 100 * one.judgement.time_bound
     kind = "measured by the clocks of the runs, each against the baseline of its seed"
     if panel.profiled_on:
-        kind = "computed from the seconds of a step at each number of frozen stages, timed alone on "
-        kind += f"{panel.profiled_on}, times the steps"
-    text = f"The training time that a run saves is {kind}; it is taken to be known to {bound:.1f} points"
+        kind = "computed from the number of steps at each number of frozen stages and the duration of such a step, "
+        kind += f"timed alone on {panel.profiled_on}"
+    text = (
+        f"The training time that a run saves is {kind}; it is assumed to be accurate to {bound:.1f} percentage points"
+    )
     if own := one.wider_bounds:
-        text += f", and of {counted(len(own), 'arm')} to {100 * max(own):.1f}, by the seconds of their own steps"
+        text += (
+            f" (for {counted(len(own), 'arm')} only to {100 * max(own):.1f}, by step times from the runs themselves)"
+        )
     return f"{text}."
 
 
@@ -128,7 +132,7 @@ def _curve(one: PanelVerdicts) -> str:
         return ""
     budgets = ", ".join(f"{b:g}" for b in one.cells.budgets)
     if curve.is_quadratic:
-        how = "a quadratic function of the log budget, by least squares"
+        how = "modelled as a quadratic function of the log budget, fitted by least squares"
         how += f" (lack of fit: p = {curve.lack_of_fit:.2g})" if not math.isnan(curve.lack_of_fit) else ""
     else:
         why = (
@@ -136,10 +140,10 @@ def _curve(one: PanelVerdicts) -> str:
             if len(curve.budgets) > 2
             else "there are fewer than 3 budgets"
         )
-        how = f"straight lines between neighbours over the log budget, as {why}"
+        how = f"interpolated linearly in the log budget between neighbours, because {why}"
     return (
-        f"The rival is the same recipe, its whole learning-rate schedule included, in a share of the steps "
-        f"(budgets {budgets}); its log error is {how}, and it is nowhere extrapolated."
+        f"The reference curve is the same recipe, its whole learning-rate schedule included, in a fraction of the "
+        f"steps (budgets {budgets}); its log error is {how}, and is never extrapolated."
     )
 
 
@@ -149,23 +153,24 @@ def _intervals(one: PanelVerdicts) -> str:
         return "There are too few runs for intervals." if judgement.curve is not None else ""
     contrasts = counted(len(judgement.family), "contrast")
     text = (
-        "An arm is set against this curve at its own training time within each seed, in log error. Over seeds, the "
-        f"{contrasts} share a pooled variance ({pooled.nu:.1f} degrees of freedom), of which a contrast that scatters "
-        "more keeps its own share, and have simultaneous 95 % intervals from the multivariate t with the correlation "
-        f"of the design ({pooled.critical:.2f} standard errors), widened by what the bound on time is worth there. "
-        "Better and worse mean that the interval excludes 0; with under 3 seeds nothing is said."
+        "Within each seed, the log error of every arm is compared with this curve at the arm's training time. The "
+        f"{contrasts} share a variance pooled over arms ({pooled.nu:.1f} degrees of freedom); a contrast with a larger "
+        "variance of its own uses a weighted mean of both. They have simultaneous 95 % intervals from the multivariate "
+        f"t distribution with the design's correlations ({pooled.critical:.2f} standard errors), widened to allow for "
+        "the error in the time saved. Better and worse mean that the interval excludes 0; with fewer than 3 seeds no "
+        "verdict is given."
     )
     if one.margin is not None:
         by = "before the first run" if one.margin_of == "the sweep" else "by the analyst"
-        text += f" A difference of {100 * one.margin:g} % of the error, fixed {by}, does not matter: as good means that"
-        text += " the interval lies inside it."
+        text += f" The equivalence margin is {100 * one.margin:g} % of the error, fixed {by}: as good means that the"
+        text += " interval lies within it."
     if one.cells.pairs:
-        text += " Controls are set against the arm of the same schedule by a paired t of their own."
+        text += " Each control is compared with the arm of the same schedule by a separate paired t interval."
     return text
 
 
 def _listed(words: Iterable[Any]) -> str:
-    """`a, b and c`; a run of whole numbers as `0 to 9`."""
+    """`a, b and c`; consecutive whole numbers as `0 to 9`."""
     found = [*words]
     if len(found) > 2 and all(isinstance(word, int) for word in found) and found == [*range(found[0], found[-1] + 1)]:
         return f"{found[0]} to {found[-1]}"

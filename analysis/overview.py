@@ -35,7 +35,7 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
         lines = sum(block.lines for block in blocks)
         figure, axes = plt.subplots(figsize=(WIDTH, ROW * lines + 1.0), layout="constrained")
         words = draw_forest(axes, blocks, looks, "a panel's arms")
-        # Both end where the axes end: names as long as they like leave them the room to the left.
+        # Title and label end where the axes end: long names to the left of the axes leave them room.
         axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10, loc="right")
         margin = "; green: the margin" if any(block.margin is not None for block in blocks) else ""
         axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}", loc="right")
@@ -48,7 +48,7 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 
 def _title(one: PanelVerdicts) -> str:
-    """What the panel is, behind the name of its files: panels of one network are told apart by that."""
+    """The name of the panel's files, which distinguishes panels of one network, then what the panel is."""
     panel = one.panel
     seeds = counted(panel.runs["seed"].nunique(), "seed")
     what = f"{panel.first('model')} on {panel.first('dataset')}, {seeds}, {panel.first('evaluation_split')}"

@@ -1,4 +1,4 @@
-"""The profiles that lie beside records, in <root>/profiles: they time the runs there without being named.
+"""The profiles beside records, in <root>/profiles; they time the runs there without being given as arguments.
 
 `freezeout.predict --measure` leaves them there, and `archive` keeps those of the runs that it keeps.
 """
@@ -15,16 +15,16 @@ from freezeout.savings.profile import Profile
 
 from .profiles import differences, read_profile
 
-ANY_CPU = ("device", "threads")  # of a CPU's engine: a profile says whose seconds it gives
+ANY_CPU = ("device", "threads")  # keys of the engine that may differ on a CPU: a profile names its own device
 
 
 def files(root: Path) -> list[Path]:
-    """The files of profiles beside the records below `root`; what else was measured (choices-*) lies there, too."""
+    """The files of profiles beside the records below `root`, without other measurements there (choices-*)."""
     return sorted(path for path in (root / "profiles").glob("*.json") if not path.name.startswith("choices-"))
 
 
 def beside(root: Path) -> dict[Path, Profile]:
-    """The profiles beside the records below `root`, by their files; one that cannot be read is named on stderr."""
+    """The profiles beside the records below `root`, by file; unreadable ones are reported on stderr."""
     found = {}
     for path in files(root):
         try:
@@ -35,9 +35,9 @@ def beside(root: Path) -> dict[Path, Profile]:
 
 
 def own_profile(record: dict[str, Any], profiles: Sequence[Profile]) -> Profile | None:
-    """Of some profiles the one that times a run: of its own device, or, where a CPU trained it, of another CPU.
+    """The profile that times a run: one of its own device or, if a CPU trained it, of another CPU.
 
-    None where none has timed such steps with the same engine (precision, memory format, ...).
+    None if none has timed such steps with the same engine (precision, memory format, ...).
     """
     device = record.get("device") or {}
     fitting = [one for one in profiles if _same_engine(record, one) and not differences(record, one)]
@@ -47,7 +47,7 @@ def own_profile(record: dict[str, Any], profiles: Sequence[Profile]) -> Profile 
 
 
 def _same_engine(record: dict[str, Any], profile: Profile) -> bool:
-    """Whether the run's steps were executed as the profile's were; which device and how many threads aside."""
+    """Whether the run's steps were executed as the profile's, apart from the device and its threads."""
     machines = (record.get("effective") or {}).get("machine"), profile.conditions.get("machine")
     run, timed = ({k: v for k, v in (machine or {}).items() if k not in ANY_CPU} for machine in machines)
     return bool(run) and digest(run) == digest(timed)

@@ -1,4 +1,4 @@
-"""The verdicts of a panel, as a document: what the commands print, and what `--json` gives."""
+"""The verdicts of a panel as a document: the commands print it, and `--json` gives it whole."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .verdicts import Judgement, Verdict
 
 @dataclass(frozen=True)
 class PanelVerdicts:
-    """A panel and what is said of its arms.
+    """A panel and the verdicts on its arms.
 
     Attributes:
-        margin: A relative difference that does not matter; None where none was fixed.
-        margin_of: Who fixed it: `the sweep` or `the command line`.
-        clocks: How far the clocks of shortened runs are from their budgets; as `Cells.calibration`.
+        margin: A relative difference that does not matter; None if none was fixed.
+        margin_of: Where it was fixed: `the sweep` or `the command line`.
+        clocks: As `Cells.calibration`, for savings by the runs' clocks.
     """
 
     panel: Panel
@@ -33,18 +33,18 @@ class PanelVerdicts:
     clocks: float
 
     def name(self, arm: int) -> str:
-        """What an arm is called, its epochs included where the panel has several lengths."""
+        """The name of an arm, with its epochs if the panel has several lengths."""
         point = self.panel.points.set_index("label").loc[self.cells.arms[arm]]
         return " ".join(filter(None, [point["series"], point["swept"]]))
 
     def bound(self, arm: int) -> float:
-        """How far the saving of an arm may be from the truth, a fraction of the full time."""
+        """The bound on the error of an arm's saving, a fraction of the full time."""
         family = self.cells.family
         return self.judgement.time_bounds[family.index(arm)] if arm in family else self.judgement.time_bound
 
     @property
     def wider_bounds(self) -> list[float]:
-        """The bounds on time of arms whose own seconds a step say that it is known less well than of the others."""
+        """The bounds on time of arms whose own step times show a larger error than the panel's bound."""
         return [bound for bound in self.judgement.time_bounds if bound > self.judgement.time_bound]
 
     def error(self, arm: int) -> float:
@@ -53,10 +53,10 @@ class PanelVerdicts:
 
 
 def document(one: PanelVerdicts) -> dict[str, Any]:
-    """A panel's verdicts as plain data: null is what is not known.
+    """A panel's verdicts as plain data; null means not known.
 
-    Savings, margin and time are fractions, errors per cent. Differences are given twice: in
-    per cent of the curve's error and in points of error.
+    Savings, margin and time are fractions; errors are per cent. Differences are given both in per cent of the curve's
+    error and in points of error.
     """
     panel, judgement, found = one.panel, one.judgement, one.cells
     curve, pooled = judgement.curve, judgement.pooled
@@ -140,12 +140,12 @@ def _said(verdict: Verdict) -> dict[str, Any]:
 
 
 def _per_cent(ends: Mapping[str, float]) -> dict[str, float]:
-    """Differences of log error in per cent of the error."""
+    """Differences of log error, converted to per cent of the error."""
     return {name: 100 * math.expm1(value) for name, value in ends.items()}
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it: NaN is null, numpy's numbers are Python's."""
+    """The value as JSON data: NaN becomes null, numpy's numbers become Python's."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The paper's figures with results: what each shows there, and the runs and points that ours draws."""
+"""The paper's figures of results: what each shows, and the runs and points that our version draws."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 
 from .estimates import points
 
-READ_OFF = Path(__file__).parent / "paper_figures.csv"  # by eye, with its error; Figures 3 and 4 only
+READ_OFF = Path(__file__).parent / "paper_figures.csv"  # read off by eye, with the error of that; Figures 3 and 4 only
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What error is drawn against: a column of the points, times `factor` to get from its unit to the axis'."""
+    """A horizontal axis: a column of the points, times `factor` to convert it to the unit of the axis."""
 
     column: str
     label: str
@@ -34,12 +34,12 @@ class Figure:
     """One figure of the paper.
 
     Attributes:
-        number: The paper's.
+        number: Its number in the paper.
         family: Family of its network, the `model_name` of the table of runs.
-        model: Its network, as users type it.
-        dataset: Its data set, as users type it.
+        model: Its network, by its name in commands.
+        dataset: Its data set, by its name in commands.
         title: Both, as the paper writes them.
-        axes: What error is drawn against: the paper's axis, then one that the paper lacks.
+        axes: The horizontal axes: the paper's, then one that the paper lacks.
         in_quick: Whether the sweep quick trains a small network of this family on data of its own.
         tolerance: Half-width of the band around the baseline's error, in per cent of it; None for no band.
     """
@@ -88,7 +88,7 @@ FIGURES = (
 
 
 def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
-    """The runs that may enter the figure: of one setting, the one with the most runs (the first where they tie)."""
+    """The runs that may enter the figure: those of the setting with the most runs (the first if they tie)."""
     if "left_out" not in table:
         return pd.DataFrame()
     found = table[(table["sweep"] == sweep) & (table["model_name"] == figure.family) & table["left_out"].isna()]
@@ -100,8 +100,8 @@ def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
 def points_of(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
 
-    On the axis of the paper's estimates the full baseline stands at 0, and shortened runs nowhere: the formula says
-    nothing of them, and the share of the steps that they leave out is another scale.
+    On the axis of the paper's estimates the full baseline is at 0 and shortened runs are omitted: the formula does not
+    cover them, and the share of the steps that they leave out is a different scale.
     """
     made = points(runs)
     made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
@@ -113,7 +113,7 @@ def points_of(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_off(figure: Figure) -> pd.DataFrame:
-    """The paper's own points: series, x in the units of its first axis, error; empty where none were read off."""
+    """The paper's own points: series, x in the units of its first axis, error; empty if none were read off."""
     table = pd.read_csv(READ_OFF)
     table = table[table["figure"] == figure.number]
     scaled = table["scale_lr"].map({True: "scaled", False: "unscaled", "True": "scaled", "False": "unscaled"})

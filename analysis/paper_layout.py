@@ -1,4 +1,4 @@
-"""A figure of the paper's as a sheet: panels a column wide, the legend and a note below, written in four formats."""
+"""The layout of a figure of the paper: panels one column wide, legend and note below; written in four formats."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from matplotlib.transforms import Bbox
 from .looks import STYLE, write
 
 WIDTH = 3.25  # inches: a column of a two-column paper
-LINE = 0.095  # inches a line of the note takes
-LETTERS = 84  # of the note in a line
+LINE = 0.095  # inches per line of the note
+LETTERS = 84  # per line of the note
 SMALL: Any = {
     **STYLE,
     "font.size": 7,
@@ -33,18 +33,18 @@ SMALL: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "grid.linewidth": 0.5,
-    "pdf.fonttype": 42,  # letters stay letters
+    "pdf.fonttype": 42,  # embeds text as text
 }
 
 
 class Sheet:
-    """Panels in `rows` rows of `columns`, `height` inches each, above `legend` lines of a legend and the note.
+    """`rows` x `columns` panels, `height` inches each, above a legend of `legend` lines and the note.
 
-    Those of one column share the axis of errors. `finish` writes the sheet and closes the figure.
+    A single column of panels shares the axis of errors. `finish` writes the sheet and closes the figure.
 
     Attributes:
-        figure: Its panels' figure.
-        panels: Their axes, row by row.
+        figure: The figure that holds the panels.
+        panels: The axes, row by row.
         legend_at: Where the lower centre of the legend goes, in the figure's coordinates.
     """
 
@@ -55,7 +55,7 @@ class Sheet:
         above = 0.06 + 0.14 * len(titles)
         self.height = above + rows * height + below
         with plt.rc_context(SMALL):
-            # The panels keep clear of what is written above and below, whose heights are known.
+            # The panels avoid the text above and below, whose heights are known.
             box = (0, below / self.height, 1, 1 - (above + below) / self.height)
             layout = ConstrainedLayoutEngine(rect=box, h_pad=0.03, w_pad=0.03)
             self.figure: Figure = plt.figure(figsize=(WIDTH, self.height), layout=layout)
@@ -67,19 +67,19 @@ class Sheet:
             self.legend_at = (0.5, place + 0.03 / self.height)
 
     def finish(self, table: pd.DataFrame, stem: Path) -> list[Path]:
-        """Write stem.png, .svg, .pdf and the table they show as .csv; gives the paths. The same in, the same bytes."""
+        """Write stem.png, .svg, .pdf and their table as .csv; gives the paths. Equal inputs give equal bytes."""
         paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg", "pdf", "csv")]
         with plt.rc_context(SMALL):
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")
-            for axes in self.panels:  # the solver's last digits differ from run to run
+            for axes in self.panels:  # the layout solver's last digits vary between runs
                 axes.set_position(Bbox(np.round(axes.get_position().get_points(), 4)))
             write(self.figure, table, paths, dpi=300)
         return paths
 
 
 def draw_nothing(title: str, why: str, columns: list[str], stem: Path) -> list[Path]:
-    """Write a figure that says why it shows nothing, and a CSV of its header alone; gives the paths."""
+    """Write a figure that states why it shows nothing, and a CSV with only a header; gives the paths."""
     sheet = Sheet(title, "", 1, height=1.2)
     (axes,) = sheet.panels
     axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""The Pareto front as an object, apart from its drawing: which configurations no other one beats on both counts."""
+"""The Pareto front as an object, separate from its drawing: the configurations that no other one dominates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Front:
-    """What a set of points falls into.
+    """A set of points, divided by the front.
 
     Attributes:
         members: Points that no other one dominates, in order of x.
@@ -32,7 +32,7 @@ class Front:
 
 
 def dominates(a: Point, b: Point, *, more_is_better: bool = True) -> bool:
-    """Whether `a` is no worse than `b` on both counts and better on one; of two equal points neither dominates.
+    """Whether `a` is no worse than `b` in x and error and better in one; equal points do not dominate each other.
 
     Args:
         a: A point; False if it has a NaN.

@@ -1,4 +1,4 @@
-"""What the commands of `python -m analysis` are called, and what each is told."""
+"""The commands of `python -m analysis` and their arguments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .axes import AXES
 
 PRESETS = ("quick", "paper", "cached")
 SORTS = ("error", "seconds")
-TOLERANCE = 0.03  # the increase of the error that the page's advice takes for tolerable, unless told otherwise
+TOLERANCE = 0.03  # default tolerated increase of the error for the page's advice
 ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
 
 
 def parser() -> Parser:
-    """What is read from the command line; `command` is the name of the one that was asked for."""
+    """The parser of the command line; its result's `command` is the name of the chosen command."""
     found = Parser(prog=PROGRAM, description=ABOUT)
     commands = found.add_subparsers(dest="command", required=True)
 
@@ -34,73 +34,81 @@ def parser() -> Parser:
     several = "these sweeps only (default: all); --sweep A --sweep B compares two in one plot"
     command = add(
         "pareto",
-        "draw the Pareto plots of every sweep, its verdicts and its savings, and print its table",
+        "draw each sweep's Pareto plots, verdicts and savings, and print its table",
         out="figures",
         runs=kept,
     )
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
-    command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what error is drawn against")
-    measured = "seconds of your device, from `freezeout.predict --measure`: redraw the errors with them; "
-    measured += "a file for each network, and for strategy.bn=train one more"
+    command.add_argument("--x", choices=[*AXES, "both"], default="both", help="what the error is plotted against")
+    measured = "step times of your device, from `freezeout.predict --measure`: recompute training times from them; "
+    measured += "one file per network, and another for strategy.bn=train"
     command.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
     command = add("table", "print the table without drawing")
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
-    command.add_argument("--latex", action="store_true", help="as LaTeX, a table of booktabs for each panel")
+    command.add_argument("--latex", action="store_true", help="as LaTeX, one booktabs table per panel")
     command.set_defaults(profile=[])
-    text = "say of every arm whether its error beats the plain network's trained for as long, with intervals"
+    text = "compare the error of every arm with that of the plain network trained for as long, with intervals"
     command = add("verdicts", text, runs=kept)
-    command.add_argument("--json", action="store_true", help="the same as a document")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="draw them, too, into this folder")
-    text = "say in one sentence how much time can be saved at an increase of the error that you tolerate"
+    command.add_argument("--json", action="store_true", help="print the same as JSON")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="also draw them into this folder")
+    text = "say in one sentence how much time can be saved within a tolerated increase of the error"
     advice = add("recommend", text, runs=kept)
-    advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help="of the error, as in 3%%")
-    text = "write the paragraph on methods of every panel: how its runs were made and judged, from their records"
+    tolerated = "tolerated increase of the error, relative to the full baseline's"
+    advice.add_argument("--tolerance", type=_share, required=True, metavar="P%", help=f"{tolerated}, as in 3%%")
+    text = "write a methods paragraph for each panel from its records: how its runs were trained and judged"
     written = add("methods", text, runs=kept)
     written.add_argument("--latex", action="store_true", help="with LaTeX's special characters escaped")
-    text = "write all of it as one interactive page, report.html, that needs no network"
+    text = "write everything as one interactive page, report.html, that works offline"
     page = add("report", text, out="figures", runs="runs; the kept records with --profile or where there are no runs")
-    page.add_argument("--tolerance", type=_share, default=TOLERANCE, metavar="P%", help="of the error (default: 3%%)")
+    words = f"{tolerated} (default: 3%%)"
+    page.add_argument("--tolerance", type=_share, default=TOLERANCE, metavar="P%", help=words)
     for judged in (command, advice, written, page):
         if judged is not advice:
-            words = "a difference of the error that does not matter"
+            words = "a relative difference of the error that counts as equal, as in 1.5%%"
             judged.add_argument("--margin", type=_share, metavar="P%", help=words)
         judged.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
         judged.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
-    command = add("overview", "draw the verdicts of all panels below each other, every sweep by itself", out="figures")
-    command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these alone, in this order")
+    command = add(
+        "overview", "draw the verdicts of all panels in one figure, each sweep judged by itself", out="figures"
+    )
+    command.add_argument(
+        "--sweep", action="append", default=[], metavar="NAME", help="these sweeps only, in this order"
+    )
     text = (
         "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
     )
     command = add("status", text, runs="")
     folders = "the folders of records (default: runs)"
     command.add_argument("--runs", type=Path, nargs="+", action="extend", default=[], help=folders)
-    anew = "print it anew every so many seconds (default: 5) until all runs have ended, or Ctrl-C"
+    anew = "print it again every SECONDS (default: 5) until all runs have ended, or Ctrl-C"
     command.add_argument("--watch", type=_count, nargs="?", const=5, metavar="SECONDS", help=anew)
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
-    command = add("runs", "list runs by what they are, and the commands that make them again")
-    asked = "what they are: keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
+    command = add("runs", "list the runs that match some conditions, and the commands that repeat them")
+    asked = "conditions on keys of the configuration, sweep, status, ..., as in strategy=freezeout t_0=0.5,0.8"
     command.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=asked)
-    command.add_argument("--sort", choices=SORTS, help="the least first")
+    command.add_argument("--sort", choices=SORTS, help="smallest first")
     command.add_argument("--limit", type=_count, metavar="N", help="show N runs at most")
-    command = add("diff", "say which keys make the names of two runs differ")
+    command = add("diff", "list the keys that make the names of two runs differ")
     where = "a run's folder, its record.json, or its id"
     command.add_argument("first", type=Path, metavar="RUN", help=where)
     command.add_argument("second", type=Path, metavar="RUN", help=where)
-    text = "draw where the seconds of one run went, part by part over t"
+    text = "draw how the training time of one run divides into parts, over t"
     command = add("timeline", text, out="figures", runs="")
     command.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
-    command = add("rates", "draw the learning rates that a strategy makes; no records", out="figures", runs="")
+    command = add("rates", "draw the learning rates of a strategy; needs no records", out="figures", runs="")
     command.add_argument("words", nargs="*", metavar="KEY=VALUE", help="as in strategy=freezeout t_0=0.5")
-    command.add_argument("--stages", type=_count, default=5, metavar="N", help="of the network (default: 5)")
+    command.add_argument(
+        "--stages", type=_count, default=5, metavar="N", help="number of stages of the network (default: 5)"
+    )
     command.add_argument("--base", type=_rate, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
-    command = add("figures", "redraw the paper's figures, and print its claims beside the runs", out="figures/paper")
+    command = add("figures", "redraw the paper's figures, and compare its claims with the runs", out="figures/paper")
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
-    command.add_argument("--sweeps", action="store_true", help="draw nothing: print the sweeps that are to be trained")
-    text = "keep the records of a sweep's finished runs, for the preset cached and for sweep files with packed: true"
+    command.add_argument("--sweeps", action="store_true", help="draw nothing; print the sweeps that must be trained")
+    text = "keep the records of a sweep's finished runs, for --preset cached and for sweep files with packed: true"
     command = add("archive", text)
-    command.add_argument("--sweep", required=True, help="its name")
+    command.add_argument("--sweep", required=True, help="name of the sweep")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
-    commands.metavar = f"{{{','.join(commands.choices)}}}"  # what a call without a command is told
+    commands.metavar = f"{{{','.join(commands.choices)}}}"  # shown by the error of a call without a command
     return found
 
 

@@ -1,4 +1,4 @@
-"""Placebos: the curve's own runs in the part of arms. What is found of them, where there is nothing to find?"""
+"""Placebos: the curve's own runs judged as if they were arms. What does the method find if there is no effect?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from .curve import fit
 from .pooled import LEAST, pool
 
-FEWEST = 3  # budgets that a curve is left with: between two a line is drawn, which measures a line
+FEWEST = 3  # budgets that the curve needs without the placebo; through two it would be a line
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Placebo:
     Attributes:
         budget: Which one; known exactly, so that no bound on time widens its interval.
         n: Seeds that have every budget of the curve.
-        difference: In truth 0, but for how well the curve meets budgets that it was not fitted to.
-        low, high: 95 % interval of this placebo by itself, by the scatter of its own differences over seeds.
+        difference: Truly 0, except for the error of the curve at budgets that it was not fitted to.
+        low, high: 95 % interval of this placebo alone, from the scatter of its own differences over seeds.
     """
 
     budget: float
@@ -32,14 +32,14 @@ class Placebo:
 
     @property
     def is_told(self) -> bool:
-        """Whether its interval excludes 0, as that of one in twenty does."""
+        """Whether its interval excludes 0, as one in twenty does by chance."""
         return self.low > 0 or self.high < 0
 
 
 def placebos(budgets: Sequence[float], curve_z: np.ndarray) -> list[Placebo]:
-    """One for each budget between others, in their order; none where too few budgets or seeds are left.
+    """One placebo for each budget between others, in their order; none if too few budgets or seeds are left.
 
-    The curve has a gap where the placebo was taken out: it meets an arm between its budgets at least as well.
+    Removing the placebo leaves a gap in the curve, so the curve is at least as accurate for an arm between its budgets.
 
     Args:
         budgets: k fractions of the full training, in order.

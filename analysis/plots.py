@@ -1,6 +1,6 @@
-"""Draws a panel: error against saving or seconds, profiled or measured, and writes beside each figure what it shows.
+"""Draws a panel: error against saving or seconds, profiled or measured, with the data of each figure as CSV.
 
-The CSV beside a figure has the numbers as they are, also where the figure cuts an interval.
+The CSV has the full numbers even if the figure cuts an interval.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from .panel_verdicts import PanelVerdicts
 from .pareto import Front, Point, front
 from .savings import CURVE
 
-MOST_MISSED = 0.1  # clocks that put shortened runs further from their budgets would only stretch the axis
+MOST_MISSED = (
+    0.1  # with clocks further off the budgets of shortened runs than this, the check would only stretch the axis
+)
 
 
 def panel_front(panel: Panel, x: str) -> Front:
@@ -39,7 +41,7 @@ def panel_front(panel: Panel, x: str) -> Front:
 
 
 def shown(panel: Panel, x: str, chances: Mapping[str, float]) -> pd.DataFrame:
-    """What the figure shows and the CSV beside it holds: the points that have an x, and which are on the front."""
+    """The data of the figure and its CSV: the points that have an x, and which are on the front."""
     found = panel_front(panel, x)
     table = panel.points[panel.points[axis_of(panel, x).column].notna()].copy()
     table["on_front"] = table["label"].isin([p.name for p in found.members])
@@ -54,9 +56,9 @@ def draw(one: PanelVerdicts, x: str, out: Path, chances: Mapping[str, float]) ->
 
     Args:
         one: The panel with its verdicts, whose curve is drawn.
-        x: What error is drawn against, of AXES.
+        x: The horizontal axis, one of AXES.
         out: The folder to write into.
-        chances: As `front_chances` gives them; where there are none the front of the means is drawn.
+        chances: As `front_chances` gives them; if empty, the front of the means is drawn.
     """
     panel = one.panel
     table, axis = shown(panel, x, chances), axis_of(panel, x)
@@ -108,7 +110,7 @@ def _series(axes: Axes, points: pd.DataFrame, runs: pd.DataFrame, axis: Axis, co
 
 
 def _ends(points: pd.DataFrame, axis: Axis) -> tuple[np.ndarray, np.ndarray] | None:
-    """The ends of the intervals in x; None where there are none: profiled savings do not differ from seed to seed."""
+    """The ends of the intervals in x; None if there are none: profiled savings are the same for all seeds."""
     if f"{axis.column}_low" not in points:
         return None
     low, high = (points[f"{axis.column}_{end}"].to_numpy() * axis.factor for end in ("low", "high"))
@@ -116,7 +118,7 @@ def _ends(points: pd.DataFrame, axis: Axis) -> tuple[np.ndarray, np.ndarray] | N
 
 
 def _limit(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis) -> None:
-    """Set the axes' limits by means, single seeds and the runs' own clocks, and by intervals where they are sane."""
+    """Set the axes' limits from means, single seeds and the runs' own clocks, and from intervals of sane width."""
     runs = panel.runs[panel.runs[axis.column].notna()]
     checks = table[axis.check] * axis.factor if axis.check is not None else ()
     x = [*table[axis.column] * axis.factor, *runs[axis.column] * axis.factor, *checks]
@@ -160,7 +162,7 @@ def _curve(axes: Axes, fitted: DrawnCurve | None, table: pd.DataFrame, axis: Axi
 
 
 def _place(budgets: np.ndarray, rivals: pd.DataFrame, axis: Axis) -> np.ndarray:
-    """Where budgets lie on the axis, in its column's unit: a budget is the share of the full baseline's time."""
+    """Budgets converted to the unit of the axis' column: a budget is the share of the full baseline's time."""
     if axis.more_is_better:
         return 1 - budgets
     whole = rivals[axis.column].sum() / (1 - rivals["predicted_saving"]).sum()  # seconds of the full baseline
@@ -168,14 +170,14 @@ def _place(budgets: np.ndarray, rivals: pd.DataFrame, axis: Axis) -> np.ndarray:
 
 
 def _front(axes: Axes, found: Front, axis: Axis) -> None:
-    """A step: the least error that is to be had at this saving or more (within these seconds or fewer)."""
+    """A step: the least error reached at this saving or more (within these seconds or fewer)."""
     x, y = [p.x * axis.factor for p in found.members], [p.error for p in found.members]
     side = "steps-pre" if axis.more_is_better else "steps-post"
     axes.plot(x, y, color=FRONT_COLOUR, linewidth=4, drawstyle=side, zorder=1, label="Pareto front of the means")
 
 
 def _likely(axes: Axes, table: pd.DataFrame, axis: Axis) -> None:
-    """A halo around each point that is more likely on the front than not."""
+    """A halo around each point that is on the front with probability LIKELY or more."""
     likely = table[table["front_probability"] >= LIKELY]
     halo: dict[str, Any] = {"color": FRONT_COLOUR, "markersize": 15, "markeredgewidth": 0, "zorder": 1.5}
     x, label = likely[axis.column] * axis.factor, f"on the Pareto front with probability {100 * LIKELY:.0f} % or more"
@@ -183,7 +185,7 @@ def _likely(axes: Axes, table: pd.DataFrame, axis: Axis) -> None:
 
 
 def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[str, str]]) -> None:
-    """Beside each profiled point what the runs' own clocks say: a bar at the measured mean, and a line to it."""
+    """For each profiled point, a bar at the mean measured by the runs' own clocks and a line to it."""
     if axis.check is None:
         return
     label: str | None = "the same, measured by the runs' clocks"

@@ -1,7 +1,7 @@
 """Contrasts of a family of arms with a pooled variance and simultaneous intervals.
 
-Each contrast is a linear form of the cells (configurations), taken seed by seed, so that what a seed's runs share drops
-out. How contrasts correlate follows from the design alone; estimated from 3 seeds it would be singular.
+Each contrast is a linear form of the cells (configurations), computed seed by seed, so that effects shared by all runs
+of a seed cancel. Their correlations follow from the design alone; estimated from 3 seeds they would be singular.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from scipy import optimize, special, stats
 
 from .curve import CONFIDENCE
 
-SHRUNK = 8.0  # degrees of freedom that the pooled variance counts in a contrast's own
-POWER = 0.84  # standard errors beyond the critical value that find an effect in 80 of 100 cases
-POINTS, BLOCK = 4096, 256  # at which the integral of a quantile is taken, and of them at a time
-LEAST = 3  # seeds without which there is no verdict
+SHRUNK = 8.0  # degrees of freedom given to the pooled variance in a contrast's own
+POWER = 0.84  # standard errors beyond the critical value for a power of 80 %
+POINTS, BLOCK = 4096, 256  # points of a quantile's integral, and points per block
+LEAST = 3  # seeds needed for a verdict
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """What a family of m contrasts shows.
+    """The estimates of a family of m contrasts.
 
     Attributes:
-        estimate: (m,) means over seeds; NaN where no seed has all cells of a contrast.
+        estimate: (m,) means over seeds; NaN if no seed has all cells of a contrast.
         n: (m,) seeds that have all cells of a contrast.
         v: (m,) sums of the squared weights: the variance of a contrast, in units of a cell's.
-        s: (m,) standard deviation of a cell, shrunk towards the pooled one; NaN where no contrast has two seeds.
-        common: The pooled standard deviation of a cell itself; NaN as `s`.
+        s: (m,) standard deviation of a cell, shrunk towards the pooled one; NaN if no contrast has two seeds.
+        common: The pooled standard deviation of a cell; NaN as `s`.
         nu: Degrees of freedom of the pooled variance.
-        critical: How many standard errors a simultaneous interval reaches to each side.
+        critical: Half-width of a simultaneous interval, in standard errors.
     """
 
     estimate: np.ndarray
@@ -45,17 +45,17 @@ class Pooled:
 
     @property
     def half(self) -> np.ndarray:
-        """(m,) half-widths of the simultaneous intervals, the seeds' part alone."""
+        """(m,) half-widths of the simultaneous intervals, without the bound on time."""
         return self.critical * self.s * np.sqrt(self.v / np.maximum(self.n, 1))
 
 
 def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
-    """Contrasts over seeds.
+    """Estimate contrasts over seeds.
 
     Args:
         forms: (m, cells) weights, one row per contrast.
-        z: (seeds, cells) log errors; NaN for a run that is not there. A contrast is taken over the seeds that have all
-            cells which it weighs.
+        z: (seeds, cells) log errors; NaN for a missing run. A contrast uses the seeds that have all cells with a
+            nonzero weight.
     """
     used = forms != 0
     whole = np.array([~np.isnan(z[:, cells]).any(axis=1) for cells in used])  # (m, seeds)
@@ -79,7 +79,7 @@ def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
 
 
 def _degrees(correlation: np.ndarray, shared: np.ndarray, n: np.ndarray) -> float:
-    """Satterthwaite's degrees of freedom of the mean variance; (n - 1) m^2 / sum R^2 where all share n seeds."""
+    """Satterthwaite's degrees of freedom of the mean variance; (n - 1) m^2 / sum R^2 if all share n seeds."""
     pairs = np.outer(n, n)
     common = (shared - shared / n[:, None] - shared / n[None] + shared**2 / pairs) / np.outer(n - 1, n - 1)
     share = (n - 1) / (n - 1).sum()
@@ -87,13 +87,13 @@ def _degrees(correlation: np.ndarray, shared: np.ndarray, n: np.ndarray) -> floa
 
 
 def _parts(forms: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The estimates, each of variance 1, as what is a contrast's own and what it has in common with others.
+    """The estimates, scaled to variance 1, split into each contrast's own part and the part shared with others.
 
-    The own part comes from cells that no other contrast weighs: an arm's own runs. All else is the curve's.
+    The own part comes from cells that no other contrast uses: an arm's own runs. The rest comes from the curve.
 
     Args:
         forms: (m, cells) weights.
-        whole: (m, seeds) which seeds a contrast is taken over.
+        whole: (m, seeds) which seeds a contrast uses.
 
     Returns:
         (m,) standard deviations of the own parts, and (m, r) loadings on r independent normals.
@@ -111,14 +111,14 @@ def _parts(forms: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def quantile(own: np.ndarray, loadings: np.ndarray, nu: float, confidence: float = CONFIDENCE) -> float:
     """The quantile of the largest |t| of a family, from the multivariate t.
 
-    Given what they have in common the contrasts are independent (Dunnett 1955), so the integral has few dimensions,
-    however large the family is.
+    Given their shared part the contrasts are independent (Dunnett 1955), so the integral has few dimensions however
+    large the family is.
 
     Args:
-        own: (m,) standard deviations of what is each contrast's own, above 0.
-        loadings: (m, r), on the r normals that they have in common; with `own` squared, squares add up to 1.
+        own: (m,) standard deviations of each contrast's own part, above 0.
+        loadings: (m, r), on the r shared normals; own^2 plus a row's squares is 1.
         nu: Degrees of freedom.
-        confidence: That no interval of the family misses its truth.
+        confidence: Probability that all intervals of the family cover their true values.
     """
     return _quantile(np.round(own, 6).tobytes(), np.round(loadings, 6).tobytes(), len(own), round(nu, 6), confidence)
 
@@ -147,13 +147,13 @@ def _quantile(own: bytes, loadings: bytes, m: int, nu: float, confidence: float)
 
 
 def seeds_that_tell(v: float, s: float, critical: float, margin: float) -> int | None:
-    """The smallest number of seeds with which an effect as large as the margin is found in 80 of 100 cases.
+    """The smallest number of seeds that detects an effect as large as the margin with 80 % power.
 
     Args:
         v: Variance of the contrast, in units of a cell's.
         s: Standard deviation of a cell.
-        critical: Of the family as it is.
-        margin: What the bound on time leaves of it; where that is nothing, no number of seeds will do: None.
+        critical: Critical value of the present family.
+        margin: The margin less the part of the bound on time; if none of it is left, no number of seeds suffices: None.
     """
     if not margin > 0 or not s >= 0:
         return None

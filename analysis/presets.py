@@ -1,4 +1,4 @@
-"""Where each figure's runs come from: the one place that decides the preset."""
+"""Where each figure's runs come from; the only place that decides the preset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Chosen:
     """Where a figure's runs are.
 
     Attributes:
-        preset: "quick", "paper" or "cached"; never "cached" where something is to be trained.
+        preset: "quick", "paper" or "cached"; never "cached" if something must be trained.
         root: The folder of records.
         sweep: The sweep of the runs.
     """
@@ -36,11 +36,11 @@ def choose(figure: Figure, asked: str | None, runs: Path, records: Path = RECORD
 
     Args:
         figure: The figure.
-        asked: The preset asked for; None takes "cached" where the kept records hold the figure's runs, else "quick".
-        runs: The folder of runs that are trained.
+        asked: The requested preset; None takes "cached" if the kept records hold the figure's runs, else "quick".
+        runs: The folder of trained runs.
         records: The folder of kept records.
     """
-    # Runs at the paper's size are preferred to quick ones, once all of them are there.
+    # Runs at the paper's size are preferred to quick ones, if they are complete.
     own = figure.sweep if is_whole(figure.sweep, records) else "quick"
     preset = asked or ("cached" if is_whole(own, records) else "quick")
     if preset == "cached":
@@ -54,7 +54,7 @@ def to_train(chosen: list[Chosen]) -> list[str]:
 
 
 def loaded(root: Path) -> pd.DataFrame:
-    """The table of the records below `root`; an empty one where there is none yet."""
+    """The table of the records below `root`; empty if there is none yet."""
     try:
         return load(root)
     except NothingToDrawError:
@@ -62,7 +62,7 @@ def loaded(root: Path) -> pd.DataFrame:
 
 
 def paper_cost(figures: list[Figure], runs: Path) -> str:
-    """What the paper's sizes would add to what is there: runs and GPU-hours, as the headers of the sweeps say."""
+    """The runs and GPU-hours still missing at the paper's sizes, by the headers of the sweeps."""
     table = loaded(runs)
     parts, all_runs, all_hours = [], 0, 0.0
     for figure in figures:

@@ -1,7 +1,7 @@
 """A profile (seconds per step at each prefix, as `freezeout.predict --measure` times them) applied to records.
 
-What a run did at each step is in its record; what such a step costs on the reader's device is in the profile. So errors
-from anywhere are redrawn with the seconds of a device that trained none of them.
+The record has the number of steps at each prefix; the profile has the cost of such a step on the user's device. Errors
+from any machine can thus be plotted against the seconds of a device that trained none of the runs.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from freezeout.strategy import REESTIMATE, reestimation_batches
 from .time_breakdown import seconds_a_step
 
 CONDITIONS = ("model", "classes", "image", "batch_size", "augment", "optimizer")
-BN = "eval"  # how the prefixes normalise that a profile without the key has timed
+BN = "eval"  # the normalisation of frozen stages in a profile without the key
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A condition in which a run is not what the profile timed, in words."""
+    """A condition in which a run differs from what the profile timed, in words."""
 
     what: str
     run: str
@@ -42,11 +42,11 @@ class Difference:
 
 
 def read_profiles(paths: Sequence[Path]) -> list[Profile]:
-    """The profiles in some files, of one device and each of other steps.
+    """The profiles in some files, all of one device and no two of the same steps.
 
     Raises:
-        ValueError: In one line: one is no profile, is of another device than the first, or times the same steps as one
-            before it, so that there would be two answers.
+        ValueError: In one line: a file is no profile, is of another device than the first, or times the same steps as
+            one before it, which would be ambiguous.
     """
     found: dict[Path, Profile] = {}
     for path in paths:
@@ -78,7 +78,7 @@ def read_profile(path: Path) -> Profile:
 
 
 def conditions(record: dict[str, Any]) -> dict[str, Any]:
-    """What the seconds of a run's steps depend on but for device and engine, as a profile writes it."""
+    """What the seconds of a run's steps depend on, apart from device and engine, with the keys of a profile."""
     config, data = record["config"], record.get("data") or {}
     return {
         "model": config.get("model"),
@@ -91,7 +91,7 @@ def conditions(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def steps_at(record: dict[str, Any]) -> Counter[int]:
-    """How many training steps a run made at each prefix, by the blocks of its record."""
+    """The number of training steps of a run at each prefix, from the blocks of its record."""
     steps: Counter[int] = Counter()
     for block in record.get("prefixes") or []:
         steps[block["prefix"]] += block["step_to"] - block["step_from"]
@@ -99,11 +99,11 @@ def steps_at(record: dict[str, Any]) -> Counter[int]:
 
 
 def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
-    """All that keeps the profile from giving the run's seconds; [] where it does."""
+    """Everything in which the run differs from what the profile timed; [] if the profile gives its seconds."""
     found = []
     for key, own in conditions(record).items():
         theirs = profile.conditions[key]
-        # As in a run's name, a key at its neutral value is as good as absent: older records lack newer keys.
+        # As in a run's name, a key at its neutral value counts as absent: older records lack newer keys.
         if digest({key: own}) != digest({key: theirs}):
             found.append(Difference(key.replace("_", " "), _words(own), _words(theirs)))
     stages, steps = len(record.get("stages") or []), steps_at(record)
@@ -114,7 +114,7 @@ def differences(record: dict[str, Any], profile: Profile) -> list[Difference]:
     strategy = record["config"].get("strategy") or {}
     bn, timed = strategy.get("bn", BN), profile.conditions.get("bn", BN)
     if max(steps, default=0) > 0 and (bn == "train") != (timed == "train"):
-        found.append(Difference("bn", bn, timed))  # with the batch's statistics a prefix does more work
+        found.append(Difference("bn", bn, timed))  # with batch statistics a prefix does more work
     if bn == REESTIMATE and profile.frozen is None:
         found.append(Difference("bn", bn, "without the passes for it"))
     if (record.get("effective") or {}).get("cache") and profile.frozen is None:
@@ -131,7 +131,7 @@ def seconds_of(record: dict[str, Any], profile: Profile) -> float:
 
 
 def reestimation_seconds(record: dict[str, Any], profile: Profile) -> float:
-    """What computing running statistics afresh takes on the profile's device; 0 unless strategy.bn=reestimate."""
+    """The seconds of re-estimating running statistics on the profile's device; 0 unless strategy.bn=reestimate."""
     frozen, config = profile.frozen, record["config"]
     if (config.get("strategy") or {}).get("bn") != REESTIMATE or frozen is None:
         return 0.0
@@ -141,11 +141,11 @@ def reestimation_seconds(record: dict[str, Any], profile: Profile) -> float:
 
 
 def remembered_seconds(record: dict[str, Any], profile: Profile) -> float:
-    """What the run saves on the profile's device by remembering the frozen prefix's outputs, with memory for all."""
+    """The seconds that caching the frozen prefix's outputs saves on the profile's device, if memory holds all."""
     effective, frozen = record.get("effective") or {}, profile.frozen
     if not effective.get("cache") or frozen is None:
         return 0.0
-    views = effective.get("views") or {"count": 1, "first_epoch": 0}  # unaugmented images are one view from the start
+    views = effective.get("views") or {"count": 1, "first_epoch": 0}  # unaugmented images have one view from the start
     times = tuple(record["freeze_times"])
     return caching.remembered(
         Schedule(freeze=times, anneal=times),
@@ -166,13 +166,13 @@ def saving_of(record: dict[str, Any], profile: Profile) -> float:
 
 
 def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | None = None) -> dict[str, Any]:
-    """What a row of the table gets: profiled saving and seconds, whose they are, and the differences where none fits.
+    """The columns of a row from profiles: saving, seconds, their device, and the differences if no profile fits.
 
     Args:
         record: The run's.
-        profiles: Those that the user named. The nearest counts, and of those that fit the first (both kinds fit a run
+        profiles: Those that the user named. The nearest is used, or the first of those that fit (both kinds fit a run
             that freezes nothing).
-        own: One that lies beside the record and fits it. Without any the saving is the one in the record, from a
+        own: A profile beside the record that fits it. Without any profile the saving is the one in the record, from a
             profile found when the run was trained.
     """
     row = dict.fromkeys(("profiled_saving", "profiled_seconds", "timed_on", "timed_to", "timed_off"))
@@ -190,24 +190,24 @@ def columns(record: dict[str, Any], profiles: Sequence[Profile], own: Profile | 
         "profiled_saving": saving_of(record, profile),
         "profiled_seconds": seconds_of(record, profile),
         "timed_on": profile.device,
-        # Where nothing freezes the saving is one of steps, whichever of the profiles that fit gives the seconds.
+        # If nothing freezes, the saving is a share of steps and does not depend on the profile.
         "timed_to": trusted_to(profile) if max(steps_at(record), default=0) else 0.0,
         "timed_off": off_profile(record, profile),
     }
 
 
 def trusted_to(profile: Profile) -> float:
-    """How far profiled savings may be off by the profile's rounds: half the width of a typical prefix's interval."""
+    """The error of profiled savings by the scatter of the profile's rounds: half the median width of its intervals."""
     return statistics.median(profile.width[1:]) / 2 if profile.width[1:] else 0.0
 
 
 def off_profile(record: dict[str, Any], profile: Profile) -> float | None:
-    """How much more a run saved by its own steps than by the profile's, a fraction of the full time.
+    """A run's saving by its own step times minus that by the profile, a fraction of the full time.
 
-    Its own: the median seconds of a step at each prefix over those with nothing frozen in the same run, which a slower
-    hour does not change, times its steps. None where that says nothing of the profile: nothing or everything was
-    frozen, the run was on another device, shared it or stood still, or read outputs from a cache, whose hits and misses
-    are blocks of one prefix.
+    Its own step times are the median seconds of a step at each prefix divided by those with nothing frozen in the same
+    run, a ratio that a slower hour does not change. None if they cannot be compared with the profile: nothing or
+    everything was frozen, the run was on another device, shared it or stood still, or read outputs from a cache, whose
+    hits and misses are blocks of one prefix.
     """
     if (record.get("device") or {}).get("model") != profile.device or record.get("shared_device"):
         return None
@@ -224,14 +224,14 @@ def off_profile(record: dict[str, Any], profile: Profile) -> float | None:
 
 
 def nearest(found: Sequence[tuple[Difference, ...]]) -> str:
-    """What tells the nearest of some unfit runs from the profile: the most common of the shortest lists."""
+    """The differences between the profile and the nearest unfit runs: the most common of the shortest lists."""
     fewest = min(map(len, found))
     closest = Counter("; ".join(map(str, one)) for one in found if len(one) == fewest)
     return closest.most_common(1)[0][0]
 
 
 def without_unfit(table: pd.DataFrame) -> pd.DataFrame:
-    """Leaves out the runs that the profile does not fit, all with one reason, which names the nearest."""
+    """Leave out the runs that the profile does not fit, all with one reason, which names the nearest."""
     unfit = table["left_out"].isna() & table["differences"].map(lambda found: isinstance(found, tuple) and bool(found))
     if unfit.any():
         table.loc[unfit, "left_out"] = (
@@ -241,7 +241,7 @@ def without_unfit(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _timed(profile: Profile) -> str:
-    """A name for the steps that a profile times."""
+    """A key that identifies the steps that a profile times."""
     return digest({key: profile.conditions[key] for key in CONDITIONS} | {"bn": profile.conditions.get("bn", BN)})
 
 

@@ -1,4 +1,4 @@
-"""Draws the learning rate of every stage over training, as a strategy makes it; needs no records and no network."""
+"""Draws the learning rate of every stage over training for a strategy; needs no records and no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from freezeout.strategies import STRATEGIES, Strategy
 from .looks import STYLE, write
 
 POINTS = 401  # of each curve
-NAMED = 8  # up to so many stages each has a line in the legend, else the first and the last
+NAMED = 8  # up to this many stages all are in the legend, else only the first and the last
 
 
 def curves(schedule: Schedule, base: float, points: int = POINTS) -> pd.DataFrame:

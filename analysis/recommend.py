@@ -1,4 +1,4 @@
-"""How much time can be saved at an increase of the error that is tolerated: the original's opening question."""
+"""How much time can be saved within a tolerated increase of the error: the original paper's opening question."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Candidate:
     """A way to save time against the full baseline: an arm, or training for fewer epochs. Differences in log error.
 
     Attributes:
-        label: The arm's, as the table of runs has it; "" for fewer epochs.
-        low, high: Simultaneous 95 % interval over all ways of the panel; NaN with one seed.
+        label: The arm's label in the table of runs; "" for fewer epochs.
+        low, high: 95 % interval, simultaneous over all candidates of the panel; NaN with one seed.
     """
 
     name: str
@@ -75,14 +75,14 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
 
 
 def largest(known: list[Candidate], tolerance: float) -> Candidate | None:
-    """The way with the largest saving of those whose interval stays inside the tolerance; None where none does."""
+    """The candidate with the largest saving whose interval is within the tolerance; None if there is none."""
     limit = math.log1p(tolerance)
     inside = [way for way in known if way.n >= LEAST and way.high <= limit and not way.diverged]
     return max(inside, key=lambda way: (way.saving, -way.difference), default=None)
 
 
 def command(one: PanelVerdicts, tolerance: float) -> str | None:
-    """What trains as the answer says: the command of the first of its runs; None where nothing is recommended."""
+    """The command that trains the recommendation: that of its first run; None if nothing is recommended."""
     best = largest(candidates(one, tolerance), tolerance)
     if best is None:
         return None
@@ -93,37 +93,37 @@ def command(one: PanelVerdicts, tolerance: float) -> str | None:
 
 
 def sentence(one: PanelVerdicts, tolerance: float) -> str:
-    """The answer for one panel, with its name and how many of its runs had no say: see `advice`."""
+    """The answer for one panel, with the panel's name and the number of left-out runs: see `advice`."""
     panel = one.panel
     absent = f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
     return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}{absent}): {advice(one, tolerance)}"
 
 
 def advice(one: PanelVerdicts, tolerance: float) -> str:
-    """The largest saving whose interval stays inside the tolerance, or that there is none; without the panel's name."""
+    """The largest saving whose interval stays within the tolerance, or that there is none; without the panel's name."""
     panel, limit = one.panel, math.log1p(tolerance)
-    asked = f"{100 * tolerance:g} % more error than the full baseline's"
+    asked = f"an error at most {100 * tolerance:g} % above the full baseline's"
     known = candidates(one, tolerance)
     if not known:
         is_alone = 1.0 in one.cells.budgets
-        why = "nothing beside it is known to save time" if is_alone else "no full baseline to set anything against"
-        return f"cannot tell what {asked} would save: {why}."
+        why = "nothing else is known to save time" if is_alone else "there is no full baseline to compare with"
+        return f"cannot tell how much time can be saved with {asked}: {why}."
     told = [way for way in known if way.n >= LEAST]
     best = largest(known, tolerance)
     if best is not None:
         arms = one.cells.arms
         bound = one.bound(arms.index(best.label)) if best.label in arms else one.judgement.time_bound
-        kind = f"{'profiled' if panel.profiled_on else 'measured'}, to {100 * bound:.1f} points"
+        kind = f"{'profiled' if panel.profiled_on else 'measured'}, ± {100 * bound:.1f} points"
         ends = ", ".join(f"{100 * math.expm1(end):+.1f}" for end in (best.low, best.high))
         return (
-            f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) at no more than "
-            f"{asked} ({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, "
-            f"simultaneous over {len(known)} ways)."
+            f"{best.name} saves {100 * best.saving:.0f} % of the training time ({kind}) with {asked} "
+            f"({100 * math.expm1(best.difference):+.1f} % [{ends}], n = {best.n}, interval simultaneous over "
+            f"{counted(len(known), 'way')} to save time)."
         )
     if told and all(way.low > limit for way in told) and len(told) == len(known):
-        return f"nothing that was tried saves time at {asked} (all {len(known)} ways cost more)."
+        return f"nothing that was tried saves time with {asked} (all {len(known)} ways cost more)."
     if not told:
-        return f"cannot tell what {asked} would save: fewer than {LEAST} seeds."
+        return f"cannot tell how much time can be saved with {asked}: fewer than {LEAST} seeds."
     n, need = max(way.n for way in told), max(way.seeds_that_tell or 0 for way in told)
-    more = f"; {need} seeds would show it of a way that costs nothing" if need > n else ""
-    return f"cannot tell what {asked} would save from n = {n}{more}."
+    more = f"; {need} seeds would show it for a way that costs nothing" if need > n else ""
+    return f"cannot tell from {counted(n, 'seed')} how much time can be saved with {asked}{more}."

@@ -14,11 +14,11 @@ ABSENT = "-"
 
 
 def diff_text(a: dict[str, Any], b: dict[str, Any]) -> str:
-    """What tells two runs apart, as a table; or that they are replicates, or one run.
+    """The keys that distinguish two runs, as a table; or a line saying that they are replicates or one run.
 
     Args:
         a: A record, as `collect.find_record` gives it.
-        b: Another.
+        b: Another record.
     """
     names = [record["run_id"].rpartition("-")[0] for record in (a, b)]
     if a["run_id"] == b["run_id"]:
@@ -36,10 +36,10 @@ def diff_text(a: dict[str, Any], b: dict[str, Any]) -> str:
 
 
 def _named(record: dict[str, Any], *, whole: bool) -> dict[str, Any]:
-    """What names a run, as `section.key`; keys at the value that stands for their absence are left out.
+    """The keys that determine a run's name, as `section.key`, without keys at their neutral values.
 
-    whole: The record says what its name is the hash of. An older one has the parts of it: configuration, fingerprint of
-        the data, device and steps.
+    whole: The record holds everything that its name is a hash of. An older one has only parts: configuration,
+        fingerprint of the data, device and steps.
     """
     data, config = record.get("data") or {}, record.get("config") or {}
     if whole:

@@ -1,4 +1,4 @@
-"""`runs`: finds runs by what they are, and says where they lie and which command makes each again."""
+"""`runs`: finds runs by conditions, and gives the folder of each and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .collect import collect
 from .load import NothingToDrawError
 from .text import number, text_table
 
-# Columns of the table that can be asked for beside the keys of the configuration.
+# Columns of the table that conditions may use, besides the keys of the configuration.
 COLUMNS = (
     "sweep",
     "run_id",
@@ -33,17 +33,17 @@ COLUMNS = (
 
 
 def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str | None, limit: int | None) -> str:
-    """The runs that are what is asked for: one row per run, then the command of each.
+    """The runs that meet all conditions: one row per run, then the command of each.
 
     Args:
         table: As `load` gives it, of `root`.
         root: The folder of records.
-        where: KEY=VALUE or KEY=VALUE,VALUE: a key of the configuration, or one of COLUMNS.
-        sort: "error" or "seconds", the least first; None keeps the table's order.
-        limit: Show so many at most.
+        where: Conditions KEY=VALUE or KEY=VALUE,VALUE; KEY is a key of the configuration or one of COLUMNS.
+        sort: "error" or "seconds", smallest first; None keeps the table's order.
+        limit: Largest number of runs to show.
 
     Raises:
-        ValueError: In one line: no run has such a key or value, with the nearest; or none has all of them.
+        ValueError: In one line: no run has such a key or value (names the nearest), or no run meets all conditions.
     """
     table = table[table["run_id"].notna()]
     known = _known(table, root)
@@ -52,7 +52,7 @@ def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str |
         fits &= _fits(known, word)
     found = table[fits].drop_duplicates("run_id")
     if found.empty:
-        raise NothingToDrawError(f"--where {' '.join(where)}: no run of {root} is all of that")
+        raise NothingToDrawError(f"--where {' '.join(where)}: no run of {root} meets all of these conditions")
     if sort:
         found = found.sort_values({"error": "error", "seconds": "seconds_train"}[sort], kind="stable")
     shown = found.head(limit) if limit else found
@@ -73,20 +73,20 @@ def runs_text(table: pd.DataFrame, root: Path, where: Sequence[str], sort: str |
 
 
 def _known(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """What can be asked of each row, by the names that users type: configuration, the strategy's fields, COLUMNS."""
+    """The values of each row that conditions may use, by key: configuration, the strategy's fields, COLUMNS."""
     records = collect(root)
     configs = []
     for run_id, label in zip(table["run_id"], table["label"], strict=True):
         config = (records.get(run_id) or {}).get("config") or {}
         configs.append(flat({**config, **json.loads(label)}))  # as the sweep calls the run
     known = pd.DataFrame(configs, index=table.index)
-    # A strategy that does not read t_0 has none, whatever the configuration says at its top level.
+    # A strategy that does not read t_0 has none, whatever the top level of the configuration says.
     known["t_0"] = known.get("strategy.t_0")
     return known.assign(**{name: table[name] for name in COLUMNS})
 
 
 def _fits(known: pd.DataFrame, word: str) -> pd.Series:
-    """Which rows have one of the values of KEY=VALUE,VALUE. Raises ValueError, in one line, for what no run has."""
+    """Which rows have one of the values of KEY=VALUE,VALUE. Raises ValueError if no run has it."""
     key, equals, text = word.partition("=")
     if not equals:
         raise ValueError(f"--where {word}: must be KEY=VALUE, as in --where strategy=freezeout t_0=0.8")
@@ -107,7 +107,7 @@ def _fits(known: pd.DataFrame, word: str) -> pd.Series:
 
 
 def _read(text: str) -> Any:
-    """A value as it was typed: a number where it is one."""
+    """A value from a condition: a number if it looks like one, else text."""
     try:
         return float(text)
     except ValueError:
@@ -115,7 +115,7 @@ def _read(text: str) -> Any:
 
 
 def _said(value: Any) -> str | None:
-    """A value as users type it, equal for equal ones: 1 and 1.0, true and True; None where there is none."""
+    """A value as text, the same for equal values (1 and 1.0, true and True); None if there is none."""
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return None
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Draws what was said that each configuration would save against what it saved: on the diagonal both are equal."""
+"""Draws the savings stated beforehand against the savings found; they are equal on the diagonal."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ COLUMNS = (
 def draw_savings(panel: Panel, out: Path) -> list[Path]:
     """Write savings_<panel>.png, .svg and .csv into `out`, and give their paths; [] where there is nothing to compare.
 
-    Against the runs' own clocks, or where these are of another device than the profile or tell nothing, against the
-    profile. The curve's runs are among the points: what they save is known beforehand, and their distance from the
-    diagonal is the error of the clocks.
+    The horizontal axis is the runs' own clocks or, if these are from another device than the profile or give nothing,
+    the profile. The curve's runs are included: their savings are known beforehand, so their distance from the diagonal
+    is the error of the clocks.
     """
     truth, said = compared(panel)
     if not said:
@@ -58,7 +58,7 @@ def draw_savings(panel: Panel, out: Path) -> list[Path]:
 
 
 def compared(panel: Panel) -> tuple[str, list[str]]:
-    """The column of savings that the others are held against, and those of them that an arm has; "" for none."""
+    """The reference column of savings, and the other columns that an arm has; "" and [] if none."""
     arms = panel.drawn[~panel.drawn["strategy"].isin(CURVE)]
     own_clocks = panel.profiled_on in (None, panel.devices)
     for truth in ([MEASURED] if own_clocks else []) + ["profiled_saving"]:
@@ -79,7 +79,7 @@ def _points(axes: Axes, table: pd.DataFrame, truth: str, said: list[str]) -> Non
     x = 100 * arms[truth]
     spread = 100 * arms[said]
     axes.vlines(x, spread.min(axis=1), spread.max(axis=1), color="#bbbbbb", linewidth=0.7, zorder=2)
-    n = arms[f"{MEASURED}_n"] if truth == MEASURED else arms["n"].clip(lower=2)  # a profile is of no seed
+    n = arms[f"{MEASURED}_n"] if truth == MEASURED else arms["n"].clip(lower=2)  # a profile does not depend on the seed
     for column in said:
         colour, marker, name = SAID[column]
         style: dict[str, Any] = {"linestyle": "", "color": colour, "markersize": 6.5, "zorder": 4}

@@ -1,27 +1,27 @@
-"""Savings within a panel: which runs may be compared by their clocks, why the others may not, and against what."""
+"""Savings within a panel: the baseline, which runs may be compared by their clocks, and why others may not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-REPEATED_AT_MOST = 0.01  # share of its training seconds that a run may have done again after a kill
-CLOCKED = ["seconds_train", "repeated_seconds", "shared_device"]  # what tells whether a run's clock gives a saving
+REPEATED_AT_MOST = 0.01  # share of its training seconds that a run may have repeated after a kill
+CLOCKED = ["seconds_train", "repeated_seconds", "shared_device"]  # decide whether a run's clock gives a saving
 PANEL = ["comparison", "setting_id"]  # runs that agree in these may be compared
 CURVE = ("baseline", "shortened")  # the strategies whose points make the curve to beat
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Lets CPU runs of one setting share a panel whatever CPU trained them, where each of them has a profiled saving.
+    """Let CPU runs of one setting share a panel whatever CPU trained them, if each has a profiled saving.
 
-    Nothing is then compared by the clocks of two machines. Runs that differ in nothing but the machine stay apart: they
-    are there to compare machines.
+    Clocks of different machines are then never compared. Runs that differ only in the machine stay apart: they are
+    there to compare machines.
 
     Args:
         table: With the column `anywhere`, the setting without the device's model and the threads.
 
     Returns:
-        The table with `is_pooled`; the `setting_id` of rows that it holds for is what they have in common.
+        The table with `is_pooled`; pooled rows get the `setting_id` that they have in common.
     """
     table["is_pooled"] = False
     for _, all_rows in table.groupby(["comparison", "anywhere"]):
@@ -35,9 +35,9 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_other_machines(table: pd.DataFrame) -> pd.DataFrame:
-    """Leaves out the runs of a panel that were not trained on its reference machine (device model and versions).
+    """Leave out the runs of a panel that were not trained on its reference machine (device model and versions).
 
-    That is the most frequent one; with a tie, the one of most baselines. A pooled panel has none.
+    That is the most frequent machine; in a tie, the one with the most baselines. A pooled panel has none.
     """
     kept = table.loc[table["left_out"].isna() & ~table["is_pooled"], [*PANEL, "machine", "strategy"]]
     counts = kept.assign(is_baseline=kept["strategy"] == "baseline").groupby([*PANEL, "machine"], dropna=False)
@@ -51,15 +51,15 @@ def without_other_machines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_savings(table: pd.DataFrame) -> pd.DataFrame:
-    """Sets every saving of a panel against one baseline, so that all four kinds mean the same on one axis.
+    """Express every saving of a panel relative to one baseline, so that all four kinds share one axis.
 
-    The reference is a baseline of the panel's full length, `reference_epochs`: the longest of its baselines, failed
-    ones too (a baseline that failed is never replaced by a shorter one), and of the lengths that shortened runs
-    shorten; where a panel has neither, its longest run. Shorter baselines thus lie on the shortened curve.
+    The reference is a baseline of the panel's full length, `reference_epochs`: the longest among its baselines,
+    including failed ones (a failed baseline is never replaced by a shorter one), and the lengths that shortened runs
+    shorten; if a panel has neither, the length of its longest run. Shorter baselines thus lie on the shortened curve.
 
     Args:
-        table: With the columns of `load`, savings being against a baseline of `trained_epochs`, and the estimate
-            against one of `epochs`, as the paper's formula is.
+        table: With the columns of `load`; its savings are against a baseline of `trained_epochs`, but the estimate, as
+            in the paper's formula, against one of `epochs`.
 
     Returns:
         The table with `reference_epochs`, `measured_saving`, `error_difference` (points of error, against the baseline
@@ -91,9 +91,9 @@ def with_savings(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _paired(table: pd.DataFrame) -> pd.DataFrame:
-    """Each finished run with its baseline's columns, as `_baseline`: of its panel and seed, of the reference length.
+    """Each finished run with the columns (suffix `_baseline`) of the reference baseline of its panel and seed.
 
-    Same index as the table; rows of other runs are null throughout.
+    Same index as the table; the rows of other runs are all null.
     """
     done = table[table["status"] == "done"]
     whole = done[(done["strategy"] == "baseline") & (done["epochs"] == done["reference_epochs"])]
@@ -105,7 +105,7 @@ def _paired(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _no_saving(paired: pd.DataFrame) -> pd.Series:
-    """Why the clocks of a run and its baseline give no saving; None where they do."""
+    """Why the clocks of a run and its baseline give no saving; None if they do."""
     reasons = {
         "no finished baseline of its seed": paired["machine_baseline"].isna(),
         "its baseline ran on another device or other versions": paired["machine"] != paired["machine_baseline"],
@@ -118,7 +118,7 @@ def _no_saving(paired: pd.DataFrame) -> pd.Series:
             f"{owner}no training seconds in the record": ~(seconds > 0),
             f"{owner}resumed, and how much work was repeated is not known": repeated.isna(),
             f"{owner}1 % or more of its training seconds were repeated": repeated >= REPEATED_AT_MOST * seconds,
-            f"{owner}shared its device or stood still: its seconds are not its own": shared.eq(True),
+            f"{owner}shared its device or stood still, so its clock is not used": shared.eq(True),
         }
     found = np.select([*reasons.values()], [*reasons], default="")
     return pd.Series(found, index=paired.index, dtype=object).replace({"": None})

@@ -1,4 +1,4 @@
-"""`status`: how far sweeps are: what is done, what is in training where and until when, what failed or is missing."""
+"""`status`: the progress of sweeps: runs done, running (where, time left), failed or missing."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .load import load
 from .text import text_table, wrapped
 
 STATES = ("done", "running", "failed", "diverged", "interrupted", "missing", "unreadable")
-ENDED = ("done", "failed", "diverged", "unreadable")  # what no process goes on with by itself
-CLEAR = "\x1b[2J\x1b[H"  # what empties a terminal
+ENDED = ("done", "failed", "diverged", "unreadable")  # states that change only if somebody starts the run again
+CLEAR = "\x1b[2J\x1b[H"  # clears a terminal
 
 
 def show(roots: Sequence[Path], sweeps: Sequence[str], every: float | None) -> None:
-    """Print where the sweeps are.
+    """Print the progress of sweeps.
 
     Args:
         roots: The folders of records.
         sweeps: The sweeps wanted; all if empty.
-        every: Seconds after which it is printed anew, until all runs have ended or Ctrl-C; None for once.
+        every: Print again after this many seconds, until all runs have ended or Ctrl-C; None prints once.
 
     Raises:
         ValueError: A folder holds nothing, or there is no such sweep.
@@ -52,7 +52,7 @@ def show(roots: Sequence[Path], sweeps: Sequence[str], every: float | None) -> N
 
 
 def standing(roots: Sequence[Path], sweeps: Sequence[str], watch: Watch) -> pd.DataFrame:
-    """The table of all runs, with a column `state` of STATES, `spent` in seconds, and of a run in training `where`."""
+    """The table of all runs with columns `state` (of STATES), `spent` (seconds) and, for running ones, `where`."""
     tables = []
     for root in roots:
         table = load(root)
@@ -64,12 +64,12 @@ def standing(roots: Sequence[Path], sweeps: Sequence[str], watch: Watch) -> pd.D
     whole = pd.concat(tables, ignore_index=True)
     for sweep in sweeps:
         if sweep not in set(whole["sweep"]):
-            load(roots[0], sweeps=[sweep])  # refuses the name, with the nearest
+            load(roots[0], sweeps=[sweep])  # raises the error that suggests the nearest name
     return whole[whole["sweep"].isin(sweeps)] if sweeps else whole
 
 
 def _folder(root: Path, run_id: Any) -> Path | None:
-    """Where a run lies; None for what is no run, as a list of runs that cannot be read."""
+    """The folder of a run; None for rows that are no run, such as an unreadable list of runs."""
     if pd.isna(run_id):
         return None
     name, _, seed = run_id.rpartition("-")
@@ -77,7 +77,7 @@ def _folder(root: Path, run_id: Any) -> Path | None:
 
 
 def _seen(run: dict, folder: Path | None, watch: Watch) -> tuple[str, float, str | None]:
-    """State, seconds spent, and for a run in training where, at which epoch, and the time left."""
+    """State, seconds spent and, for a running one, words on where it runs, its epoch and the time left."""
     spent = 0.0 if pd.isna(run["seconds_total"]) else run["seconds_total"]
     if run["status"] in ("done", "unreadable") or run["diverged"] is True or folder is None:
         return ("diverged" if run["diverged"] is True else run["status"]), spent, None
@@ -99,7 +99,7 @@ def _seen(run: dict, folder: Path | None, watch: Watch) -> tuple[str, float, str
 
 
 def status_text(table: pd.DataFrame) -> str:
-    """One row per sweep with its runs by state, then each run in training, and what was not done with the reason."""
+    """One row per sweep with counts by state, then each running run, and each unfinished run with its reason."""
     states = [state for state in STATES if state != "unreadable" or "unreadable" in set(table["state"])]
     rows = []
     for sweep, runs in table.groupby("sweep", sort=False):

@@ -1,4 +1,4 @@
-"""What the commands print of a table of runs: plain text that fits the terminal."""
+"""The text that commands print about a table of runs, fitted to the terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .comparisons import Panel
 from .estimates import binomial_error
 from .text import number, text_table, width, wrapped
 
-FEW_IMAGES = 2000  # below this the evaluation set itself is too small to tell close configurations apart
+FEW_IMAGES = 2000  # with fewer, the evaluation set is too small to distinguish close configurations
 
 
 def panel_text(panel: Panel) -> str:
-    """A panel in words: what it is, whether its data can settle anything, and one row per configuration."""
+    """A panel as text: what it is, a warning about small data, and one row per configuration."""
     rows, profiled = [], panel.profiled_on is not None
     for _, point in panel.points.iterrows():
         rows.append(
@@ -40,16 +40,16 @@ def panel_text(panel: Panel) -> str:
     length = f" of {panel.first('reference_epochs'):g} epochs" if panel.runs["epochs"].nunique() > 1 else ""
     note = (
         f"[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed{length}; "
-        + (f"prof.: from seconds a step on {panel.profiled_on}, timed alone; " if profiled else "")
-        + f"pred.: from FLOPs, against the same baseline; against the curve: points of error above (+) or below (-) "
-        f"the shortened baseline at the same {'profiled ' if profiled else ''}saving, paired by seed; better or worse "
-        f"where the 95 % interval of the difference, simultaneous over all arms, excludes 0, {_as_good(panel)}outside "
-        f"where the curve has no such saving: `{PROGRAM} verdicts` has the intervals."
+        + (f"prof.: from step times on {panel.profiled_on}, timed alone; " if profiled else "")
+        + f"pred.: from FLOPs, against the same baseline; against the curve: error minus that of the shortened "
+        f"baseline at the same {'profiled ' if profiled else ''}saving, in points, paired by seed; better or worse if "
+        f"the 95 % interval of the difference, simultaneous over all arms, excludes 0; {_as_good(panel)}outside if the "
+        f"curve does not reach this saving. `{PROGRAM} verdicts` prints the intervals."
     )
     if (panel.points["n"] == 1).any():
-        note += " One seed gives a point without an interval."
+        note += " A configuration with one seed has no interval."
     if panel.points["diverged_seeds"].any():
-        note += " Means are over the seeds that did not diverge; a configuration with one that did is never better."
+        note += " Means are over the seeds that did not diverge; a configuration with a diverged seed is never better."
     table = text_table(header, rows, optional=("seconds", "pred. %", *(["prof. %"] if profiled else [])))
     return "\n".join([*wrapped(heading), *few_images(panel), table, *wrapped(note)])
 
@@ -57,17 +57,17 @@ def panel_text(panel: Panel) -> str:
 def _as_good(panel: Panel) -> str:
     if panel.margin is None:
         return ""
-    return f"as good where it lies within the sweep's margin of {100 * panel.margin:g} % of the error, "
+    return f"as good if it lies within the sweep's margin of {100 * panel.margin:g} % of the error; "
 
 
 def seeds(point: pd.Series) -> str:
-    """How many seeds a point is the mean of: `3`, or `2 of 3, 1 diverged`."""
+    """The number of seeds behind a point: `3`, or `2 of 3, 1 diverged`."""
     n, diverged = point["n"], point["diverged_seeds"]
     return f"{n} of {n + diverged}, {diverged} diverged" if diverged else str(n)
 
 
 def few_images(panel: Panel) -> list[str]:
-    """One line where the evaluation set is small: how far the error of one run is from that of endless data."""
+    """A warning if the evaluation set is small: the standard error of one run's error from the finite images."""
     images, error = panel.first("evaluation_images"), panel.points["error"].mean()
     if not images < FEW_IMAGES:
         return []
@@ -79,13 +79,13 @@ def few_images(panel: Panel) -> list[str]:
 
 
 def with_interval(point: pd.Series, measure: str) -> str:
-    """`3.43 [2.63, 4.22]`; the mean alone where there is no interval."""
+    """`3.43 [2.63, 4.22]`; only the mean if there is no interval."""
     mean, low, high = (number(point[f"{measure}{end}"], 2) for end in ("", "_low", "_high"))
     return mean if low == "-" else f"{mean} [{low}, {high}]"
 
 
 def verdict(point: pd.Series) -> str:
-    """`worse +0.30`, and over how many seeds where these are not all n; `outside the curve`."""
+    """`worse +0.30`, with the number of seeds if it is not n; or `outside the curve`."""
     n = point.get("against_curve_n", 0)
     if not n > 0:
         return point["verdict"]
@@ -93,7 +93,7 @@ def verdict(point: pd.Series) -> str:
 
 
 def left_out_text(table: pd.DataFrame) -> str:
-    """How many runs enter no figure, and how many no saving, by reason; '' when all are in."""
+    """The numbers of runs left out of all figures, and of savings only, by reason; "" if none."""
     lines = []
     for what, reasons in (
         ("left out", table["left_out"]),
@@ -104,22 +104,22 @@ def left_out_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-# Sweeps that need no files of anybody's, and what each is good for.
+# Sweeps that need no files from the user, and what each is for.
 OFFERED = {
-    "digits": "FreezeOut and its rival on handwritten digits",
+    "digits": "FreezeOut against shortened training on handwritten digits",
     "does_it_pay": "does it pay? Add your model= and dataset=",
 }
 
 
 def next_text(runs: Path, drawn: set[str]) -> str:
-    """Commands to try next; sweeps that are not drawn yet, as they are or with other words (`digits-1f2e3d`)."""
+    """Commands to try next, without sweeps already drawn, plain or with overrides (`digits-1f2e3d`)."""
     known = {name.partition("-")[0] for name in drawn}
     commands = [(f"python -m freezeout -m sweeps={name}", why) for name, why in OFFERED.items() if name not in known]
     commands += [
         (f"{PROGRAM} figures", "the paper's figures and claims"),
         ("python -m freezeout.predict strategy=freezeout t_0=0.5", "what freezing would save, without training"),
         (f"{PROGRAM} status --runs {runs}", "which runs are done, failed or missing"),
-        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "where runs lie, and how to make them again"),
+        (f"{PROGRAM} runs --runs {runs} --where t_0=0.8", "the folders of runs, and the commands that repeat them"),
     ]
     if (runs / "wandb").is_dir():
         commands.append((f"wandb leet {runs}/wandb", "the curves of every run"))

@@ -8,18 +8,18 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
-PAPER = 100  # columns where the output is no terminal, and at most of running text, which is hard to read when wider
+PAPER = 100  # columns if the output is no terminal, and the widest running text, for readability
 NARROWEST = 60  # columns; narrower terminals wrap lines themselves
-JOINED = "\N{NO-BREAK SPACE}"  # a space at which no line is broken, until it is printed
+JOINED = "\N{NO-BREAK SPACE}"  # stands for a space at which lines must not be broken; replaced before printing
 
 
 def width() -> int:
-    """Columns that the output has: the terminal's (or COLUMNS'), 100 where it is none, and never below 60."""
+    """Columns of the output: those of the terminal (or COLUMNS), 100 if it is no terminal, and at least 60."""
     return max(NARROWEST, shutil.get_terminal_size((PAPER, 24)).columns)
 
 
 def number(value: float, digits: int, sign: str = "") -> str:
-    """A number with so many decimals, `-` for NaN; never -0.0. sign: "+" to show that of positive numbers, too."""
+    """A number with this many decimals, `-` for NaN; never -0.0. sign: "+" also shows the sign of positive numbers."""
     return "-" if math.isnan(value) else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
 
@@ -35,8 +35,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str] | str], optio
     Args:
         header: The columns' names.
         rows: Their cells, or a line of text across all columns. The first column is flush left, the others
-            are flush right. What is in brackets is never broken.
-        optional: Names of columns that may be dropped, the least important first. A last line names those that were.
+            are flush right. Text in brackets is never broken.
+        optional: Names of columns that may be dropped, least important first. A last line names the dropped ones.
     """
     rows = [row if isinstance(row, str) else [_joined(cell) for cell in row] for row in rows]
     shown = [*header]
@@ -71,7 +71,7 @@ def _joined(cell: str) -> str:
 
 
 def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
-    """The width of each column: that of its longest cell, the widest of them narrowed until all fit."""
+    """The width of each column: that of its longest cell; the widest columns are narrowed until all fit."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     narrowest = [_longest_word(column, i == 0) for i, column in enumerate(zip(*cells, strict=True))]
     while sum(widths) + len(widths) - 1 > width():
@@ -83,7 +83,7 @@ def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _least(header: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[str]) -> int:
-    """Columns that the shown part of a table needs at least."""
+    """The smallest width of the shown part of a table, in characters."""
     kept = [list(header).index(name) for name in shown]
     return sum(_longest_word([row[i] for row in (header, *rows)], i == 0) for i in kept) + len(kept) - 1
 

@@ -1,6 +1,6 @@
-"""One run's training seconds, part by part: where the time goes, and where the saving comes from.
+"""One run's training seconds by part of a step: where the time goes, and where the saving comes from.
 
-A block of a record's `prefixes` is at most 50 steps at one prefix, with the seconds of each part of their work.
+A block of a record's `prefixes` is at most 50 steps at one prefix, with the seconds of each part of a step.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pandas as pd
 
 from .text import text_table
 
-# Each part of a block by its key, in the order in which they are stacked, with the words for it: what freezing leaves
-# lies below what it takes away.
+# The key of each part of a block and its name, in the order in which they are stacked: parts that freezing leaves are
+# below those that it removes.
 PARTS = {
     "prefix_forward": "forward of the prefix",
     "forward": "forward",
@@ -29,15 +29,15 @@ INSIDE_GRAPHS = ("prefix_forward", "forward", "backward", "optimizer")
 
 
 def seconds_a_step(block: dict[str, Any]) -> float:
-    """Of a block of a record's `prefixes`: in a packed record, whose block is all of a prefix, their median."""
+    """Seconds per step of a block; the median in a packed record, whose blocks are whole prefixes."""
     return block.get("median", block["seconds"] / (block["step_to"] - block["step_from"]))
 
 
 def blocks(record: dict[str, Any]) -> pd.DataFrame:
-    """The blocks of a run with the seconds of every part of their work.
+    """The blocks of a run with the seconds of every part of a step.
 
-    The seconds of replayed CUDA graphs, which cannot be timed inside, are split as the steps of the same prefix outside
-    of graphs were (its warm-up). `other` is the rest.
+    Replayed CUDA graphs cannot be timed inside; their seconds are split in the proportions of the steps of the same
+    prefix outside of graphs (its warm-up). `other` is the rest.
 
     Returns:
         One row per block: prefix, step_from, step_to, steps, seconds, the seconds of each of PARTS, and `median`, as
@@ -65,7 +65,7 @@ def blocks(record: dict[str, Any]) -> pd.DataFrame:
 
 
 def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
-    """The mean step at each prefix, so that areas over t are the run's seconds.
+    """The mean step at each prefix: areas over t are then proportional to the run's seconds.
 
     Args:
         table: As `blocks` gives it.
@@ -73,7 +73,7 @@ def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
 
     Returns:
         One row per prefix: its steps from `step_from` to `step_to`, the same as fractions of the run (t_from, t_to),
-        and seconds per step, in all and of each part. `median` is that over blocks, for how even they were.
+        and seconds per step, in all and of each part. `median` is the median over blocks, to compare with the mean.
     """
     rows = []
     for prefix, own in table.groupby("prefix", sort=False):
@@ -94,7 +94,7 @@ def per_prefix(table: pd.DataFrame, steps: int) -> pd.DataFrame:
 
 
 def level(found: pd.DataFrame) -> float | None:
-    """Seconds per step with nothing frozen: the median over blocks; None where the run never trained so."""
+    """Seconds per step with nothing frozen, median over blocks; None if the run had no such step."""
     whole = found.loc[found["prefix"] == 0, "median"]
     return float(whole.iloc[0]) if len(whole) else None
 

@@ -20,11 +20,11 @@ from .collect import find_record
 from .looks import COLOURS, CURVE_COLOUR, STYLE, write
 from .time_breakdown import PARTS, blocks, level, parts_text, per_prefix, saved
 
-# Okabe and Ito's again; what freezing takes away (backward) is the warm one, and greys are what is no computation.
+# Okabe and Ito's palette: the part that freezing removes (backward) is warm, parts without computation are grey.
 SHADES = (COLOURS[4], COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[5], "#bbbbbb", "#000000", COLOURS[3], "#e3e3e3")
 LOOK = dict(zip(PARTS, SHADES, strict=True))
-APART = 0.035  # of t, at least, between two numbers of frozen stages written above the figure
-ROOM = 1.3  # the axis ends at so many times the highest of stack and level: a slow block is not drawn to its end
+APART = 0.035  # least distance in t between two numbers of frozen stages above the figure
+ROOM = 1.3  # the axis ends at this multiple of the higher of stack and level; slower blocks are cut
 
 
 def timeline(run: Path, out: Path) -> str:
@@ -38,7 +38,7 @@ def timeline(run: Path, out: Path) -> str:
         The table of parts and the paths written, as text.
 
     Raises:
-        ValueError: In one line: there is no such run, or it made no training step.
+        ValueError: In one line: there is no such run, or it has no training step.
     """
     record = find_record(run)
     table = blocks(record)
@@ -91,12 +91,12 @@ def drawn(record: dict[str, Any], table: pd.DataFrame, found: pd.DataFrame) -> A
 
 
 def edges(found: pd.DataFrame) -> np.ndarray:
-    """Where prefixes begin and the last one ends, as fractions of the run: one more than there are prefixes."""
+    """The starts of the prefixes and the end of the last, as fractions of the run."""
     return np.append(found["t_from"].to_numpy(), found["t_to"].iloc[-1])
 
 
 def stacked(axes: Axes, found: pd.DataFrame, scale: float) -> np.ndarray:
-    """Draw the parts on top of each other; gives the height reached at each prefix, in seconds times `scale`."""
+    """Draw the parts stacked; gives the total height at each prefix, in seconds times `scale`."""
     below = np.zeros(len(found))
     for key, words in PARTS.items():
         if found[key].sum() > 0:
@@ -107,7 +107,7 @@ def stacked(axes: Axes, found: pd.DataFrame, scale: float) -> np.ndarray:
 
 
 def events(axes: Axes, found: pd.DataFrame) -> None:
-    """A line at every freeze event, and above the figure how many stages are frozen from there on."""
+    """A line at every freeze event, and above the figure the number of stages frozen from there on."""
     ticks, labels, last = [], [], -1.0
     for _, row in found[found["prefix"] > 0].iterrows():
         axes.axvline(row["t_from"], color="white", linewidth=0.6, zorder=2)

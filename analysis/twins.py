@@ -1,8 +1,8 @@
-"""Controls and their twins: two arms of one schedule that differ in one thing. What that one thing does to the error.
+"""Controls and their twins: two arms of one schedule that differ in one thing, and the effect of it on the error.
 
-A control is set against its twin by a paired t of its own: another question than whether freezing beats shortening.
-`lr_only`, which saves no time, and `bn=train`, which repeats its twin, answer that one alone and belong to no family of
-arms. `freeze_only`, and views beside fresh crops, are ways of freezing besides: they stand in the family too.
+A control is compared with its twin by a separate paired t interval: a different question from whether freezing beats
+shortening. `lr_only`, which saves no time, and `bn=train`, which repeats its twin, serve only as controls and are in no
+family of arms. `freeze_only`, and views as opposed to fresh crops, are also ways of freezing and are in the family.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from freezeout.schedule import POWERS
 from .pooled import CONFIDENCE, LEAST
 
 FREEZING = "freezeout"
-TWINS = (FREEZING, "freeze_only")  # what a control may be set against; the latter by its views alone
-CONTROLS = ("lr_only", "freeze_only")  # the strategy with one of its two mechanisms switched off
+TWINS = (FREEZING, "freeze_only")  # possible twins; the latter only of arms that differ in views
+CONTROLS = ("lr_only", "freeze_only")  # FreezeOut with one of its two mechanisms switched off
 ONLY_CONTROLS = ("rates only", "bn=train")  # in no family
 
 
@@ -32,9 +32,9 @@ class Pair:
     Attributes:
         control, twin: Positions of the arms.
         what: The one thing that differs, in words.
-        word: `better` or `worse` of the control, `cannot tell`, or why there is none.
+        word: `better` or `worse` for the control, `cannot tell`, or why there is no verdict.
         n: Seeds that both have.
-        difference, low, high: NaN where there are too few.
+        difference, low, high: NaN if there are too few.
     """
 
     control: int
@@ -51,7 +51,7 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
     """Every control with each of its twins.
 
     Args:
-        labels: Of the arms, as the table of runs has them.
+        labels: The arms' labels from the table of runs.
         z: (seeds, arms) log errors; NaN for a run that is not there.
     """
     read = [json.JSONDecoder().raw_decode(label)[0] for label in labels]  # two compared sweeps append their names
@@ -65,21 +65,21 @@ def pairs(labels: list[str], z: np.ndarray) -> list[Pair]:
 
 
 def _met(control: np.ndarray, twin: np.ndarray) -> bool:
-    """Whether two arms could be compared: those of two sweeps without a seed in common cannot, whatever is run yet."""
+    """Whether two arms have, or may still get, a seed in common; arms of two sweeps may have none."""
     ran = ~np.isnan(control), ~np.isnan(twin)
     return bool((ran[0] & ran[1]).any() or not ran[0].any() or not ran[1].any())
 
 
 def norm(label: dict[str, Any]) -> str:
-    """How the frozen stages of an arm normalise."""
+    """The `bn` setting of an arm: how its frozen stages normalise."""
     return str(label["strategy"].get("bn", "eval"))
 
 
 def difference(control: dict[str, Any], twin: dict[str, Any]) -> str | None:
-    """The one thing that a control has otherwise than its twin; None where they are no such pair."""
+    """The one thing in which a control differs from its twin; None if the two are not such a pair."""
     own, other = control["strategy"], twin["strategy"]
     if own["name"] == "lr_only" and "views" in twin and "views_from" not in twin:
-        # Views begin with the first frozen stage: a control that has none was told when, or has no views.
+        # Views begin with the first frozen stage; a control that freezes nothing needs the time as `views_from`.
         if not _is_when_stage_0_freezes(control.get("views_from"), other):
             return None
         control = {key: value for key, value in control.items() if key != "views_from"}

@@ -1,6 +1,6 @@
-"""Draws a panel's verdicts: the curve with its band and the arms over time; below, their differences from the curve.
+"""Draws a panel's verdicts: above, the curve with its band and the arms over time; below, their differences from it.
 
-The two parts share nothing but the arms' colours: above, what a run's error is; below, what the paired seeds say of it.
+The two parts share only the arms' colours: above are errors, below are differences paired by seed.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _over_time(axes: Axes, one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataF
 
 
 def _time_scale(axes: Axes, points: float) -> None:
-    """A bar as long as a saving may be off to both sides, in the corner that a rising curve leaves free."""
+    """An error bar of the bound on time, in the corner that a rising curve leaves empty."""
     left, right = axes.get_xlim()
     middle = right - points - 0.03 * (right - left)
     place = blended_transform_factory(axes.transData, axes.transAxes)

@@ -22,8 +22,9 @@ COLUMNS = (
 def arm_rows(one: PanelVerdicts) -> pd.DataFrame:
     """One row per arm of the family that can be set against the curve; differences in per cent of the curve's error.
 
-    Their `error` is the curve's at their budget times what the paired difference says: the geometric mean over seeds,
-    clear of luck where an arm has not all seeds of the curve. `seeds_*` are the ends without the bound on time.
+    Their `error` is the curve's error at their budget times the paired difference: the geometric mean over seeds,
+    corrected for the luck of the seeds if an arm lacks some of the curve's. `seeds_*` are the ends without the bound on
+    time.
     """
     found, rows = one.cells, []
     points = one.panel.points.set_index("label")
@@ -62,13 +63,13 @@ def arm_rows(one: PanelVerdicts) -> pd.DataFrame:
 
 
 def not_drawn(*found: PanelVerdicts) -> str:
-    """Lines that count the arms without a row, by the reason; "" where every arm has one."""
+    """Lines that count the arms without a row, by reason; "" if every arm has one."""
     missing = Counter(said.word for one in found for said in one.judgement.verdicts if not said.n)
     return "".join(f"\nnot drawn: {counted(n, 'arm')}, {word}" for word, n in missing.items())
 
 
 def shown(one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataFrame) -> pd.DataFrame:
-    """What the figure shows and the CSV beside it holds: arms, the curve's runs (`budget`), and the curve (`curve`)."""
+    """The data of the figure and its CSV: arms, the curve's runs (`budget`), and the curve (`curve`)."""
     found = one.cells
     budgets = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""What `python -m analysis verdicts` prints of a panel."""
+"""The text of a panel that `python -m analysis verdicts` prints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from .summary import few_images
 from .text import number, text_table, wrapped
 
 HEADER = ("arm", "n", "saved %", "error %", "difference %", "points", "verdict", "n to tell", "free")
-KINDS = {"quadratic": "quadratic in logs", "straight lines": "straight lines between neighbours in logs"}
+KINDS = {
+    "quadratic": "log error quadratic in log budget",
+    "straight lines": "log error linear in log budget between neighbours",
+}
 
 
 def verdict_text(one: PanelVerdicts) -> str:
-    """One panel: its curve, one row per arm, its controls, and what the words rest on."""
+    """One panel: its curve, one row per arm, its controls, and the basis of the verdicts."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
     lines = [*wrapped(heading), *few_images(panel)]
@@ -30,14 +33,14 @@ def verdict_text(one: PanelVerdicts) -> str:
         interval = _interval(pair, 2)
         lines += wrapped(
             f"control ({pair['what_differs']}): {pair['control']} against {pair['twin']}: {pair['verdict']}, "
-            f"{interval} % of the error, paired t of its own, n = {pair['n']}",
+            f"{interval} % of the error, paired t interval, n = {pair['n']}",
             indent="  ",
         )
     return "\n".join(lines)
 
 
 def curve_words(said: dict) -> str:
-    """What the curve of a document is made of, and how well it fits."""
+    """The runs behind a document's curve, and how well it fits."""
     curve = said["curve"]
     if curve["kind"] is None:
         return "No shortened baseline has an error: there is no curve to beat."
@@ -56,7 +59,7 @@ def curve_words(said: dict) -> str:
 
 
 def placebo_words(said: dict) -> str:
-    """What a document finds where there is nothing to find; "" where no placebo is to be had."""
+    """The placebos of a document; "" if it has none."""
     found = said["curve"]["placebos"]
     if not found:
         return ""
@@ -64,19 +67,19 @@ def placebo_words(said: dict) -> str:
     told = sum(one["is_told"] for one in found)
     return (
         f"placebos, shortened runs against the curve of the other budgets: {min(differences):+.1f} to "
-        f"{max(differences):+.1f} % of the error; {told} of {len(found)} told from it (1 in 20 by chance)"
+        f"{max(differences):+.1f} % of the error; {told} of {len(found)} significant (1 in 20 expected by chance)"
     )
 
 
 def time_words(one: PanelVerdicts) -> str:
-    """Where a panel's savings come from, and how far they may be off."""
+    """The source of a panel's savings, and their accuracy."""
     kind = f"profiled on {one.panel.profiled_on}" if one.panel.profiled_on else "measured by the runs' clocks"
-    text = f"time: {kind}, taken to be within {100 * one.judgement.time_bound:.1f} points of the truth"
+    text = f"time saved: {kind}, assumed accurate to {100 * one.judgement.time_bound:.1f} points"
     if own := one.wider_bounds:
-        text += f" ({counted(len(own), 'arm')} within {100 * max(own):.1f}, by their own seconds a step)"
+        text += f" ({counted(len(own), 'arm')} only to {100 * max(own):.1f}, by step times from the runs themselves)"
     if math.isnan(one.clocks):
-        return f"{text}; no clock gives a shortened run's saving"
-    return f"{text}; by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
+        return f"{text}; no shortened run has a saving measured by its clock"
+    return f"{text}; measured by the clocks, shortened runs miss their budgets by up to {100 * one.clocks:.1f} points"
 
 
 def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
@@ -97,30 +100,33 @@ def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
 
 
 def interval_words(said: dict) -> str:
-    """What the differences and intervals of a document are."""
+    """An explanation of a document's differences and intervals."""
     family, margin = said["family"], said["margin"]
-    text = "difference: error above (+) or below (-) the shortened baseline's at the same training time, per cent of it"
+    text = (
+        "difference: the arm's error minus the shortened baseline's at the same training time, per cent of the latter"
+    )
     if family["critical"] is not None:
         text += (
-            f" [95 % interval, simultaneous over {family['arms']}: {family['critical']:.2f} standard errors and what "
-            "the bound on time is worth], over the n seeds that have the arm and the budgets that it is set against"
+            f" [95 % interval, simultaneous over {family['arms']}: {family['critical']:.2f} standard errors plus the "
+            "allowance for the bound on time], over the n seeds that have the arm and the budgets it is compared with"
         )
     if margin is None:
-        text += "; no margin was fixed, so that nothing is as good and no number of seeds would tell"
+        text += "; no margin was fixed, so no arm can be as good and n to tell is undefined"
     else:
         text += (
-            f"; margin {100 * margin:g} % of the error, fixed by {said['margin_of']}; n to tell: seeds that find "
-            "such a difference 4 times in 5 (never: time is not known well enough)"
+            f"; margin: {100 * margin:g} % of the error, fixed by {said['margin_of']}; n to tell: seeds needed to "
+            "detect a difference as large as the margin with 80 % power (never: the time saved is not known accurately "
+            "enough)"
         )
-    return f"{text}; free: 0 as good as shortening, 1 the saving costs nothing."
+    return f"{text}; free: 0 if freezing is only as good as shortening, 1 if the saving costs nothing."
 
 
 def _over_images(arm: dict) -> list[str]:
-    """The second interval, where it is known which images each run got wrong."""
+    """The second interval, if the images that each run got wrong are known."""
     if arm["low_images"] is None:
         return []
     low, high = number(arm["low_images"], 2, "+"), number(arm["high_images"], 2, "+")
-    return wrapped(f"  over seeds and images: {arm['arm']} [{low}, {high}] %", indent="  ")
+    return wrapped(f"  interval over seeds and images: {arm['arm']} [{low}, {high}] %", indent="  ")
 
 
 def _interval(ends: dict, digits: int) -> str:

@@ -1,7 +1,7 @@
-"""Is an arm's error lower than that of the plain network trained for as long? Words, from simultaneous intervals.
+"""Is an arm's error lower than that of the plain network trained for as long? Verdicts from simultaneous intervals.
 
-Pure arithmetic on log errors: `analysis.panel_verdicts` takes them from records. docs/verdicts.md holds the
-formulae and the method's operating characteristics.
+Pure arithmetic on log errors: `analysis.cells` takes them from runs. docs/verdicts.md has the formulae and the method's
+operating characteristics.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .curve import SAME, Curve, fit
 from .images import Wrong, image_variance
 from .pooled import LEAST, Pooled, pool, seeds_that_tell
 
-ROUNDING = 1e-9  # runs of equal errors differ from their curve by so much at most
-LEAST_BOUND = 0.01  # of the full time: no clock or profile is trusted further than to a point of saving
+ROUNDING = 1e-9  # runs of equal errors differ from their curve by at most this much
+LEAST_BOUND = 0.01  # of the full time: no clock or profile is trusted to better than one point of saving
 BETTER, WORSE, AS_GOOD, CANNOT_TELL = "better", "worse", "as good", "cannot tell"
 
 
@@ -27,15 +27,16 @@ class Verdict:
 
     Attributes:
         word: `better`, `worse`, `as good` or `cannot tell`; or why there is none.
-        n: Seeds that have the arm and all cells of the curve that it is set against.
-        difference: NaN where there is no verdict to be had.
+        n: Seeds that have the arm and all cells of the curve that it is compared with.
+        difference: NaN if there is no verdict.
         low, high: Simultaneous 95 % interval over seeds, widened by the bound on time.
-        low_images, high_images: The same over seeds and evaluation images; NaN where it is not known per image.
-        time_part: How much of the interval's reach to each side comes from the bound on time.
+        low_images, high_images: The same over seeds and evaluation images; NaN if misclassified images are not known.
+        time_part: The part of the interval's half-width that comes from the bound on time.
         curve_error: The curve's error at the arm's budget, per cent.
-        free_fraction: 0: as good as shortening; 1: the saving costs nothing. NaN where the curve has no gap there.
-        seeds_that_tell: Seeds that would find a difference as large as the margin; None where there is no margin, or
-            the bound on time exceeds it.
+        free_fraction: 0: as good as shortening; 1: the saving costs nothing. NaN if the curve is not above its full
+            baseline there.
+        seeds_that_tell: Seeds needed to detect a difference as large as the margin; None if there is no margin, or the
+            bound on time exceeds it.
     """
 
     word: str
@@ -53,14 +54,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdicts of a family of arms, in their order, and what they rest on.
+    """The verdicts of a family of arms, in their order, and their basis.
 
     Attributes:
-        curve: None where no shortened baseline has an error.
+        curve: None if no shortened baseline has an error.
         family: Positions of the arms whose intervals hold simultaneously: all that have a contrast.
-        pooled: Of the family; None where it is empty.
+        pooled: The pooled contrasts of the family; None if it is empty.
         time_bound: The bound on time that the intervals were widened by, a fraction of the full time.
-        time_bounds: (m,) of each arm by itself: `time_bound`, or more where its time is known less well.
+        time_bounds: (m,) of each arm: `time_bound`, or more if its time is known less accurately.
     """
 
     verdicts: list[Verdict]
@@ -72,7 +73,7 @@ class Judgement:
 
 
 def log_error(error: float | np.ndarray, images: float | np.ndarray) -> np.ndarray:
-    """The logarithm of an error in per cent; no error at all counts as half an image, which has one."""
+    """The logarithm of an error in per cent; an error of 0 counts as half an image."""
     return np.log(np.fmax(error, 50 / images))
 
 
@@ -92,16 +93,16 @@ def judge(
     """The verdicts of some arms.
 
     Args:
-        budgets: k fractions of the full training, the curve's; each once.
-        curve_z: (seeds, k) log errors, NaN for a run that is not there; each budget has a run.
-        arm_budgets: m of the arms, 1 - saving; NaN where it is not known.
+        budgets: The curve's k fractions of the full training, each once.
+        curve_z: (seeds, k) log errors, NaN for a missing run; each budget has a run.
+        arm_budgets: The arms' m budgets, 1 - saving; NaN if not known.
         arm_z: (seeds, m) log errors of the same seeds.
-        own_budgets: (seeds, m) of the single runs, which differ where a strategy decides in training; None, or NaN
-            where one is not known: as `arm_budgets`.
+        own_budgets: (seeds, m) budgets of the single runs, which differ for adaptive strategies; None, or NaN for a
+            budget that is not known, means `arm_budgets`.
         time_bound: How far a budget may be from the truth, a fraction of the full time; at least one point.
-        off: (m,) by how much another account has each arm's budget otherwise, of either sign; NaN where there is none.
-            That is the arm's bound where it is more than `time_bound`.
-        margin: A relative difference that does not matter, 0.015 for 1.5 % of the error; None where none was fixed.
+        off: (m,) signed difference of each arm's budget by a second measurement; NaN if there is none. Its size is the
+            arm's bound if it is more than `time_bound`.
+        margin: A relative difference that does not matter, 0.015 for 1.5 % of the error; None if none was fixed.
         diverged: Seeds of each arm that diverged; such an arm is neither better nor as good.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
     """
@@ -117,7 +118,9 @@ def judge(
     family = [c for c, one in enumerate(verdicts) if one is None and low - bound <= arm_budgets[c] <= high + bound]
     if not family:
         return Judgement([one or Verdict("outside the curve") for one in verdicts], curve, [], None, bound, bounds)
-    at = [min(max(arm_budgets[c], low), high) for c in family]  # within the bound of an end: set against the end
+    at = [
+        min(max(arm_budgets[c], low), high) for c in family
+    ]  # beyond an end but within the bound: compared with the end
     forms = np.zeros((len(family), k + m))
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
         forms[row, :k] = -curve.weights(b)
@@ -127,7 +130,7 @@ def judge(
     own = np.tile(np.asarray(arm_budgets, dtype=float), (len(z), 1))
     if own_budgets is not None:
         own = np.where(np.isnan(own_budgets), own, own_budgets)
-    inside, level = np.clip(own, low, high), np.copy(z)  # level: as if each run had its arm's budget
+    inside, level = np.clip(own, low, high), np.copy(z)  # level: log errors corrected to the arm's budget
     for c, b in zip(family, at, strict=True):
         level[:, k + c] -= along(curve, curve_z, b, inside[:, c])
     pooled, means = pool(forms, level), np.nanmean(curve_z, axis=0)
@@ -142,7 +145,7 @@ def judge(
 
 
 def along(curve: Curve, z: np.ndarray, start: float, ends: np.ndarray) -> np.ndarray:
-    """How far each seed's own curve rises from a budget to another: what an error there has by its budget alone.
+    """The rise of each seed's own curve from one budget to others: the difference in error due to the budget alone.
 
     Args:
         curve: Over k budgets.
@@ -151,7 +154,7 @@ def along(curve: Curve, z: np.ndarray, start: float, ends: np.ndarray) -> np.nda
         ends: (seeds,) the budgets to end at.
 
     Returns:
-        (seeds,); 0 where both are the same, NaN where a run that the curve needs is not there.
+        (seeds,); 0 if both budgets are equal, NaN if a run that the curve needs is missing.
     """
     rise = np.array([curve.weights(float(b)) for b in ends]) - curve.weights(start)
     rise[np.abs(ends - start) < SAME] = 0.0
@@ -159,7 +162,7 @@ def along(curve: Curve, z: np.ndarray, start: float, ends: np.ndarray) -> np.nda
 
 
 def _without(budget: float, has_no_error: bool, diverged: int) -> Verdict | None:
-    """The verdict of an arm that cannot be set against any curve; None of one that perhaps can."""
+    """The verdict of an arm that cannot be compared with any curve; None if it may be."""
     if has_no_error:
         return Verdict("diverged" if diverged else "no error")
     return Verdict("no saving measured") if math.isnan(budget) else None

@@ -19,7 +19,7 @@ from freezeout.stages.chain import Chain
 from freezeout.train.optimizers import make_optimizer
 from freezeout.train.step import loss_input
 
-# The name of each arm, as it stands in results and tables, and its label in figures.
+# The name of each arm in results and tables, and its label in figures.
 LOOPS = {"plain": "plain loop", "original": "original's way", "composer": "Composer's way"}
 ENGINES = {
     "eager": "ours, eager",

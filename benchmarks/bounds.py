@@ -1,4 +1,4 @@
-"""What must hold of the numbers, and whether it does: arithmetic on the results alone."""
+"""Bounds on the results, and whether they hold; uses the results only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEP = {"cpu": 1.02, "cuda": 1.00}  # step time of the judged arm over that of e
 STEP_AT_0 = 1.02  # and over the plain loop with nothing frozen
 PACKED = 1.02  # bytes packed over the active stages' share, at most
 OF_IDEAL = 0.95  # realised over ideal saving, at least
-IDEAL_NETWORKS = ("densenet", "wrn")  # the networks on which that must hold begin with one of these
+IDEAL_NETWORKS = ("densenet", "wrn")  # name prefixes of the networks to which OF_IDEAL applies
 SWITCHES = {"cpu": 0.03, "cuda": 0.01}  # share of the training seconds: of a test run; of a run of 100 epochs
 PROFILED = 0.03  # distance of the profiled saving from the measured one, at most
 OF_PROFILED = 0.90  # realised over profiled saving of a run with a cache, at least
@@ -53,7 +53,7 @@ class Bound:
 
 
 def bounds(results: Mapping[str, Any]) -> list[Bound]:
-    """Every bound on what has been measured so far; none on what has not.
+    """Every bound on results measured so far.
 
     Args:
         results: The document that `benchmarks.suite.run` writes.

@@ -1,4 +1,4 @@
-"""How the time is dealt out over the parts of the benchmark, and the bar that shows what is left of it."""
+"""Divides the time among the parts of the benchmark, and shows a bar of what is left."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
-# What each part of a network's measurements may take of the time that is left, relative to the others.
+# Weight of each part of a network's measurements in dividing the time left.
 WEIGHTS = {"steps": 3.2, "savings": 4.5, "cache": 3.0}
 
 
 class Budget:
-    """The time that is left, dealt out by weight to the parts still to come: what one part saves, the others get.
+    """The time left, divided by weight among the parts still to come; time that a part does not use goes to the others.
 
     Args:
         minutes: For everything.

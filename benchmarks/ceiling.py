@@ -53,7 +53,7 @@ SIDE = {"inception_v3": 299}  # the rest are for 224
 
 
 class OnlyWeights(TorchFunctionMode):
-    """Only what parameters and images are made with is on "meta".
+    """Puts only parameters and images on "meta".
 
     torchvision's RegNets compute their widths from torch.arange, which must have values.
     """

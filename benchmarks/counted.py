@@ -23,7 +23,7 @@ from freezeout.run.resolve import make_plan
 
 
 def plan_of(overrides: Sequence[str]) -> Plan:
-    """What the words of a configuration mean."""
+    """The plan that the words of a configuration describe."""
     (config,) = compose_all(list(overrides))
     return make_plan(config)
 

@@ -1,6 +1,6 @@
-"""What freezing could save at best: each stage's own backward and optimizer work, timed by itself with nothing frozen.
+"""The most that freezing could save: each stage's own backward and optimizer work, timed alone with nothing frozen.
 
-Never a difference of step times between prefixes: those are what is to be judged.
+Never a difference of step times between prefixes: those are what the benchmark judges.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ideal_saving(
     """
     if len(own_shares) != len(schedule.freeze):
         raise ValueError(f"{len(own_shares)} shares and a schedule for {len(schedule.freeze)} stages: need one each")
-    # Stage 0, which only images precede, computes no gradient of its input.
+    # Stage 0 has images as input and computes no gradient of them.
     inputs = [0.0] * len(own_shares) if input_shares is None else [0.0, *input_shares[1:]]
     saved = ((end - start) * (sum(own_shares[:k]) + inputs[k]) for k, start, end in schedule.segments(steps))
     return sum(saved) / steps
@@ -69,7 +69,7 @@ def own_backward(moments: Sequence[float], stages: int) -> list[float]:
     if not moments or len(moments) % (stages + 1):
         raise RuntimeError(f"{len(moments)} gradients arrived at the boundaries of {stages} stages: not all were seen")
     steps = [moments[i : i + stages + 1] for i in range(0, len(moments), stages + 1)]
-    # The gradient of stage i's output arrives at place n - 1 - i; at the next place stage i has done its part.
+    # The gradient of stage i's output arrives at mark n - 1 - i; at the next mark stage i has finished.
     return [statistics.fmean(s[stages - i] - s[stages - 1 - i] for s in steps) for i in range(stages)]
 
 
@@ -155,7 +155,9 @@ class ClockedStages:
         self._engine.epoch(never_stop)
         step = (time.perf_counter() - start) / self._steps
         backward = own_backward(self._moments, len(self._optimizers))
-        fixed = self._optimizer_seconds(self._empty)  # an optimizer without parameters: paid whatever is frozen
+        fixed = self._optimizer_seconds(
+            self._empty
+        )  # an optimizer without parameters: a cost that freezing does not remove
         own = [max(0.0, self._optimizer_seconds(optimizer) - fixed) for optimizer in self._optimizers]
         return [b + o for b, o in zip(backward, own, strict=True)], step
 

@@ -1,4 +1,4 @@
-"""What freezing could save at best on a GPU: kernel seconds of each stage's work, whatever launches the kernels."""
+"""The most that freezing could save on a GPU: kernel seconds of each stage's work, however kernels are launched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.ideal import StagesAlone, mark_boundaries, optimizer_like
 from freezeout.run.plan import Plan
 from freezeout.train.clock import synchronise
 
-MARKER = "spin_kernel"  # what torch.cuda._sleep launches: it parts the kernels of one stage from those of the next
+MARKER = "spin_kernel"  # the kernel of torch.cuda._sleep: separates the kernels of one stage from those of the next
 STEPS = 3  # profiled at once, or as many as an epoch has
 
 
@@ -80,7 +80,7 @@ class ProfiledStages:
 
 
 def mark_kernels() -> None:
-    """Launch a kernel that the profiler can tell from all others."""
+    """Launch a kernel that is recognisable in the profile."""
     torch.cuda._sleep(1)
 
 

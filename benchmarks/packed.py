@@ -1,4 +1,4 @@
-"""Bytes that a training step packs (saves for its backward pass), and the most memory that an arm ever held."""
+"""Bytes that a training step packs (saves for its backward pass), and the peak memory of an arm."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from freezeout.train.clock import synchronise
 class Packed:
     """The storages that autograd packs during one step, each counted once, and by which stages.
 
-    Weights and buffers are left out: they are there anyway. Every storage is held until the end, so that none is taken
-    for another one at the same address, or missed, once it is freed: the original's way drops its graphs at once, yet
-    they were packed.
+    Weights and buffers are not counted: they exist anyway. Every storage is held until the end, so that none is
+    mistaken for another at the same address, or missed, after it is freed: the original's way drops its graphs at once,
+    yet they were packed.
 
     Args:
         network: Owner of the weights and buffers that are left out.
 
     Attributes:
-        stage: Index of the stage that is running; whoever wants bytes by stage sets it.
+        stage: Index of the running stage; set by callers that need bytes by stage.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -59,7 +59,7 @@ class Packed:
 
 
 def active_shares(plan: Plan, prefixes: Sequence[int], *, channels_last: bool) -> dict[int, int]:
-    """Count what freezing may leave packed at best: what the active stages pack in a step with nothing frozen.
+    """Count the least that freezing can leave packed: what the active stages pack in a step with nothing frozen.
 
     Returns:
         By prefix, the bytes packed by the stages from it on.
@@ -79,7 +79,7 @@ def measure(plan: Plan, prefix: int, names: Sequence[str], *, channels_last: boo
     Args:
         plan: The run.
         prefix: Stages frozen.
-        names: Of arms. The compiled one is best left out: it would compile again at each call.
+        names: Names of arms, preferably without the compiled one, which would compile again at each call.
         channels_last: Memory format of the loops.
 
     Returns:

@@ -10,7 +10,7 @@ from freezeout.run.plan import Plan
 from freezeout.run.resolve import make_plan
 from freezeout.schedule import Schedule
 
-LEARNING_RATE = 0.01  # so low that no arm's loss runs away on random labels: NaN has a speed of its own
+LEARNING_RATE = 0.01  # low enough that no arm diverges on random labels: steps with NaN have another speed
 
 
 def plan_of(settings: Settings, network: str, *, epoch: int, steps: int, views: int | None = None) -> Plan:
@@ -21,7 +21,7 @@ def plan_of(settings: Settings, network: str, *, epoch: int, steps: int, views: 
         network: An option of conf/model.
         epoch: Training steps in an epoch.
         steps: Training steps of the run.
-        views: Fixed views of an image that a strategy that freezes takes in turn; None for fresh ones.
+        views: Fixed views of an image that a strategy that freezes takes in turn; None for new crops.
 
     Raises:
         ConfigError: Something cannot be run here: an unknown network, a precision that the device lacks.

@@ -1,4 +1,4 @@
-"""Whole runs in fixed views, without a cache and with one: what they saved, beside what a profile says they save."""
+"""Whole runs in fixed views, with and without a cache: what they saved, beside the saving by a profile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STRATEGY = "cubic scaled 0.8"
 class Remembered:
     """Rounds of whole runs on one network: the baseline, and a strategy in fixed views without a cache and with one.
 
-    They take turns by whole epochs: an epoch that is left and gone on with forgets what its view had.
+    They take turns by whole epochs: interrupting an epoch would lose what is cached of its view.
 
     Args:
         settings: The benchmark's.
@@ -64,7 +64,7 @@ class Remembered:
     def summary(self) -> dict[str, Any]:
         """What is known so far: shares of the baseline's seconds, each the spread over the rounds.
 
-        "profiled" is a single number, computed from medians over the rounds; what was kept is the last round's.
+        "profiled" is a single number, computed from medians over the rounds; the cache is the last round's.
         """
         profile, (baseline, without, cached) = median(self._profiles), self._seconds.values()
         runs: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What the benchmark says: text for the terminal, results as JSON and CSV."""
+"""The benchmark's output: text for the terminal, results as JSON and CSV."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a training step could be limited by: its arithmetic and the bytes it moves, at the device's own best rates.
+"""What may limit a training step: its arithmetic and the bytes it moves, at the device's own best rates.
 
-After the roofline model (Williams, Waterman and Patterson 2009), with the rates measured here and not read off a
+After the roofline model (Williams, Waterman and Patterson 2009), with rates measured here instead of read from a
 data sheet.
 """
 
@@ -74,14 +74,14 @@ def _quickest(work: Callable[[], object], device: torch.device) -> float:
 
 
 def limits(counts: Mapping[str, float], rates: Mapping[str, float], seconds: float) -> dict[str, Any]:
-    """Compare a step with what its work would take at the best rates.
+    """Compare a step with the time of its work at the best rates.
 
-    Where both shares are small the step waits for something else: launches, the host, sizes too small for the device.
+    If both shares are small, the step waits for something else: launches, the host, sizes too small for the device.
 
     Args:
         counts: From `counted`.
         rates: From `peak_rates`.
-        seconds: That the step takes.
+        seconds: Seconds of the step.
 
     Returns:
         The counts, the rates, and "shares" of the step's seconds that each kind of work would take alone at its best

@@ -1,4 +1,4 @@
-"""Whole runs: what freezing saved, beside what it could save at best and what a profile says it saves."""
+"""Whole runs: what freezing saved, beside the best possible saving and the saving by a profile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STRATEGIES: dict[str, Strategy] = {
     "cubic scaled 0.8": FreezeOut(t_0=0.8, how_scale="cubic", scale_lr=True),
     "linear unscaled 0.5": FreezeOut(t_0=0.5, how_scale="linear", scale_lr=False),
 }
-JUDGED = {"cpu": "eager", "cuda": "captured"}  # the arm that is used there by default: bounds hold for it
+JUDGED = {"cpu": "eager", "cuda": "captured"}  # the default arm of the device, to which the bounds apply
 LONG_RUN = 100_000  # steps of 100 epochs of 50,000 images, 50 at a time
 
 
@@ -43,8 +43,9 @@ class RunSeconds:
 def extrapolated(blocks: Sequence[Mapping[str, Any]], schedule: Schedule, steps: int) -> RunSeconds:
     """Seconds of a long run from a short one: each prefix at its own steady seconds per step, each switch once.
 
-    Steady is the median over the prefix's blocks but the first, in which the switch, the capture and the steps before
-    the capture fall (where there is no other block, that one). What a first block took beyond that is the switch.
+    The steady value is the median over the prefix's blocks without the first, which contains the switch, the capture
+    and the steps before the capture (the first block itself if there is no other). What a first block takes beyond it
+    is the switch.
 
     Args:
         blocks: Of the short run's clock, as in a record's "prefixes".
@@ -59,7 +60,7 @@ def extrapolated(blocks: Sequence[Mapping[str, Any]], schedule: Schedule, steps:
         steady[prefix] = statistics.median(per_step)
         switches += max(0.0, first["seconds"] - (first["step_to"] - first["step_from"]) * steady[prefix])
     segments = schedule.segments(steps)
-    # A prefix that the short run skipped costs what the next smaller one that it had does.
+    # A prefix that the short run skipped costs as much as the next smaller one that it had.
     known = {p: steady[max(q for q in steady if q <= p)] for p, _, _ in segments}
     trained = sum((end - start) * known[prefix] for prefix, start, end in segments)
     return RunSeconds(trained + switches, switches)
@@ -68,8 +69,7 @@ def extrapolated(blocks: Sequence[Mapping[str, Any]], schedule: Schedule, steps:
 def whole_runs(plan: Plan, burst: int) -> dict[str, RunSeconds]:
     """Train `plan` from its first step to its last under every strategy, side by side.
 
-    Each strategy trains `burst` steps and then it is the next one's turn, so that a drift of the machine's speed falls
-    on all alike.
+    Strategies take turns of `burst` steps, so that a drift of the machine's speed affects all equally.
 
     Returns:
         By strategy, the seconds by the wall clock; on a GPU extrapolated to LONG_RUN steps.
@@ -133,7 +133,7 @@ class Savings:
     def round(self) -> None:
         """Train every strategy once, time each stage by itself and a step at each prefix."""
         if isinstance(self._stages, ProfiledStages):
-            # First: where the profiler may not see kernels, no minutes of whole runs are lost to it.
+            # First: if the profiler cannot see kernels, no minutes of whole runs are lost.
             kernels = self._stages.own_seconds()
         for name, run in whole_runs(self._plan, self._settings.run_burst).items():
             self._runs[name].append(run)

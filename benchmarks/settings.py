@@ -1,4 +1,4 @@
-"""What is timed on which device: networks, sizes, numbers of rounds. The one place to change them.
+"""What is timed on which device: networks, sizes, numbers of rounds. The only place to change them.
 
 Standard library only, so that `python -m benchmarks --help` and a wrong flag are answered before torch is imported.
 """
@@ -29,13 +29,13 @@ class Settings:
         run_rounds: Rounds of whole runs at most, each with one run of every strategy; 0 for none.
         min_run_rounds: Rounds of whole runs at least, whatever the budget.
         run_epoch: Training steps in an epoch of a whole run.
-        run_burst: Steps of one whole run before it is the next one's turn.
+        run_burst: Steps of one whole run per turn.
         cached: Those of the networks on which whole runs with and without a cache are timed.
         cache_epoch: Training steps in an epoch of them.
         cache_epochs: Epochs of them.
         cache_views: Fixed views of an image in their later epochs.
-        profile_steps: Timed steps at each prefix in the profile that is held against the whole runs.
-        budget: Minutes for everything, about.
+        profile_steps: Timed steps at each prefix in the profile that is compared with the whole runs.
+        budget: Approximate minutes for everything.
         batch: Images in a batch.
         image: Height and width of an image, in pixels.
         classes: Classes of the random labels.
@@ -72,7 +72,7 @@ class Settings:
 CPU = Settings(
     device="cpu",
     networks=("densenet_bc_16_4", "wrn_10_1", "vgg_small", "resnet8"),
-    # One that compiling makes faster and one that it makes slower; for the others g++ takes a minute each.
+    # One network that compiling speeds up and one that it slows down; the others would cost a minute of g++ each.
     compiled=("wrn_10_1", "resnet8"),
     precision="fp32",
     threads=1,  # steadier than all cores
@@ -106,8 +106,8 @@ GPU = Settings(
     run_epoch=1000,
     run_burst=1000,
     cached=("wrn_40_4",),
-    cache_epoch=1000,  # 50,000 images: what is kept of them has the paper's bytes
-    cache_epochs=24,  # stages are frozen in eleven of them, whose last seven come back to a view
+    cache_epoch=1000,  # 50,000 images: the cache is as large as with the paper's data
+    cache_epochs=24,  # stages are frozen in eleven of them, of which the last seven repeat a view
     cache_views=4,
     profile_steps=48,
     budget=60.0,

@@ -23,7 +23,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def shuffled(names: Iterable[str], number: int) -> list[str]:
-    """The order in which round `number` visits `names`: random, but always the same for the same round."""
+    """The order in which round `number` visits `names`: random, but fixed for each round."""
     order = list(names)
     random.Random(number).shuffle(order)
     return order
@@ -39,7 +39,7 @@ def interleaved(
     Args:
         visits: By name, what to call.
         rounds: Rounds at most.
-        min_rounds: Rounds at least, also when the deadline is over.
+        min_rounds: Rounds at least, even after the deadline.
         deadline: No round begins after it, in seconds of `time.perf_counter`.
 
     Returns:

@@ -50,7 +50,7 @@ def run(settings: Settings, out: Path, command: Sequence[str]) -> dict[str, Any]
         "settings": dataclasses.asdict(settings),
         "networks": {},
     }
-    report.write(results, out)  # a folder that cannot be written is found out now
+    report.write(results, out)  # fails now if the folder cannot be written
     budget, began = Budget(settings.budget, settings.parts * len(settings.networks)), time.perf_counter()
     bar = BudgetBar(budget)
     try:
@@ -75,7 +75,7 @@ class NetworkBenchmark:
     Args:
         settings: What to measure.
         network: An option of conf/model.
-        budget: Of the whole benchmark; each part takes its share.
+        budget: The budget of the whole benchmark; each part takes its share.
         bar: Shows what is being measured.
 
     Attributes:
@@ -131,7 +131,7 @@ class NetworkBenchmark:
             self._bar.measuring(f"{self._network}, {prefix} of {plan.stages} frozen")
             for arm in made.values():
                 arm.freeze(prefix)
-            # Steps get shorter as stages freeze: time by their length, so that every prefix has about as many rounds.
+            # Steps get shorter as stages freeze; dividing time by their length gives all prefixes about as many rounds.
             lengths = [1 - 0.7 * k / plan.stages for k in self._prefixes[i:]]
             now = time.perf_counter()
             end = now + (deadline - now) * lengths[0] / sum(lengths)

@@ -63,8 +63,8 @@ def test_an_error_difference_is_paired_with_the_baseline_of_its_seed(root):
         ({}, {"repeated_seconds": None}, None),
         ({}, {"seconds": {"train": None}}, "no training seconds in the record"),
         ({"seconds": {"train": 0.0}}, {}, "its baseline: no training seconds in the record"),
-        ({}, {"shared_device": True}, "shared its device or stood still: its seconds are not its own"),
-        ({"shared_device": True}, {}, "its baseline: shared its device or stood still: its seconds are not its own"),
+        ({}, {"shared_device": True}, "shared its device or stood still, so its clock is not used"),
+        ({"shared_device": True}, {}, "its baseline: shared its device or stood still, so its clock is not used"),
         ({"shared_device": False}, {"shared_device": None}, None),
     ],
 )
@@ -92,7 +92,7 @@ def test_of_a_run_on_a_shared_device_the_error_counts_and_no_second(root):
     assert (point["n"], point["error"]) == (2, 2.5)
     assert (point["measured_saving_n"], point["measured_saving"]) == (1, pytest.approx(0.3))
     assert (point["seconds_train_n"], point["seconds_train"]) == (1, 7.0)
-    said = "left out of savings only: 1 run, shared its device or stood still: its seconds are not its own"
+    said = "left out of savings only: 1 run, shared its device or stood still, so its clock is not used"
     assert left_out_text(table) == said
 
 

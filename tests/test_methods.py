@@ -31,7 +31,7 @@ def test_it_names_network_data_seeds_device_versions_and_commit(tmp_path, capsys
         "We trained wrn_10_1 (2,000 parameters, 2 stages) on cifar10: 45,000 training images of 32 x 32 pixels in 10",
         "3 configurations that freeze or control for freezing, the baseline and shortened baselines were each trained",
         "with 5 seeds (0 to 4), 45 runs in all.",
-        "Errors are per cent of 10,000 test images misclassified after the last step.",
+        "Errors are the percentage of 10,000 test images misclassified after the last step.",
         "Recipe: 10 to 20 epochs.",
         "Runs were made on Xeon 8480 in fp32 with freezeout 0.1.0, torch 2.14.1, python 3.11.7 at commit 0123456789ab.",
     ):
@@ -42,11 +42,11 @@ def test_it_names_the_curve_the_family_and_the_intervals_as_they_were(tmp_path, 
     made_panel(tmp_path)
     text = said(tmp_path, capsys, "--margin", "1.5%")
     for words in (
-        "timed alone on Xeon 8480, times the steps; it is taken to be known to 1.0 points",
-        "(budgets 1, 0.9, 0.8, 0.7, 0.6, 0.5); its log error is a quadratic function of the log budget",
-        "the 3 contrasts share a pooled variance (",
+        "timed alone on Xeon 8480; it is assumed to be accurate to 1.0 percentage points",
+        "(budgets 1, 0.9, 0.8, 0.7, 0.6, 0.5); its log error is modelled as a quadratic function of the log budget",
+        "The 3 contrasts share a variance pooled over arms (",
         "simultaneous 95 % intervals from the multivariate t",
-        "A difference of 1.5 % of the error, fixed by the analyst, does not matter",
+        "The equivalence margin is 1.5 % of the error, fixed by the analyst: as good",
     ):
         assert words in text
 
@@ -56,9 +56,9 @@ def test_what_the_records_do_not_say_is_not_said(tmp_path, capsys):
     text = said(tmp_path, capsys)
     assert "commit" not in text
     assert "parameters" not in text
-    assert "does not matter" not in text
+    assert "equivalence margin" not in text
     assert "measured by the clocks of the runs" in text
-    assert "straight lines between neighbours over the log budget, as there are fewer than 3 budgets" in text
+    assert "interpolated linearly in the log budget between neighbours, because there are fewer than 3 budgets" in text
 
 
 @pytest.mark.parametrize(

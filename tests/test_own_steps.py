@@ -87,4 +87,4 @@ def test_an_arms_own_steps_bound_its_time_and_no_others(root, profile, seeds, wi
         {"FreezeOut cubic scaled t_0=0.5": own if wide else 0.01, "FreezeOut cubic scaled t_0=0.8": 0.01}
     )
     said = " ".join(verdict_text(found).split())
-    assert (f"(1 arm within {100 * own:.1f}, by their own seconds a step)" in said) == wide
+    assert (f"(1 arm only to {100 * own:.1f}, by step times from the runs themselves)" in said) == wide

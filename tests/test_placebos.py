@@ -57,7 +57,7 @@ def test_verdicts_print_them_and_the_document_holds_them(tmp_path, capsys, budge
     assert main(["verdicts", "--runs", str(tmp_path)]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert ("placebos, shortened runs against the curve of the other budgets: " in text) == bool(count)
-    assert f" of {count} told from it (1 in 20 by chance)" in text or not count
+    assert f" of {count} significant (1 in 20 expected by chance)" in text or not count
     assert main(["verdicts", "--runs", str(tmp_path), "--json"]) == 0
     (said,) = json.loads(capsys.readouterr().out)["panels"]
     found = said["curve"]["placebos"]

@@ -132,9 +132,9 @@ def test_the_answer_to_whether_it_pays(tmp_path, arms, options, word):
 def test_the_answer_names_the_best_way_and_counts_the_others(tmp_path):
     made_panel(tmp_path)
     said = answer(*judged_panels(tmp_path)).sentence
-    assert "1 of 3 ways of freezing errs less" in said
+    assert "1 of 3 ways of freezing has a lower error" in said
     assert re.search(r"cubic scaled t_0=0.5 by 5\.\d % \[\d\.\d, \d\.\d\] of its error, at 25 % less time", said)
-    assert "Of the others, 1 is worse, 1 is not to be told from n = 5 seeds." in said
+    assert "Of the others, 1 is worse, 1 is undecided with n = 5 seeds." in said
 
 
 @pytest.mark.parametrize(("tolerance", "commands"), [(0.2, 1), (0.001, 0)])
@@ -152,7 +152,7 @@ def test_the_paragraph_on_methods_stands_with_the_provenance(tmp_path):
 
 def test_the_first_sentence_counts_the_panels():
     assert headline(["no"]) == "Freezing does not pay here."
-    assert headline(["cannot tell"] * 2) == "Whether freezing pays, the runs cannot tell in any of 2 panels."
+    assert headline(["cannot tell"] * 2) == "The runs cannot tell whether freezing pays in any of 2 panels."
     assert headline(["no", "yes", "no"]) == "Of 3 panels, freezing pays in 1, does not in 2."
 
 
@@ -179,7 +179,7 @@ def test_without_any_rival_there_is_no_curve_and_it_is_said(tmp_path):
     made_panel(tmp_path, budgets=())
     text = page(tmp_path)
     assert rows(text)["panels"][0]["pareto"]["curve"] == []
-    assert "nothing to set freezing against" in visible(text)
+    assert "nothing to compare freezing with" in visible(text)
     assert "Not in the plot of distances: FreezeOut cubic scaled t_0=0.5 (no curve)" in visible(text)
 
 

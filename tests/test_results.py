@@ -79,7 +79,7 @@ def test_so_are_the_placebos(monkeypatch, capsys) -> None:
     (words,) = re.findall(
         r"`python -m analysis (verdicts [^`]*)`, and with each sweep by itself; the line \*placebos", text
     )
-    (said,) = re.findall(r"With 30 seeds they lie at (.*? told from it)", text)
+    (said,) = re.findall(r"With 30 seeds they lie at (.*? significant)", text)
     assert main(words.split()) == 0
     assert f"the other budgets: {said}" in " ".join(capsys.readouterr().out.split())
 

@@ -96,7 +96,7 @@ def test_runs_are_sorted_and_limited_and_the_rest_is_counted(root, capsys, monke
         (["strategy=freezeut"], "no run has strategy=freezeut; did you mean freezeout? There are baseline, freezeout"),
         (["t_0=0.9"], "no run has t_0=0.9"),
         (["zzz"], "--where zzz: must be KEY=VALUE"),
-        (["strategy=baseline", "t_0=0.8"], "is all of that"),
+        (["strategy=baseline", "t_0=0.8"], "meets all of these conditions"),
     ],
 )
 def test_a_word_that_fits_nothing_is_one_line_with_the_nearest(root, capsys, words, says):

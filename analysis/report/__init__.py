@@ -1,1 +1,1 @@
-"""One HTML file that shows what the records say, with nothing left to fetch: `python -m analysis report`."""
+"""One self-contained HTML file that shows the records' results: `python -m analysis report`."""

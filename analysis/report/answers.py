@@ -19,11 +19,11 @@ YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the page says at the top of a panel.
+    """The answer at the top of a panel.
 
     Attributes:
         word: YES, NO, EVEN or OPEN.
-        sentence: Says of which arms, by how much and from how many seeds.
+        sentence: Which arms, by how much and from how many seeds.
     """
 
     word: str
@@ -33,14 +33,14 @@ class Answer:
 def answer(one: PanelVerdicts) -> Answer:
     """Whether some way of freezing beats training the plain network for as long.
 
-    It does where an arm is *better*; it does not where every arm is *worse*; it makes no difference where every arm
-    that is not worse is *as good*. Else nobody can tell, and the sentence says what is missing.
+    It does if an arm is *better*; it does not if every arm is *worse*; it makes no difference if every arm that is not
+    worse is *as good*. Otherwise the answer is open, and the sentence says what is missing.
     """
     arms = document(one)["arms"]
     if not arms:
         return Answer(OPEN, "No way of freezing has been tried here.")
     if one.judgement.curve is None:
-        return Answer(OPEN, "No shortened baseline has an error, so there is nothing to set freezing against.")
+        return Answer(OPEN, "No shortened baseline has an error, so there is nothing to compare freezing with.")
     judged = [arm for arm in arms if arm["verdict"] in WORDS]
     if not judged:
         reasons = ", ".join(dict.fromkeys(arm["verdict"] for arm in arms))
@@ -66,27 +66,29 @@ def _first(by_word: dict[str, list], of: int) -> str:
     better, worse = by_word[BETTER], by_word[WORSE]
     if better:
         best = min(better, key=lambda arm: arm["difference"])
-        ways = f"{len(better)} of {of} ways of freezing {'errs' if len(better) == 1 else 'err'}"
+        ways = f"{len(better)} of {of} ways of freezing {'has' if len(better) == 1 else 'have'}"
         return (
-            f"At equal training time {ways if of > 1 else 'the one way of freezing errs'} less than the plain network "
-            f"trained for less time: {best['arm']} by {_less(best)} of its error, at {100 * best['saving']:.0f} % less "
-            "time than the full baseline."
+            f"At equal training time {ways if of > 1 else 'the one way of freezing has'} a lower error than the plain "
+            f"network trained for less time: {best['arm']} by {_less(best)} of its error, at {100 * best['saving']:.0f}"
+            " % less time than the full baseline."
         )
     if len(worse) == of:
         near = min(worse, key=lambda arm: arm["difference"])
-        ways = f"All {of} ways of freezing err" if of > 1 else "The one way of freezing errs"
+        ways = f"All {of} ways of freezing have" if of > 1 else "The one way of freezing has"
         interval = f"{number(near['difference'], 1)} % [{number(near['low'], 1)}, {number(near['high'], 1)}]"
-        return f"{ways} more than the plain network trained for as long, by at least {interval} ({near['arm']})."
+        return (
+            f"{ways} a higher error than the plain network trained for as long, by at least {interval} ({near['arm']})."
+        )
     none = f"None of {of} ways of freezing is" if of > 1 else "The one way of freezing is not"
-    return f"{none} shown to err less than the plain network trained for as long."
+    return f"{none} shown to have a lower error than the plain network trained for as long."
 
 
 def _rest(by_word: dict[str, list], of: int, judged: Sequence[dict[str, Any]]) -> str:
-    """What is true of the arms that the first sentence does not speak of."""
+    """A sentence on the arms that the first sentence does not mention."""
     counts = {
         "worse": len(by_word[WORSE]) if len(by_word[WORSE]) < of else 0,
         "as good within the margin": len(by_word[AS_GOOD]),
-        f"not to be told from n = {_seeds(by_word[CANNOT_TELL])} seeds": len(by_word[CANNOT_TELL]),
+        f"undecided with n = {_seeds(by_word[CANNOT_TELL])} seeds": len(by_word[CANNOT_TELL]),
         "without a verdict": of - len(judged),
     }
     words = [f"{n} {'is' if n == 1 else 'are'} {what}" for what, n in counts.items() if n]
@@ -101,5 +103,5 @@ def _seeds(arms: Sequence[dict[str, Any]]) -> str:
 
 
 def _less(arm: dict[str, Any]) -> str:
-    """`4.9 % [3.7, 6.0]` of an arm that is better."""
+    """`4.9 % [3.7, 6.0]`, the reduction by an arm that is better."""
     return f"{number(-arm['difference'], 1)} % [{number(-arm['high'], 1)}, {number(-arm['low'], 1)}]"

@@ -1,4 +1,4 @@
-"""The page's charts as Vega-Lite specifications, which know no data: the page gives each the rows of a panel.
+"""The page's charts as Vega-Lite specifications without data: the page gives each the rows of a panel.
 
 Colours of marks are in the rows or those of `analysis.looks`; everything else takes the page's colours from its CSS.
 """
@@ -73,7 +73,7 @@ def forest() -> alt.LayerChart:
     middle, low, inner, at = (
         alt.X(f"{field}:Q", title=title, scale=_between("x")) for field in ("difference", "low", "inner_low", "at")
     )
-    tips = _tips(words="verdict", arm="arm", seeds="seeds", saving_words="time saved", tells="seeds that would tell")
+    tips = _tips(words="verdict", arm="arm", seeds="seeds", saving_words="time saved", tells="seeds needed to tell")
     arms = _on("arms").encode(y=alt.Y("arm:N", sort=None, axis=None))
     bars = arms.encode(tooltip=tips, **BY_COLOUR)
     return _layers(
@@ -111,12 +111,12 @@ def rates() -> alt.LayerChart:
     return _layers(
         220,
         lines=base.mark_line(strokeWidth=2).encode(detail="stage:Q"),
-        targets=base.mark_point(filled=True, size=120, opacity=0).encode(tooltip=tips),  # a line has but one tooltip
+        targets=base.mark_point(filled=True, size=120, opacity=0).encode(tooltip=tips),  # a line has only one tooltip
     )
 
 
 def timeline() -> alt.LayerChart:
-    """When each stage of a run trains and from when on it is frozen."""
+    """When each stage of a run trains, and when it is frozen."""
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=90))
     look: dict[str, Any] = {"height": alt.RelativeBandSize(0.7)}
     place: dict[str, Any] = {"x": _t("from"), "x2": "to:Q", "y": y, "tooltip": _tips(name="stage", words="when")}
@@ -142,7 +142,7 @@ def _on(name: str) -> alt.Chart:
 
 
 def _layers(height: Any, **layers: alt.Chart) -> alt.LayerChart:
-    """Layers on each other; a mark's class in the page is the layer's name and `_marks`."""
+    """Superimposed layers; a mark's class in the page is the layer's name plus `_marks`."""
     return alt.LayerChart(layer=[chart.properties(name=name) for name, chart in layers.items()], height=height)
 
 

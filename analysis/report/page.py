@@ -1,4 +1,4 @@
-"""Puts the page together: words and tables in its HTML, rows beside them, and what draws them, all in one file."""
+"""Assembles the page: text and tables as HTML, the rows of the charts, and the code that draws them, in one file."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from .steps import step_times
 from .traces import traces
 
 HERE = Path(__file__).parent
-# What draws the page, an extra that only this command needs: the module and its package. Altair's Vega takes 0.9 MB of
-# the file (Plotly: 4.7), needs no `eval`, so that the page can forbid every request, and its SVG obeys the page's CSS.
+# Packages that draw the page (module: package), an extra that only this command needs. Altair's Vega takes 0.9 MB of
+# the file (Plotly: 4.7), needs no `eval`, so the page can forbid every request, and its SVG follows the page's CSS.
 NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
 Records = Mapping[str, dict[str, Any]]  # by run id
 
@@ -47,7 +47,7 @@ def write_report(root: Path, out: Path, **options: Any) -> Path:
 
     Raises:
         NothingToDrawError: There are no records, or no run may enter a verdict.
-        ValueError: In one line: a package is missing that draws the page, or an option is not what it should be.
+        ValueError: In one line: a package that draws the page is missing, or an option is invalid.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -72,7 +72,7 @@ def html(
     Args:
         root: The folder of records.
         profile, sweeps, margin: As `judging.judged_panels` takes them.
-        tolerance: A relative increase of the error, at which the page says how much time can be saved.
+        tolerance: The tolerated relative increase of the error, for which the page says how much time can be saved.
     """
     import jinja2
 
@@ -107,7 +107,7 @@ def html(
 
 @cache
 def library() -> str:
-    """Vega and all that it needs, in one piece."""
+    """Vega and its dependencies as one script."""
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
@@ -122,7 +122,7 @@ def specifications() -> str:
 
 
 def as_script(rows: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element that contains it."""
     return json.dumps(rows, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -134,7 +134,7 @@ def headline(words: list[str]) -> str:
         YES: f"Freezing pays {here}.",
         NO: f"Freezing does not pay {anywhere}.",
         EVEN: f"Freezing is as good as training for less time {here}.",
-        OPEN: f"Whether freezing pays, the runs cannot tell {anywhere}.",
+        OPEN: f"The runs cannot tell whether freezing pays {anywhere}.",
     }
     if len(found) == 1:
         return alike[words[0]]
@@ -142,13 +142,13 @@ def headline(words: list[str]) -> str:
         YES: "freezing pays in",
         NO: "does not in",
         EVEN: "is as good as less training in",
-        OPEN: "cannot be told in",
+        OPEN: "is undecided in",
     }
     return f"Of {n} panels, {', '.join(f'{said[word]} {found[word]}' for word in said if found[word])}."
 
 
 def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], tolerance: float) -> dict[str, Any]:
-    """What the page says of a panel outside its charts; drawn: its rows."""
+    """The text of a panel outside its charts; drawn: its rows."""
     said, panel = document(one), one.panel
     epochs = sorted(panel.runs["epochs"].dropna().unique())
     ids = [*panel.with_diverged["run_id"]]
@@ -183,7 +183,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
 
 
 def _rows(one: PanelVerdicts, records: Records, pool: dict[str, int]) -> dict[str, Any]:
-    """What the page's charts of a panel draw."""
+    """The data of a panel's charts."""
     times = step_times([records[run] for run in one.panel.with_diverged["run_id"]])
     kinds = {kind: i for i, kind in enumerate(dict.fromkeys(time["kind"] for time in times))}
     marks = [SYMBOLS[marker] for marker in MARKERS]

@@ -1,4 +1,4 @@
-"""Where the numbers of a panel come from, and which runs are not in it, and why."""
+"""Where the numbers of a panel come from, and which runs are left out, and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from freezeout.naming import counted, duration
 
 
 def provenance(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What the runs of a panel were trained by, on and when: (what, words); of several values each with its runs."""
+    """Code, device, data and dates of a panel's runs, as (what, words); several values with their numbers of runs."""
 
     def each(values: Iterable[Any]) -> str:
         found = Counter("not recorded" if value is None else str(value) for value in values)
@@ -50,11 +50,11 @@ def wandb(record: Mapping[str, Any]) -> str | None:
 
 
 def left_out(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Every run that is in no plot, or in no saving: one row per sweep and reason.
+    """Every run left out of plots, or of savings only: one row per sweep and reason.
 
     Returns:
-        `sweep`, `what` (`every plot` or `savings`), `reason`, the number of `runs`, and `which`: configurations with
-        their seeds.
+        `sweep`, `what` (`every plot` or `savings by clocks`), `reason`, the number of `runs`, and `which`:
+        configurations with their seeds.
     """
     plots = table.assign(why=table["left_out"], what="every plot")
     savings = table.assign(why=table["left_out_of_savings"].where(table["left_out"].isna()), what="savings by clocks")
@@ -88,7 +88,7 @@ def _commit(record: Mapping[str, Any]) -> str | None:
 
 
 def _data(record: Mapping[str, Any]) -> str | None:
-    """The data set's name, with its files where the name does not tell them, and its pixels."""
+    """The data set's name, its files if the name does not identify them, and its pixels."""
     data, dataset = record.get("data") or {}, (record.get("config") or {}).get("dataset") or {}
     files, pixels = dataset.get("train"), data.get("image")
     words = [str(data["name"])] if data.get("name") else []

@@ -1,4 +1,4 @@
-"""The learning rates of a run's stages, from its record, drawn between the epochs by its strategy's formula."""
+"""The learning rates of a run's stages, from its record; between epochs, from its strategy's formula."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from freezeout.strategies import STRATEGIES
 
-POINTS = 1200  # of all stages' curves together, about: what keeps a file with many runs small
+POINTS = 1200  # of all stages' curves together, approximately; keeps a file with many runs small
 ROUNDING = 1e-3  # records keep 7 digits
 
 
@@ -17,10 +17,10 @@ def rates(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """The curves of a run's stages.
 
     Returns:
-        `t` (k fractions of training), `rates` (for each stage k numbers, null from the step on in which it is frozen)
-        and `is_formula`: whether they are the strategy's formula, which then gives what was recorded at the end of
-        every epoch, or those recorded values alone (under a warm-up, or for a strategy without a formula). None where
-        the record has no rates.
+        `t` (k fractions of training), `rates` (k numbers for each stage, null once it is frozen) and `is_formula`:
+        whether they come from the strategy's formula, which then agrees with the rates recorded at the end of every
+        epoch, or are the recorded rates alone (under a warm-up, or for a strategy without a formula). None if the
+        record has no rates.
     """
     epochs = [e for e in record.get("epochs") or [] if e.get("learning_rates") and e.get("step")]
     steps = record.get("steps")
@@ -47,13 +47,13 @@ def rates(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _formula(record: Mapping[str, Any], steps: int, stages: int) -> np.ndarray | None:
-    """The rate of every step and stage by the run's strategy; None where it has no formula that is known here."""
+    """The rate of every step and stage by the run's strategy; None if its formula is not known here."""
     section = {**(record["config"].get("strategy") or {})}
     strategy, base = STRATEGIES.get(section.pop("name", "")), (record["config"].get("optimizer") or {}).get("lr")
     if strategy is None or base is None or "schedule" not in dir(strategy):
         return None
     try:
         schedule = strategy(**section).schedule(stages)
-    except (TypeError, ValueError):  # fields of another version of the strategy: what was recorded is all there is
+    except (TypeError, ValueError):  # fields of another version of the strategy: only the recorded rates are available
         return None
     return base * schedule.factors_between(0, steps, steps)

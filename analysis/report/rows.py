@@ -1,4 +1,4 @@
-"""The rows behind a panel's two plots of error: points over saved time with the curve, and differences from it."""
+"""The rows of a panel's two plots of error: points over time saved with the curve, and differences from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..summary import seeds, with_interval
 from ..text import number
 from .provenance import wandb
 
-# matplotlib's markers as Vega's symbols; those that it lacks are paths in a square from -1 to 1.
+# matplotlib's markers as Vega's symbols; symbols that Vega lacks are paths in a square from -1 to 1.
 SYMBOLS = {
     "o": "circle",
     "^": "triangle-up",
@@ -38,7 +38,7 @@ SYMBOLS = {
 
 
 def looks(one: PanelVerdicts) -> list[dict[str, str]]:
-    """What the series of a panel look like, in their order: `series`, `strategy`, `colour` and `symbol`."""
+    """The style of each series of a panel, in their order: `series`, `strategy`, `colour` and `symbol`."""
     strategies = one.panel.points.drop_duplicates("series").set_index("series")["strategy"]
     return [
         {"series": name, "strategy": str(strategies[name]), "colour": colour, "symbol": SYMBOLS[marker]}
@@ -50,8 +50,8 @@ def pareto(one: PanelVerdicts, records: Mapping[str, Mapping[str, Any]]) -> dict
     """Means and single runs over the saving of the panel's axis, and the fitted curve.
 
     Returns:
-        `points` and `runs`, ready for a tooltip; `curve`, the fit from end to end with its band; `without`, what the
-        plot lacks because its saving is not known or all of its seeds diverged; and the plot's limits `x` and `y`.
+        `points` and `runs`, ready for a tooltip; `curve`, the fit from end to end with its band; `without`, the
+        configurations not in the plot because their saving is not known or all seeds diverged; the limits `x` and `y`.
     """
     panel, axis = one.panel, axis_of(one.panel, "saving")
     of = {look["series"]: look for look in looks(one)}
@@ -96,9 +96,9 @@ def forest(one: PanelVerdicts) -> dict[str, Any]:
     """The arms' differences from the curve, per cent of its error.
 
     Returns:
-        `arms`: those of `panel_verdicts.document`, with their look, the ends `inner_low` and `inner_high` of the
-        interval without the time's part, and `words`. `margin` in per cent, None without one; `without`, arms that have
-        no difference; the limits `x`.
+        `arms`: those of `panel_verdicts.document`, with their style, the ends `inner_low` and `inner_high` of the
+        interval without the bound on time, and `words`. `margin` in per cent, None without one; `without`, arms that
+        have no difference; the limits `x`.
     """
     said, series = document(one), one.panel.points.set_index("label")["series"]
     of = {look["series"]: look for look in looks(one)}
@@ -116,7 +116,9 @@ def forest(one: PanelVerdicts) -> dict[str, Any]:
     columns = zip(*(arm["arm"].split(" ")[:-1] for arm in arms), strict=False)
     shared = [words[0] for words in takewhile(lambda words: len({*words}) == 1 < len(words), columns)]
     for arm in arms:
-        arm["name"] = arm["arm"].removeprefix(" ".join([*shared, ""]))  # a phone has no room for what all are called
+        arm["name"] = arm["arm"].removeprefix(
+            " ".join([*shared, ""])
+        )  # drops words shared by all names: a phone has no room for them
     without = [f"{arm['arm']} ({arm['verdict']})" for arm in arms if arm["difference"] is None]
     found: dict[str, Any] = {"arms": arms, "margin": margin, "without": without}
     middles = [arm["difference"] for arm in arms if arm["difference"] is not None]
@@ -159,7 +161,7 @@ def _point(
 
 
 def _name_apart(points: list[dict[str, Any]], x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give points their swept value as a `word` beside them, where it hides no point and no other word."""
+    """Give points their swept value as a `word` beside them, unless it would hide a point or another word."""
     taken = [((p["x"] - x[0]) / (x[1] - x[0]), (p["y"] - y[0]) / (y[1] - y[0])) for p in points]
     for point, (across, up) in zip(points, taken[: len(points)], strict=True):
         place = (across + 0.045, up + 0.03)  # of the plot's width and height: the middle of the word

@@ -1,4 +1,4 @@
-"""What a training step costs at each number of frozen stages, and what each freeze event saved of a run."""
+"""The time of a training step at each number of frozen stages, and what each freeze event of a run saved."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PLAIN = "prefix computed at every step"
 
 
 def prefixes(record: Mapping[str, Any]) -> pd.DataFrame | None:
-    """The steps of a run prefix by prefix (`time_breakdown.per_prefix`); None where its record does not tell them."""
+    """The steps of a run by prefix (`time_breakdown.per_prefix`); None if its record does not have them."""
     if not record.get("prefixes") or not record.get("steps"):
         return None
     return per_prefix(blocks(dict(record)), record["steps"])
 
 
 def kind(record: Mapping[str, Any]) -> str:
-    """What else than the number of frozen stages a step's time depends on within a panel, in words."""
+    """What a step's time depends on within a panel besides the number of frozen stages, in words."""
     effective, strategy = record.get("effective") or {}, record["config"].get("strategy") or {}
     views = (effective.get("views") or {}).get("count")
     words = ["its outputs remembered"] if effective.get("cache") else []
@@ -36,8 +36,8 @@ def step_times(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         One row per kind of step, device and prefix: the median over runs of their medians over blocks, the fastest and
-        the slowest run, and the number of runs. A kind is told by its runs that froze something; what nothing is
-        frozen in is of every kind, and counts as PLAIN.
+        the slowest run, and the number of runs. Steps with nothing frozen are the same for every kind and count as
+        PLAIN.
     """
     several = len({(record.get("device") or {}).get("model") for record in records}) > 1
     rows = []
@@ -61,7 +61,7 @@ def step_times(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def stage_savings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each freeze event of a run saved from there to its end, as a share of its steps with nothing frozen.
+    """What each freeze event of a run saved until the end, as a share of the time with nothing frozen.
 
     With medians m_k of a step at prefix k, the event that leads from prefix j to k at step s of N saves
     (m_j - m_k) (N - s) / (N m_0): together 1 - (the run's seconds at those medians) / (N m_0). Negative where freezing
@@ -69,7 +69,7 @@ def stage_savings(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         One row per event: the stages `first` to `last` that it froze, `t`, `before` and `after` in milliseconds a step,
-        and `share`; [] for a run that froze nothing or never trained whole.
+        and `share`; [] for a run that froze nothing or had no step with nothing frozen.
     """
     found = prefixes(record)
     if found is None or found["prefix"].iloc[0] != 0:

@@ -1,4 +1,4 @@
-"""What the page shows of a single run: its learning rates, when its stages froze, and what each freeze event saved."""
+"""The data of a single run for the page: learning rates, freeze times, and what each freeze event saved."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def traces(one: PanelVerdicts, records: Mapping[str, Mapping[str, Any]], pool: d
     Args:
         one: The panel.
         records: By run id.
-        pool: Curves of learning rates that are known already, as JSON, with their numbers; new ones are added. The
-            runs of a configuration share theirs, which keeps the file small.
+        pool: Known curves of learning rates, as JSON, with their indices; new ones are added. Runs of a configuration
+            share a curve, which keeps the file small.
     """
     found = []
     for run in one.panel.with_diverged.to_dict("records"):
@@ -49,7 +49,7 @@ def traces(one: PanelVerdicts, records: Mapping[str, Mapping[str, Any]], pool: d
 
 
 def _stages(record: Mapping[str, Any]) -> list[str]:
-    """The names of the run's stages, each of its own."""
+    """The names of the run's stages, made unique."""
     names = [str(stage["name"]) for stage in record.get("stages") or []]
     return names if len({*names}) == len(names) else [f"{i} {name}" for i, name in enumerate(names)]
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rounds {options.rounds}: must be at least 1")
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)  # advice on loaders and devices, which both ways get
+    logging.disable(logging.WARNING)  # advice on loaders and devices, the same for both ways
     try:
         host: Host = import_module(f"benchmarks.frameworks.{options.framework}")
     except ImportError as error:
@@ -92,7 +92,7 @@ def resumed(host: Host, way: str) -> str:
         for watch, how in ((through, {"saves": True}), (again, {"resumes": True})):
             try:
                 host.train(way, watch, Path(folder), **how)
-            except Exception as error:  # whatever it is, it is what their user gets
+            except Exception as error:  # reported whatever it is, as their user would get it
                 return f"{' '.join(how)}: {type(error).__name__}: {str(error).splitlines()[0]}"
     pairs = list(zip(through.network.state_dict().values(), again.network.state_dict().values(), strict=True))
     if all(torch.equal(a, b) for a, b in pairs):

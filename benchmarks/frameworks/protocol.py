@@ -1,4 +1,4 @@
-"""What every framework trains, and what is looked at while it does."""
+"""What every framework trains, and what is recorded meanwhile."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AtEpochs(Strategy):
 
 @dataclass
 class Watch:
-    """Looks at a network while it trains; a framework's callback calls `begin` and `end` around each step.
+    """Observes a network while it trains; a framework's callback calls `begin` and `end` around each step.
 
     Attributes:
         network: What trains.
@@ -99,12 +99,12 @@ def network() -> Chain:
 
 
 def images() -> TensorDataset:
-    """Random ones, of which a channel says the class."""
+    """Random images, with the class encoded in a channel."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(STEPS * BATCH, 3, PIXELS, PIXELS, generator=generator)
     return TensorDataset(x, x[:, 0].mean((1, 2)).mul(1000).long() % 10)
 
 
 def sgd(module: nn.Module) -> torch.optim.Optimizer:
-    """Of all parameters of a module."""
+    """SGD over all parameters of a module."""
     return torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)

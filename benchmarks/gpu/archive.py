@@ -1,4 +1,4 @@
-"""The one archive that a call leaves and the next one takes: the folder of the results, at most 16 MiB."""
+"""The archive that a call writes and the next one reads: the folder of the results, at most 16 MiB."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Choice:
 def choose(folder: Path, limit: int = LIMIT) -> Choice:
     """Choose the files that fit, most valuable first; of the least valuable the newest first.
 
-    Checkpoints of finished runs are of no more use, and are left out without a word.
+    Checkpoints of finished runs are no longer needed and are left out silently.
     """
     left = limit - MARGIN
     kept, left_out = [], []
     for path in sorted(_files(folder), key=_worth):
         size = path.stat().st_size
-        # What cannot become small enough is not compressed to find that out: 1000 is deflate's best ratio.
+        # Files that cannot become small enough are not compressed: 1000 is deflate's best ratio.
         packed = HEADER + (len(zlib.compress(path.read_bytes())) if size < 4 * limit else size)
         name = path.relative_to(folder)
         if packed <= left:
@@ -78,7 +78,7 @@ def _worth(path: Path) -> tuple[int, float, int]:
 def write(folder: Path, archive: Path, kept: list[Path]) -> None:
     """Put these files of the folder into the archive, which a kill leaves as it was before.
 
-    The state comes last: where a kill breaks the unpacking off, there is none, and the next call unpacks again.
+    The state comes last: if a kill interrupts unpacking there is no state, and the next call unpacks again.
 
     Raises:
         OSError: The archive cannot be written.

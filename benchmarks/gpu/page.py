@@ -1,4 +1,4 @@
-"""The page at the end: what held, what was MISSED and what is still owed."""
+"""The final page: bounds that held, bounds MISSED, and work still to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def text(parts: Sequence[Part], state: State, out: Path, left_out: Sequence[str]
 
     Args:
         parts: All parts.
-        state: What became of them.
+        state: Their outcomes.
         out: The folder of their results.
         left_out: The files that are not in the archive, a line each.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.settings import SETTINGS
 
-LEAST = 2.0  # minutes that a sweep is begun for
+LEAST = 2.0  # least minutes left for a sweep to be started
 RUNS = ("-m", "freezeout", "-m", "retry_failed=true")  # by the next call, as any part that failed
 
 
@@ -21,8 +21,8 @@ class Part:
         kind: "tests", "benchmark", "epoch", "profile" or "sweep": how its results are read, and what takes about as
             long as it does on another device.
         words: What follows the interpreter.
-        minutes: What it takes, roughly, on one H100; mended by what other parts of its kind took.
-        open_ended: It takes whatever is left, as `limit=` in seconds; it needs `minutes` to be worth a beginning.
+        minutes: Approximate minutes on one H100; corrected by the times of other parts of its kind.
+        open_ended: It takes all the time left, as `limit=` in seconds; `minutes` is the least worth starting for.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the parts are sized by.
+    """The sizes of the parts.
 
     Attributes:
         device: An option of conf/machine.
@@ -48,7 +48,7 @@ class Scale:
         compiled: Whether the compiled arm is measured.
         sweep: The sweep unless another one is named.
         sweep_overrides: Further words of a sweep.
-        pace: Of the minutes of every part.
+        pace: Factor on the minutes of every part.
     """
 
     device: str
@@ -176,7 +176,7 @@ def _epoch(scale: Scale, out: Path, network: str) -> Part:
 def _profile(scale: Scale, out: Path, network: str) -> Part:
     words = ("--measure", f"model={network}", "dataset=synthetic", *_shared(scale), *scale.overrides)
     command = ("-m", "freezeout.predict", *words, f"out={quoted(out / 'runs')}")
-    # It takes the time that it gives itself, however small the network.
+    # It uses its whole time budget, however small the network.
     return Part(f"profile-{network}", "profile", command, max(1.0, 1.75 * scale.pace))
 
 

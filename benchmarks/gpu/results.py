@@ -1,4 +1,4 @@
-"""What a part left behind, read from its files: what held, what was missed, what is owed."""
+"""The results of a part, read from its files: what held, what was missed, what is still to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WARNING = re.compile(r"^.*\b(?:\w*Warning|warning): .*$", re.MULTILINE)
 
 @dataclass
 class Findings:
-    """What a part's files say.
+    """The findings in a part's files.
 
     Attributes:
         line: All of it in a few words.
@@ -61,7 +61,7 @@ def warnings(text: str) -> list[str]:
 
 
 def findings(part: Part, out: Path) -> Findings:
-    """What the part left in the folder `out`, also where it was cut."""
+    """The findings of the part in the folder `out`, even if it was cut short."""
     read = {"tests": _tests, "benchmark": _benchmark, "epoch": _epoch, "profile": _profile, "sweep": _sweep}
     return read[part.kind](part, out)
 

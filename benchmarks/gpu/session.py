@@ -19,9 +19,9 @@ from benchmarks.gpu.state import Outcome, State
 from freezeout.records import write_text_atomic
 
 ROOT = Path(__file__).parents[2]
-LAST = 25.0  # seconds kept at the end of a call: for the grace of its last part, and for what is written then
-GRACE = 15.0  # seconds that a part has for ending by itself once it is interrupted
-HANGS = 3.0  # times what it should take, after which a part is taken to hang
+LAST = 25.0  # seconds reserved at the end of a call: for the grace of its last part and the final writes
+GRACE = 15.0  # seconds that an interrupted part has to end by itself
+HANGS = 3.0  # multiple of its expected time after which a part is taken to hang
 PATIENCE = 2.0  # minutes that every part has before it is taken to hang
 STOPPED = "stopped"  # the exit code's place where we ended the part
 
@@ -36,7 +36,7 @@ class Session:
         archive: Rewritten after every part.
         environment: Of the parts' processes.
         deadline: When the call has to be over, in seconds of `time.monotonic`.
-        say: Told every line.
+        say: Called with every line.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Session:
         self._environment, self._end, self._say = environment, deadline - LAST, say
 
     def run(self) -> bool:
-        """Do what the minutes hold.
+        """Run as many parts as fit into the time.
 
         Returns:
             Whether every part is done.
@@ -97,7 +97,7 @@ class Session:
             self.write()
 
     def _judge(self, part: Part, outcome: Outcome, code: int | str) -> None:
-        """Set the outcome of a part that has ended. What its files say cannot stop the parts after it."""
+        """Set the outcome of a part that has ended. Errors in its files do not stop the parts after it."""
         try:
             found = findings(part, self._out)
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -140,7 +140,7 @@ class Session:
                 end(process)
 
     def write(self) -> None:
-        """Write the state, the page and the archive: all that a machine which goes away now would lose."""
+        """Write the state, the page and the archive, which would be lost if the machine went away now."""
         self._state.write(self._out)
         choice = archives.choose(self._out)
         text = page.text(self._parts, self._state, self._out, choice.left_out)

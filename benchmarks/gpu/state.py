@@ -1,4 +1,4 @@
-"""What has become of the parts, over all calls: a JSON file that a kill at any moment leaves readable."""
+"""The outcomes of the parts over all calls: a JSON file that stays readable after a kill at any moment."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ AGAIN = 1.5  # what a part that was stopped after some minutes may need, in thos
 
 @dataclass
 class Outcome:
-    """What became of a part the last time it was begun.
+    """The outcome of a part the last time it was started.
 
     Attributes:
         status: "begun" (and killed, where no process runs it any more), "done", "failed" or "cut".
         started: ISO 8601.
-        minutes: That it took.
-        expected: That it was taken to need on an H100.
-        line: What there is to say of it.
+        minutes: Minutes that it took.
+        expected: Minutes that it was expected to take on an H100.
+        line: One line on the outcome.
     """
 
     status: str
@@ -60,13 +60,13 @@ class State:
     def waiting(self, parts: Iterable[Part]) -> list[Part]:
         """The parts that are not done, in the order in which a call tries them.
 
-        Those that failed come after the others, and what takes all the time that is left comes last.
+        Failed parts come after the others, and the part that takes all the time left comes last.
         """
         todo = [part for part in parts if self.status(part) != "done"]
         return sorted(todo, key=lambda part: (part.open_ended, self.status(part) == "failed"))
 
     def needed(self, part: Part, parts: Iterable[Part]) -> float:
-        """Minutes that a part should take here, by what others of its kind took and how far it came before."""
+        """Minutes that a part should take here, from the times of its kind and its own progress so far."""
         if part.open_ended:
             return part.minutes
         alike = [self.parts[p.name] for p in parts if p.kind == part.kind and self.status(p) == "done"]

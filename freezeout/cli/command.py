@@ -38,25 +38,25 @@ if TYPE_CHECKING:
 
 # Exit codes: 1 a run failed, 2 the user's mistake, 128 + n stopped by signal n (as shells count).
 FAILED, MISTAKE = 1, 2
-# Whether the user wants tracebacks. `main` sets the variable for itself too, and says so to processes that inherit it.
+# Whether the user wants tracebacks. `main` also sets the variable, and marks that for processes that inherit it.
 OURS = "FREEZEOUT_SET_FULL_ERROR"
 PACKAGES = [*field_names(Config), "hydra", "_global_"]  # where --package finds what it prints
 FULL = os.environ.get("HYDRA_FULL_ERROR") == "1" and OURS not in os.environ
-stopped: list[Stop] = []  # in a worker, which is given more jobs until its command ends it
+stopped: list[Stop] = []  # set in a worker, which gets more jobs until its command ends it
 
 
 def task(composed: DictConfig) -> str | Left | InUseError | DiskFullError:
     """One job, as Hydra and its launchers call it.
 
     Args:
-        composed: The job's configuration; its `sweep` is set where it is one of many.
+        composed: The job's configuration; its `sweep` is set if it is one of many.
 
     Returns:
-        The line that says what became of the run: as a `Left` where the limit came before its end; the error itself
-        where another process trains it for a sweep, or where the disk is full and the sweep has to stop.
+        The line that reports the run's outcome; a `Left` if the limit came before its end; the error itself if
+        another process trains it for a sweep, or if the disk is full and the sweep must stop.
 
     Raises:
-        SystemExit: A lone run failed or cannot start: Hydra adds a line of its own to whatever else a job raises.
+        SystemExit: A lone run failed or cannot start: Hydra would add a line of its own to any other exception.
         Stop: A signal stopped this run, or one before it in this process.
     """
     try:
@@ -91,15 +91,15 @@ def run(composed: DictConfig) -> tuple[str, str]:
         composed: The job's configuration.
 
     Returns:
-        The line that says what became of it, and its status: "done", "failed", or "interrupted" by the limit.
+        The line that reports its outcome, and its status: "done", "failed", or "interrupted" by the limit.
 
     Raises:
-        ConfigError: It cannot be run as it is configured.
+        ConfigError: It cannot be run as configured.
     """
     began = limit.now()
     config = configuration.parse(composed)
     end = limit.end_of(config.limit, began)
-    if config.sweep is not None and began >= end:  # a launcher's process may begin long after the sweep
+    if config.sweep is not None and began >= end:  # a launcher's process may start long after the sweep
         return "not begun within the limit", "interrupted"
     from freezeout.run import identity, record, runner, tracking  # torch: only once the configuration has been checked
     from freezeout.run.resolve import make_plan
@@ -123,7 +123,7 @@ def run(composed: DictConfig) -> tuple[str, str]:
 
 
 def unlike(planned: str, plan: Plan) -> str:
-    """What to say of a run that is another one here than where its sweep was planned."""
+    """The error for a run whose id here differs from its id where the sweep was planned."""
     from freezeout.run import identity, provenance
 
     return (
@@ -142,7 +142,7 @@ def main() -> int:
         SystemExit: A lone run failed, or the flags are wrong.
     """
     if not FULL:
-        os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra raises instead of printing: the words are ours
+        os.environ |= {"HYDRA_FULL_ERROR": "1", OURS: "1"}  # Hydra then raises instead of printing; we word the message
     configuration.register()
     launchers.register()
     arguments = parse_arguments()
@@ -165,10 +165,10 @@ def main() -> int:
 
 
 def parse_arguments() -> Namespace:
-    """The command line as Hydra's parser takes it apart.
+    """The command line as parsed by Hydra's parser.
 
     Raises:
-        SystemExit: A flag is unknown, has no place here or contradicts another one; one line has said so.
+        SystemExit: A flag is unknown, not allowed here or contradicts another one; one line was printed.
     """
     parser = get_args_parser()
     flags = [flag for action in parser._actions for flag in action.option_strings]
@@ -201,7 +201,7 @@ def say(line: str, code: int) -> int:
     """Print a line on stderr.
 
     Args:
-        line: What to say.
+        line: The line to print.
         code: The exit code that goes with it.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Composes the jobs of a sweep quickly: Hydra once for each choice of options, values put into what it gives.
+"""Composes the jobs of a sweep quickly: calls Hydra once per choice of options, and inserts values into its result.
 
-Hydra takes a tenth of a second for a job, most of it for finding and merging files. Those depend on the options that
-are chosen (`model=`, `strategy=`, ...) and on nothing else, so a sweep of thousands of runs needs it a few times only.
+Hydra takes a tenth of a second per job, mostly to find and merge files. These depend only on the chosen options
+(`model=`, `strategy=`, ...), so a sweep of thousands of runs needs Hydra only a few times.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from freezeout.run.config import Config, ConfigError
 from freezeout.run.groups import TABLES
 from freezeout.run.messages import one_line
 
-# What composing a job raises where its overrides are wrong. ValueError is Hydra's for an option that is no word.
+# Raised when a job with wrong overrides is composed. Hydra raises ValueError for an option that is not a word.
 MISTAKES = (ConfigError, HydraException, OmegaConfBaseException, ValueError)
 SCALARS = (str, int, float, type(None))
 
@@ -53,7 +53,7 @@ class Composer:
         return self._parsed[override]
 
     def options(self, group: str) -> list[str]:
-        """All options of a group, those in folders of the user's own included."""
+        """All options of a group, including those in the user's own folders."""
         hydra = self._master.hydra
         return self._loader.get_group_options(
             group, config_name=hydra.job.config_name, overrides=list(hydra.overrides.hydra)
@@ -83,7 +83,7 @@ class Composer:
         return dataclasses.replace(self._replicated[rest], seed=value)
 
     def _reads_seed(self, overrides: list[str]) -> bool:
-        """Whether a value is made from the seed, so that replicates differ in more than that."""
+        """Whether a value depends on the seed, so that replicates differ in more than the seed."""
         return self._of_options(overrides).reads_seed or any("seed}" in override for override in overrides)
 
     def _of_job(self, overrides: list[str]) -> Config:
@@ -94,14 +94,14 @@ class Composer:
         template = self._of_options(overrides)
         before: dict[str, Any] = {key: template.written(key) for key, _ in values}
         if all(isinstance(one, SCALARS) for one in [*before.values(), *(value for _, value in values)]):
-            composed = template.composed  # put back below: copying it takes longer than all else
+            composed = template.composed  # restored below: copying it would take longer than everything else
         else:
             composed, before = copy.deepcopy(template.composed), {}
         try:
             for key, value in values:
                 OmegaConf.update(composed, key, value, merge=True)
         except OmegaConfBaseException:
-            return self._by_hydra(overrides)  # which says what is wrong with them
+            return self._by_hydra(overrides)  # which reports what is wrong with them
         else:
             return configuration.parse(composed)
         finally:
@@ -113,7 +113,7 @@ class Composer:
         return configuration.parse(configuration.without_hydra(composed))
 
     def _of_options(self, overrides: list[str]) -> Template:
-        """What Hydra makes of the chosen options alone."""
+        """The configuration that Hydra composes from the chosen options alone."""
         last = {self.parse(o).key_or_group: o for o in overrides if self._chooses(o)}
         chosen = tuple(sorted(last.values()))
         if chosen not in self._composed:
@@ -131,11 +131,11 @@ class Composer:
 
 
 class Template:
-    """What Hydra makes of some options.
+    """The configuration that Hydra composes from some options.
 
     Args:
         composed: The configuration, every other value at its default.
-        options: Of each group.
+        options: The option of each group.
     """
 
     def __init__(self, composed: DictConfig, options: dict[str, str]) -> None:
@@ -145,12 +145,12 @@ class Template:
         self.fields = {group: self._fields(group) for group in TABLES}
 
     def _fields(self, group: str) -> set[str] | None:
-        """Those of the option that is chosen; None where it has no file of fields."""
+        """The fields of the chosen option; None if it has no file of fields."""
         node = OmegaConf.select(self.composed, group)
         return {str(key) for key in node} if isinstance(node, DictConfig) else None
 
     def written(self, key: str) -> object:
-        """The value of a key such as `strategy.how_scale` before anything is resolved; a list where there is none."""
+        """The value of a key such as `strategy.how_scale` before resolution; a list if there is none."""
         found: object = self._written
         for name in key.split("."):
             found = found.get(name, []) if isinstance(found, dict) else []
@@ -158,6 +158,6 @@ class Template:
 
 
 def _is_plain(override: Override) -> bool:
-    """Whether an override sets a value or chooses an option; what adds, deletes or names a package is Hydra's."""
+    """Whether an override sets a value or chooses an option; Hydra handles all others."""
     plain = override.type is OverrideType.CHANGE and override.package is None
     return plain and not override.is_hydra_override() and "/" not in override.key_or_group

@@ -1,4 +1,4 @@
-"""`limit=25m` of a sweep: which runs still end by then, and what is said of those that are left."""
+"""`limit=25m` of a sweep: which runs can end in time, and the report on those that are left."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Given = TypeVar("Given")
 
 
 def one_limit(jobs: Sequence[Job]) -> str | None:
-    """The limit of a sweep. Raises ConfigError where its runs are given several."""
+    """The limit of a sweep. Raises ConfigError if its runs have several."""
     return one_for_all("limit", [job.config.limit for job in jobs])
 
 
 def one_for_all(key: str, given: Sequence[Given]) -> Given:
-    """The one value that all runs of a sweep are given. Raises ConfigError where there are several."""
+    """The single value that all runs of a sweep have. Raises ConfigError if there are several."""
     values = list(dict.fromkeys(given))
     if len(values) > 1:
         words = ",".join("null" if value is None else str(value).lower() for value in values)
@@ -34,13 +34,13 @@ def one_for_all(key: str, given: Sequence[Given]) -> Given:
 
 
 class Deadline:
-    """When a sweep has to be done.
+    """The deadline of a sweep.
 
     Args:
-        given: The limit as it was written; None for a sweep that may take as long as it takes.
+        given: The limit as written; None for no limit.
         began: When the sweep began, in seconds since the epoch.
-        plans: Of its runs, by run id.
-        rates: What is known of the seconds that they take; mended as runs end.
+        plans: The plans of its runs, by run id.
+        rates: Known step times of its runs; updated as runs end.
     """
 
     def __init__(self, given: str | None, began: float, plans: Mapping[str, Plan], rates: Rates) -> None:
@@ -50,34 +50,34 @@ class Deadline:
 
     @property
     def handed_on(self) -> list[str]:
-        """The overrides by which a run knows of it."""
+        """The overrides that tell a run the deadline."""
         return [] if self._given is None else [limit.handed_on(self._end)]
 
     @property
     def seconds_left(self) -> float:
-        """Until then."""
+        """Seconds until the deadline."""
         return self._end - limit.now()
 
     def lets_begin(self, job: Job) -> bool:
-        """Whether a run may begin: it ends in time, or nobody knows yet how long it takes. Sets its `left`."""
+        """Whether a run may begin: it should end in time, or its duration is not known yet. Sets its `left`."""
         if self._end < math.inf:
             job.left = self.seconds_left <= (self._expected(job) or 0.0)
         return not job.left
 
     @contextlib.contextmanager
     def mended(self, job: Job) -> Iterator[None]:
-        """Mend the forecast by the run that is done inside the `with` block."""
+        """Update the forecast from the run that is done inside the `with` block."""
         done, began = steps_done(job), limit.now()
         yield
         if (record := job.record) is not None and record["status"] == "done":
             self._rates.mend(self._plans[job.run_id], limit.now() - began, done)
 
     def work(self, job: Job) -> float:
-        """What a run costs from where it stands to its end, in training steps with nothing frozen."""
+        """The cost of the rest of a run, in training steps with nothing frozen."""
         return self._rates.work(self._plans[job.run_id], steps_done(job))
 
     def left(self, jobs: Sequence[Job]) -> str | None:
-        """One line that says what is left of a sweep's runs, and the time that it needs; None where nothing is left."""
+        """One line on the runs left of a sweep, and the time they need; None if none is left."""
         left = [job for job in jobs if job.left]
         if not left:
             return None
@@ -96,7 +96,7 @@ class Deadline:
         return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; {advice}"
 
     def _expected(self, job: Job) -> float | None:
-        """Seconds that a run needs from where it stands to its end."""
+        """Seconds that the rest of a run needs."""
         return self._rates.seconds(self._plans[job.run_id], steps_done(job))
 
     def _half(self, job: Job) -> str:
@@ -105,6 +105,6 @@ class Deadline:
 
 
 def steps_done(job: Job) -> int:
-    """The steps of a run that lie behind it, as far as its record says."""
+    """The steps that a run has done, by its record."""
     record = job.record
     return int(record["segments"][-1]["step_to"]) if record is not None else 0

@@ -1,6 +1,6 @@
 """Arms x seeds x swept values -> the jobs of a sweep, each composed and checked.
 
-A field that is given for a whole sweep applies to those options that have it: `strategy=freezeout,baseline
+A field given for a whole sweep applies to the options that have it: `strategy=freezeout,baseline
 strategy.how_scale=cubic` sweeps two strategies, of which one has a scale.
 """
 
@@ -26,20 +26,20 @@ from freezeout.run.config import Config, ConfigError
 from freezeout.run.groups import TABLES
 from freezeout.run.messages import one_line
 
-# Of a record, of which a sweep has thousands: all that it goes by. The rest is large.
+# The keys of a record that a sweep uses. It keeps only these, since it has thousands of records and the rest is large.
 GOES_BY = ("status", "reason", "diverged", "started", "segments", "seconds")
 
 
 @dataclass
 class Job:
-    """One run to be: the overrides that make it and the configuration that they compose to.
+    """One planned run: its overrides and the configuration composed from them.
 
     Attributes:
         run_id: Names the run; set when it is planned, as is `folder`.
-        label: What tells it from the sweep's other runs, beside strategy and seed.
-        outcome: What became of it.
-        elsewhere: Another process is training it.
-        left: The limit did not let it begin, or stopped it.
+        label: What distinguishes it from the sweep's other runs, besides strategy and seed.
+        outcome: Its outcome.
+        elsewhere: Whether another process is training it.
+        left: Whether the limit kept it from starting, or stopped it.
     """
 
     overrides: list[str]
@@ -54,10 +54,10 @@ class Job:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """What a sweep goes by of the run's record (GOES_BY); None where there is none.
+        """The keys of the run's record that a sweep uses (GOES_BY); None if there is no record.
 
-        None also where it cannot be read: the run itself will say so, and the others go on. That of a finished run is
-        read once: it changes no more.
+        Also None if it cannot be read: the run itself will report that, and the others continue. The record of a
+        finished run is read once, as it no longer changes.
         """
         if self._finished is not None and self._finished[0] == self.folder:
             return self._finished[1]
@@ -75,7 +75,7 @@ class Job:
 
 @dataclass
 class _Use:
-    """Where the key of an override applies: the options that have the field and those that have not."""
+    """Where the key of an override applies: the options that have the field and those that do not."""
 
     override: str
     where: str
@@ -86,8 +86,8 @@ class _Use:
 def hold_back(words: list[str]) -> list[str]:
     """The words typed, with `strategy.how_scale=cubic` as `strategy.how_scale=cubic,cubic`.
 
-    Before a sweep is expanded Hydra composes what does not sweep, on the default options: a field that these lack
-    would be an error there. What sweeps it leaves to the sweeper, which drops the repeated value again.
+    Before a sweep is expanded, Hydra composes the overrides that do not sweep with the default options, where a field
+    that these lack would be an error. Overrides that sweep are left to the sweeper, which drops the repeated value.
     """
     parser = OverridesParser.create()
     field_of_group = re.compile(rf"({'|'.join(TABLES)})\.[^=]+=.+")
@@ -95,7 +95,7 @@ def hold_back(words: list[str]) -> list[str]:
     for word in words:
         try:
             lone = bool(field_of_group.fullmatch(word)) and not parser.parse_overrides([word])[0].is_sweep_override()
-        except HydraException:  # Hydra meets it again, and says so
+        except HydraException:  # Hydra meets the error again, and reports it
             lone = False
         found.append(f"{word},{word.partition('=')[2]}" if lone else word)
     return found
@@ -112,7 +112,7 @@ def typed(arguments: list[str], composer: Composer) -> list[str]:
 
 
 def expand(given: list[str], file: SweepFile | None, composer: Composer) -> tuple[list[Job], list[str]]:
-    """All jobs of a sweep and what is to be noted about them.
+    """All jobs of a sweep and notes about them.
 
     Args:
         given: The overrides of the command line, without `sweeps=`; they take the place of the file's.
@@ -123,7 +123,7 @@ def expand(given: list[str], file: SweepFile | None, composer: Composer) -> tupl
         The jobs in the file's order, duplicates included, and one line for each field that does not apply to all.
 
     Raises:
-        ConfigError: One line that says what is wrong and, for what stands in the file, in which arm.
+        ConfigError: One line that says what is wrong and, for an error in the file, in which arm.
     """
     uses: dict[tuple[int, str], _Use] = {}
     found: list[tuple[str, list[str]]] = []
@@ -158,7 +158,7 @@ def expand(given: list[str], file: SweepFile | None, composer: Composer) -> tupl
 
 
 def _without(overrides: list[str], given: list[str]) -> list[str]:
-    """The overrides whose place is not taken: strategy=baseline also takes the place of strategy.budget=0.4."""
+    """The overrides that are not replaced: strategy=baseline also replaces strategy.budget=0.4."""
     keys = {key_of(override) for override in given}
     return [o for o in overrides if not keys & {key_of(o), key_of(o).partition(".")[0]}]
 
@@ -170,7 +170,7 @@ def _combinations(overrides: list[str], composer: Composer, where: str, given: l
         try:
             parsed = composer.parse(override)
             values[parsed.get_key_element()] = _values(parsed, composer)
-        except ValueError as error:  # Python's own about a range
+        except ValueError as error:  # from Python, about a range
             raise ConfigError(f"{where}{override}: {error}") from error
         except MISTAKES as error:
             raise ConfigError(_located(error, where, given)) from error
@@ -241,6 +241,6 @@ def _nobody_has(key: str, use: _Use) -> str:
 
 
 def _located(error: Exception, where: str, given: list[str]) -> str:
-    """The line of an error, with the place in the file where it is not about what was typed."""
+    """The line of an error, with the place in the file unless it is about typed words."""
     line = one_line(error)
     return line if any(key_of(override) in line for override in given) else where + line

@@ -1,4 +1,4 @@
-"""How long the runs of a sweep should take here: a few timed steps of each network, times what a run costs."""
+"""How long the runs of a sweep should take here: a few timed steps of each network, times the cost of a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from freezeout.run import expected, identity, profiling
 from freezeout.run.plan import Plan
 from freezeout.savings import cost
 
-STEPS = 5  # timed, of each network
-WORTH = 50  # a network that trains for fewer than this many times the timed steps is done before a forecast would pay
+STEPS = 5  # timed steps of each network
+WORTH = 50  # no forecast for a network that trains for fewer than this many times the timed steps: it would not pay
 
 
 def steps_of(plan: Plan, done: int = 0) -> float:
-    """What a run costs from its step `done` on, training and evaluation, in training steps with nothing frozen.
+    """The cost of a run from its step `done` on, training and evaluation, in training steps with nothing frozen.
 
-    By counted FLOPs. Where they cannot be counted, a frozen stage is taken to save nothing, and evaluating an image to
+    By counted FLOPs. If they cannot be counted, a frozen stage is assumed to save nothing, and evaluating an image to
     cost a third of training on it.
     """
     sizes = plan.outline.sizes
@@ -33,33 +33,33 @@ def steps_of(plan: Plan, done: int = 0) -> float:
     forward = sum(stage.forward for stage in plan.costs) / whole
     training = cost.run_cost(plan.costs, plan.schedule, plan.steps, done) / whole
     without = cost.run_cost(plan.costs, plan.schedule, plan.steps)
-    training *= expected.run_flops(plan) / without  # what is remembered, as if spread evenly
+    training *= expected.run_flops(plan) / without  # cached outputs, as if spread evenly
     return training + forward * images / plan.config.batch_size
 
 
 class Rates:
-    """Seconds of a training step with nothing frozen, by all that they depend on: the median of the runs seen.
+    """Seconds of a training step with nothing frozen, by everything they depend on: the median of the runs seen.
 
-    What is measured of runs that end now counts alone, once there is any: it includes all that they spend beside
-    training, on the machine as it is today. A machine that slept during a run made one of many long, not all.
+    Once any run has ended in this sweep, only such runs count: their times include everything besides training, on the
+    machine as it is today. The median ignores a single run that is long because the machine slept.
     """
 
-    work = staticmethod(steps_of)  # for who may not import this module, which loads torch
+    work = staticmethod(steps_of)  # for callers that must not import this module, which loads torch
 
     def __init__(self) -> None:
         self._expected: dict[str, list[float]] = {}
         self._measured: dict[str, list[float]] = {}
 
     def expect(self, plan: Plan, seconds: float, steps: float) -> None:
-        """That many steps of such a run took that long before."""
+        """Note that this many steps of such a run took this long earlier."""
         _add(self._expected, plan, seconds, steps)
 
     def mend(self, plan: Plan, seconds: float, done: int) -> None:
-        """A run that had `done` steps behind it has come to its end now, and took that long."""
+        """Note that a run that began at step `done` has ended now, and took this long."""
         _add(self._measured, plan, seconds, steps_of(plan, done))
 
     def seconds(self, plan: Plan, done: int = 0) -> float | None:
-        """What a run will take from its step `done` to its end; None where nothing like it has been timed."""
+        """Seconds that a run will take from its step `done` to its end; None if nothing like it has been timed."""
         key = _conditions(plan)
         if (known := self._measured.get(key) or self._expected.get(key)) is None:
             return None
@@ -77,11 +77,11 @@ def forecast(plans: Sequence[Plan], rates: Rates, done: Sequence[int] = ()) -> s
 
     Args:
         plans: The runs that are still to do.
-        rates: What is known of runs like them; what is not, is timed and added.
-        done: The steps that lie behind each of the runs; empty where none has begun.
+        rates: Known step times; missing ones are timed and added.
+        done: The steps that each run has done; empty if none has begun.
 
     Returns:
-        The line; the reason why there is no forecast; None where the runs are too short for one to be worth its time.
+        The line; or the reason why there is no forecast; None if the runs are too short for one to pay.
     """
     left = list(zip(plans, done or [0] * len(plans), strict=True))
     alike = [list(group) for _, group in groupby(sorted(plans, key=_conditions), _conditions)]
@@ -110,5 +110,5 @@ def _conditions(plan: Plan) -> str:
 
 
 def _seconds_per_step(plan: Plan) -> float:
-    """Seconds of a training step with nothing frozen: from the stored profile where there is one, else timed now."""
+    """Seconds of a training step with nothing frozen: from the stored profile if there is one, else timed now."""
     return (expected.stored_profile(plan) or profiling.time_prefixes(plan, STEPS, prefixes=(0,))).seconds[0]

@@ -1,4 +1,4 @@
-"""Hydra's launchers, each a package of its own: what to install for one, its schema, and what it asks of a sweep."""
+"""Hydra's launchers, each a separate package: what to install for it, its schema, and its demands on a sweep."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from freezeout.run.plan import Plan
 
 GROUP, HERE = "hydra/launcher", "basic"  # the one that trains in this process, one run after another
-# Of each launcher with a file in conf/: the package in hydra_plugins that it comes from, and the extra of
+# For each launcher with a file in conf/: the package in hydra_plugins that it comes from, and the extra of
 # pyproject.toml that installs it.
 PLUGINS = {
     "joblib": ("hydra_joblib_launcher", "joblib"),
@@ -35,11 +35,11 @@ PLUGINS = {
 
 
 def check_launcher(overrides: Sequence[str], *, searchpath: bool = False) -> None:
-    """Refuse a launcher that is not there, before Hydra looks for it.
+    """Refuse a launcher that does not exist, before Hydra looks for it.
 
     Args:
         overrides: The words typed.
-        searchpath: Whether the user added folders of options, so that an unknown launcher may be one of theirs.
+        searchpath: Whether the user added folders of options, which may have launchers unknown here.
 
     Raises:
         ConfigError: One line that says what to install, or the nearest launcher.
@@ -58,17 +58,17 @@ def check_launcher(overrides: Sequence[str], *, searchpath: bool = False) -> Non
 
 
 def is_installed(name: str) -> bool:
-    """Whether Hydra's package for a launcher is there."""
+    """Whether Hydra's package for a launcher is installed."""
     return find_spec(f"hydra_plugins.{PLUGINS[name][0]}") is not None
 
 
 def register() -> None:
     """Tell Hydra the schemas that the files of conf/hydra/launcher fill in: those of the packages that are installed.
 
-    The packages have them under the very names of our files. They are moved: Hydra would hold each file against the
-    schema of its name, and warn that it does.
+    The packages register them under the names of our files. They are renamed: Hydra would otherwise match each file
+    with the schema of its name, and warn about it.
     """
-    Plugins.instance()  # reads the packages
+    Plugins.instance()  # loads the packages
     store = ConfigStore.instance()
     for name in PLUGINS:
         if (found := store.repo["hydra"]["launcher"].pop(f"{name}.yaml", None)) is not None:
@@ -79,8 +79,8 @@ class Chosen:
     """The launcher that a sweep was given.
 
     Args:
-        context: Hydra's.
-        function: What runs a job.
+        context: Hydra's context.
+        function: The function that runs a job.
         config: The sweep's configuration as a whole.
     """
 
@@ -94,7 +94,7 @@ class Chosen:
         return self.name == HERE
 
     def check(self, plans: Sequence[Plan]) -> None:
-        """Refuse what the other processes would not do as planned here.
+        """Refuse what other processes would not do as planned here.
 
         Raises:
             ConfigError: Runs on a CPU are not told their threads, which are part of their names and cannot be those of
@@ -112,7 +112,7 @@ class Chosen:
             raise ConfigError(f"out={out}: must be an absolute path for {GROUP}=ray, as in out={Path(out).resolve()}")
 
     def overrides(self, plan: Plan, run_id: str) -> list[str]:
-        """What a job is told beside its own overrides, so that it is there the run that was planned here."""
+        """Further overrides of a job, so that it is the same run there as planned here."""
         if self.is_here:
             return []
         threads = [f"machine.threads={plan.threads}"] if plan.device.type == "cpu" else []
@@ -123,10 +123,10 @@ class Chosen:
 
         Args:
             plans: The runs that it will be given.
-            gpus: How many GPUs torch sees here.
+            gpus: The number of GPUs that torch sees here.
         """
         config = self._config.copy()
-        if not self.is_here:  # a job asks for as many cores as its run has threads, where these are fixed
+        if not self.is_here:  # a job requests as many cores as its run has threads, if these are fixed
             fixed = [plan.threads for plan in plans if plan.config.machine.threads or plan.device.type == "cpu"]
             OmegaConf.update(config, "machine.threads", max(fixed, default=None))
             worker.announce(worker.visible(gpus))
@@ -148,7 +148,7 @@ class Chosen:
         )
 
     def note(self, plans: Sequence[Plan], cores: int) -> str | None:
-        """What to know of the choice, in one line: more threads than cores."""
+        """A note on the choice in one line: more threads than cores."""
         at_once = self._config.hydra.launcher.get("n_jobs") if self.name == "joblib" else None
         threads = max(plan.threads for plan in plans) if plans[0].device.type == "cpu" else 0
         at_once = min(cores if at_once == -1 else at_once or 1, len(plans))
@@ -162,7 +162,7 @@ class Chosen:
         )
 
     def whereabouts(self, root: Path) -> str:
-        """One line that says how to see the runs in training, and where what they print goes."""
+        """One line that says how to see the running runs, and where their output goes."""
         watch = f"python -m analysis status --watch --runs {root}"
         logs = {
             "submitit_slurm": f"; logs: {root}/.jobs/*/*_log.out",
@@ -173,7 +173,7 @@ class Chosen:
 
     @property
     def after(self) -> str | None:
-        """What to know of the jobs when the command is stopped; None where they stop with it."""
+        """A note on jobs that go on when the command is stopped; None if they stop with it."""
         if self.name != "submitit_slurm":
             return None
         name = self._config.hydra.launcher.name

@@ -1,7 +1,7 @@
-"""The runs that are still to do, handed to Hydra's launcher: in this process one by one, or elsewhere all at once.
+"""Hands the runs still to do to Hydra's launcher: one by one in this process, or all at once elsewhere.
 
-Several processes may be given the same sweep. Each passes over the runs that others hold, looks at them again at the
-end, waits for them, and goes on with those whose process has died.
+Several processes may be given the same sweep. Each skips runs that others hold, checks them again at the end, waits for
+them, and continues those whose process has died.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from freezeout.run.messages import one_line
 from freezeout.run.phrases import time_left
 from freezeout.run.space import DiskFullError
 
-GLANCE = 1.0  # seconds between two looks at the runs of other processes
+GLANCE = 1.0  # seconds between two checks of the runs of other processes
 
 
 class Left(str):
-    """What a job says of a run that the limit stopped, or did not let begin: no failure."""
+    """The result of a run that the limit stopped or kept from starting; not a failure."""
 
 
 def in_launch_order(jobs: Sequence[Job]) -> list[Job]:
-    """Seeds outermost in the order given, so that what is compared runs close in time; arms in an order of the seed's.
+    """Seeds outermost in the given order, so that compared runs are close in time; arms in an order drawn per seed.
 
-    That order is drawn by a hash, so that no arm always runs first, and is the same whatever has been done already.
+    That order comes from a hash, so that no arm always runs first, and does not depend on what has been done already.
     """
     seeds = {seed: i for i, seed in enumerate(dict.fromkeys(job.config.seed for job in jobs))}
 
@@ -57,15 +57,15 @@ def launch(
     said: Callable[[Job], str] = lambda job: job.outcome,
     after: str | None = None,
 ) -> None:
-    """Launch the jobs, and say what became of each; those that other processes train are waited for until the limit.
+    """Launch the jobs, and report the outcome of each; waits until the limit for those that other processes train.
 
     Args:
         jobs: The runs to do, in their order; their `outcome`, `elsewhere` and `left` are set.
         launcher: Hydra's launcher.
-        deadline: Which runs it lets begin; those begun stop there by themselves.
-        here: It runs them in this process, so they are handed over one by one.
-        said: What the record of a job says of it, once it has ended.
-        after: What to say of jobs that go on when this process is stopped.
+        deadline: Decides which runs may begin; runs stop at it by themselves.
+        here: Whether the launcher runs them in this process; they are then handed over one by one.
+        said: Gives the line on a job from its record, once it has ended.
+        after: The note on jobs that go on when this process is stopped.
 
     Raises:
         DiskFullError: A run found no room; none is begun after it.
@@ -74,7 +74,7 @@ def launch(
     with Progress(jobs, deadline) as progress:
 
         def begin(part: Sequence[Job]) -> list[Job]:
-            """Launch what of these is free; gives those that other processes hold."""
+            """Launch the free ones of these jobs; gives those that other processes hold."""
             ready, theirs = [], []
             for job in part:
                 if others.ended(job):
@@ -104,16 +104,18 @@ def launch(
 
 
 class Progress:
-    """A line for each run whose end has come, and on a terminal a bar below.
+    """A line for each run that has ended, and on a terminal a bar below.
 
     Args:
         jobs: All runs to do.
-        deadline: Until when the sweep has time.
+        deadline: The deadline of the sweep.
     """
 
     def __init__(self, jobs: Sequence[Job], deadline: Deadline) -> None:
         self._numbers = {job.run_id: number for number, job in enumerate(jobs, 1)}
-        self._work = {job.run_id: deadline.work(job) for job in jobs}  # a short run says little of a long one
+        self._work = {
+            job.run_id: deadline.work(job) for job in jobs
+        }  # weights: a short run says little about a long one
         self._deadline = deadline
         self._ahead, self._behind = sum(self._work.values()), 0.0
         self._start, self._told = time.monotonic(), set[str]()
@@ -131,11 +133,11 @@ class Progress:
         self._stack.close()
 
     def number(self, job: Job) -> int:
-        """Which of the runs it is, from 1."""
+        """The number of a run, from 1."""
         return self._numbers[job.run_id]
 
     def tell(self, job: Job) -> None:
-        """Say what became of a run, once."""
+        """Report the outcome of a run, once."""
         if job.run_id in self._told:
             return
         self._told.add(job.run_id)
@@ -151,16 +153,16 @@ class Progress:
 
 
 def _hand_over(jobs: Sequence[Job], launcher: Launcher, first: int) -> None:
-    """Give jobs to the launcher, wait for them, and keep what each said of itself; first: the number of the first."""
+    """Give jobs to the launcher, wait for them, and keep each one's result; first: the number of the first."""
     returns = launcher.launch([job.overrides for job in jobs], initial_job_idx=first)
     for job, returned in zip(jobs, returns, strict=True):
         _take(job, returned)
 
 
 def _hand_over_all(jobs: Sequence[Job], launcher: Launcher, others: Others, said: Callable[[Job], str]) -> None:
-    """The same, where the launcher itself may break down: a process was killed, a queue refuses its jobs.
+    """The same, if the launcher itself may fail: a process was killed, a queue refuses its jobs.
 
-    What came to its end then is told by its record, what still trains is waited for, and the rest has failed.
+    Runs that have ended are then reported from their records, running ones are waited for, and the rest have failed.
     """
     try:
         _hand_over(jobs, launcher, 0)
@@ -176,7 +178,7 @@ def _hand_over_all(jobs: Sequence[Job], launcher: Launcher, others: Others, said
 
 
 def _take(job: Job, returned: JobReturn) -> None:
-    """Keep what a job said of itself, or the one line of what stopped it from saying anything."""
+    """Keep a job's result, or the line of the error that prevented one."""
     try:
         said = returned.return_value
     except Exception as error:

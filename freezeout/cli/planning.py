@@ -1,4 +1,4 @@
-"""The plans of a sweep's runs. Replicates differ in nothing but the seed: one plan is made for all of them."""
+"""The plans of a sweep's runs. Replicates differ only in the seed, so one plan is made for all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Plans:
-    """Makes plans, and names the runs by them."""
+    """Makes plans, and sets run ids from them."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[Plan, str]] = {}
@@ -36,7 +36,7 @@ class Plans:
         return first if first.config.seed == seed else with_seed(first, seed)
 
     def anywhere(self, planned: Plan) -> str:
-        """What the run is called whatever machine trains it."""
+        """The name of the run that is the same on every machine."""
         from freezeout.run import identity
 
         key = _but_for_the_seed(planned.config)

@@ -1,4 +1,4 @@
-"""SIGTERM in a Slurm job: it makes room for another job and has to be queued again, or somebody has cancelled it."""
+"""SIGTERM in a Slurm job: the job was preempted and must be queued again, or it was cancelled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from freezeout.run.signals import Stop
 
 
 def queue_again(stop: Stop) -> None:
-    """Ask who listens to SIGUSR2 in a preempted job (submitit) to queue it again, after its run has checkpointed.
+    """Make the handler of SIGUSR2 (submitit) queue a preempted job again, after its run has checkpointed.
 
-    Slurm itself queues only what is still there when its patience ends; a job that has left by then counts as failed.
+    Slurm itself requeues only a job that still runs when its grace time ends; one that exits before counts as failed.
 
     Args:
         stop: Why the run has stopped.

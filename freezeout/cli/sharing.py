@@ -1,4 +1,4 @@
-"""One sweep in several processes: what the others do with its runs, by the records and leases in their folders."""
+"""One sweep in several processes: the state of its runs in the others, from the records and leases in run folders."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from freezeout.run import lease
 
 
 class Others:
-    """What other processes do with the runs of a sweep.
+    """The state of a sweep's runs in other processes.
 
     Args:
-        jobs: The runs to do, as they are before anything is launched.
+        jobs: The runs to do, before anything is launched.
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -23,7 +23,7 @@ class Others:
         self._before = {job.run_id: job.record for job in jobs}
 
     def ended(self, job: Job) -> bool:
-        """Whether another process has brought the run to its end, be it done or failed, since this one began."""
+        """Whether another process has ended the run, done or failed, since this one began."""
         record = job.record
         if record is None or record["status"] == "interrupted" or record == self._before[job.run_id]:
             return False
@@ -32,14 +32,14 @@ class Others:
         return True
 
     def hold(self, job: Job) -> bool:
-        """Whether another process holds the run; what one that has died left of its hold is removed."""
+        """Whether another process holds the run; the lease of a dead process is removed."""
         found, job.elsewhere = self._watch.look(job.folder)
         if found is not None and not job.elsewhere:
             lease.clear(job.folder, self._watch)
         return job.elsewhere
 
     def say(self, jobs: Sequence[Job]) -> None:
-        """Say once of each process that is waited for who it is, and for which run."""
+        """Print, once for each process that is waited for, its name and its run."""
         for job in jobs:
             found, _ = self._watch.look(job.folder)
             if found is not None and found.holder.token not in self._said:

@@ -1,6 +1,6 @@
-"""How submitit learns that a job has ended where Slurm keeps no accounts: from the queue instead of `sacct`.
+"""Lets submitit learn from the queue, instead of `sacct`, that a job has ended, if Slurm keeps no accounts.
 
-Without this it would say at each look that `sacct` has no answer, and wait for ever for a job that was cancelled.
+Without this it would report at every check that `sacct` has no answer, and wait forever for a cancelled job.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import subprocess
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
 ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
-SECONDS = 60  # between two looks, at most; Slurm lists a job for some minutes after its end
+SECONDS = 60  # most seconds between two checks; Slurm lists a job for some minutes after its end
 
 
 class QueueWatcher(SlurmInfoWatcher):
-    """Reads the states of the user's jobs off `squeue`. A job that is not listed any more has ended."""
+    """Reads the states of the user's jobs from `squeue`. A job that is no longer listed has ended."""
 
     def _make_command(self) -> list[str] | None:
         if not self._registered - self._finished:

@@ -1,4 +1,4 @@
-"""What a file of sweeps/ may hold, and what is wrong with one that holds something else."""
+"""The allowed content of a file of sweeps/, and errors about anything else."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class SweepFile:
     """The runs that answer one question: every arm under every seed.
 
     Attributes:
-        name: The option of the group `sweeps` that was chosen; the sweep is called so.
+        name: The chosen option of the group `sweeps`; also the sweep's name.
         arms: Lists of overrides `KEY=VALUE`. A value may itself sweep (`t_0=0.2,0.4`).
-        seeds: The seeds of every arm that gives none itself.
-        common: Overrides of all arms. An arm's own key takes the place of a common one.
+        seeds: The seeds of every arm that does not set its own.
+        common: Overrides of all arms. An arm's own key replaces a common one.
         packed: Whether finished runs whose record is kept with the program (`python -m analysis archive`) count as
             done, wherever they were trained.
         margin: A difference of the error that does not matter, in per cent of it; fixed before anything is run.
@@ -41,7 +41,7 @@ class SweepFile:
 
     @property
     def path(self) -> str:
-        """What messages call the file."""
+        """The file's name in messages."""
         return f"sweeps/{self.name}.yaml"
 
     @property
@@ -56,7 +56,7 @@ def checked(name: str, content: Any, options: Callable[[str], list[str]]) -> Swe
     Args:
         name: The option of the group `sweeps` that was chosen.
         content: The file's content as plain data.
-        options: Gives the options of a group, those in folders of the user's own included.
+        options: Gives the options of a group, including those in the user's own folders.
 
     Raises:
         ConfigError: One line that names the file, the arm, the value, what is allowed and the nearest match.

@@ -1,4 +1,4 @@
-"""The stored list of a sweep's runs, <out>/sweeps/NAME.json: it grows, and nothing ever leaves it."""
+"""The stored list of a sweep's runs, <out>/sweeps/NAME.json: it grows, and nothing is ever removed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
 from freezeout.run.space import disk_full, is_full
 
-# What says where a run reads and writes, which replicate it is, who watches or for how long, but not what it is.
+# Keys on where a run reads and writes, its replicate, its tracker or its limit, but not on what the run is.
 INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
 
-# run_id, seed, label: how the sweep calls the run, anywhere: what it is called whatever machine trains it
+# run_id, seed, label: the run's configuration in the sweep, anywhere: its name that is the same on every machine
 Entry = dict[str, Any]
 
 
 def is_inert(override: str) -> bool:
-    """Whether an override leaves all configurations as they are, so that it makes no sweep of its own."""
+    """Whether an override changes no configuration, so that it does not make a different sweep."""
     key = key_of(override)
     return key in INERT or key.partition(".")[0] in INERT or key.startswith("hydra")
 
@@ -35,12 +35,12 @@ def grow(root: Path, name: str, entries: list[Entry], margin: float | None = Non
         margin: A difference of the error that does not matter, in per cent of it; fixed before the first run.
 
     Returns:
-        The runs that were listed before and are not asked for now, then `entries`. A run that was listed under
-        another strategy or length (a shortened baseline is the baseline with fewer epochs) keeps what it was called.
+        The runs that were listed before and are not requested now, then `entries`. A run that was listed under another
+        strategy or length (a shortened baseline is the baseline with fewer epochs) keeps its label.
 
     Raises:
         ConfigError: The list cannot be read or written, or had another margin.
-        DiskFullError: There is no room for it; the list of before stays.
+        DiskFullError: There is no room for it; the previous list is kept.
     """
     path = records.sweep_path(root, name)
     try:

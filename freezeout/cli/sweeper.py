@@ -1,9 +1,9 @@
 """Arms x seeds -> the runs that are still to do, launched through Hydra.
 
 A file of sweeps/ holds `arms` (lists of overrides, each of which may itself sweep), `seeds`, `common` overrides for
-all, and `packed: true` where runs whose record is kept with the program count as done. Plain `-m model=a,b t_0=0.3,0.5`
+all, and `packed: true` if runs whose record is kept with the program count as done. Plain `-m model=a,b t_0=0.3,0.5`
 goes through here too, as one arm. Every job is composed and checked, duplicates and finished runs are dropped, and the
-list is written down, before anything is launched.
+list is saved, before anything is launched.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Arms(Sweeper):
         self.chosen = launchers.Chosen(hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Launch what is to be done of the sweep that the arguments describe, and show its table.
+        """Launch the runs still to do of the sweep that the arguments describe, and print its table.
 
         Raises:
             ConfigError: A mistake in the arguments or in the sweep's file; nothing has been started.
@@ -60,7 +60,7 @@ class Arms(Sweeper):
         began, given = limit.now(), typed(arguments, self.composer)
         jobs, notes = self.expand(arguments)
         unread = [configuration.unread(job.config, given) for job in jobs]
-        if all(unread):  # where some arm reads t_0, the others are just its company
+        if all(unread):  # if any arm reads t_0, a t_0 that others do not read is no mistake
             notes += [f"note: {note}" for note in dict.fromkeys(unread)]
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
         most, retry = one_limit(jobs), one_for_all("retry_failed", [job.config.retry_failed for job in jobs])
@@ -102,7 +102,7 @@ class Arms(Sweeper):
         print(f"sweep {name}: {runs}, {done}, {ahead(todo)}, records in {root}", file=sys.stderr)
         if todo:
             print(tracking.destination(todo[0].config.tracker, root), file=sys.stderr)
-            for run_id, record in found.items():  # but a packed run, which may be of another machine
+            for run_id, record in found.items():  # except packed runs, which may come from another machine
                 if run_id in own and record is not None and record["status"] == "done":
                     rates.expect(plans[run_id], record["seconds"]["total"], steps_of(plans[run_id]))
             if expected := forecast([plans[job.run_id] for job in todo], rates, [steps_done(job) for job in todo]):
@@ -114,12 +114,12 @@ class Arms(Sweeper):
         report_failures(distinct)
 
     def expand(self, arguments: list[str]) -> tuple[list[Job], list[str]]:
-        """The jobs of the sweep, duplicates included, and what is to be noted about them."""
+        """The jobs of the sweep, duplicates included, and notes about them."""
         self.file = self._file(arguments)
         return expand(typed(arguments, self.composer), self.file, self.composer)
 
     def unpack(self, name: str, jobs: list[Job], plans: dict[str, Plan], root: Path) -> int:
-        """Let jobs stand for packed records, where the sweep's file counts those; gives how many were written now."""
+        """Match jobs with packed records, if the sweep's file allows it; gives the number of records written now."""
         if self.file is None or not self.file.packed:
             return 0
         planned = [plans[job.run_id] for job in jobs]
@@ -134,7 +134,7 @@ class Arms(Sweeper):
         from freezeout.run.record import summary
 
         def said(job: Job) -> str:
-            found = records.read_record(job.folder)  # whole: `job.record` is what a sweep goes by
+            found = records.read_record(job.folder)  # the whole record: `job.record` has only some keys
             return summary(plans[job.run_id], found) if found is not None else job.outcome
 
         chosen, planned = self.chosen, [plans[job.run_id] for job in todo]
@@ -147,7 +147,7 @@ class Arms(Sweeper):
     def name(self, given: list[str], jobs: list[Job]) -> str:
         """The sweep's name: the one given, else the file's, else a digest of the configurations.
 
-        A sweep whose overrides make other configurations than its file lists is one of its own, named after both.
+        A sweep whose overrides change the configurations of its file is a different sweep, named after both.
         """
         if self.composed.get("sweep"):
             return str(self.composed.sweep)
@@ -164,13 +164,13 @@ class Arms(Sweeper):
         return name
 
     def _configurations(self, given: list[str], jobs: list[Job]) -> set[str]:
-        """What the file lists under these overrides, as far as it trains the networks and data of `jobs`.
+        """The file's configurations under these overrides, for the networks and data of `jobs` only.
 
-        Others are no match for any of them, and planning them might download their data.
+        Others cannot match any of the jobs, and planning them might download their data.
         """
         try:
             others = expand(given, self.file, self.composer)[0]
-        except MISTAKES:  # what is required stands in the overrides
+        except MISTAKES:  # the overrides supply what is required
             return set()
         known = {trained(job) for job in jobs}
         alike = [job for job in others if trained(job) in known]
@@ -192,7 +192,7 @@ class Arms(Sweeper):
 
 
 def pin(job: Job, planned: Plan) -> None:
-    """Write measured choices into the job, so that what is measured while the sweep runs changes none of its runs."""
+    """Write measured choices into the job, so that measurements during the sweep do not change its runs."""
     from freezeout.run.notes import say_once, unmeasured
     from freezeout.train.schema import CHOICES
 
@@ -213,18 +213,18 @@ def configurations(jobs: Sequence[Job]) -> set[str]:
 
 
 def entry(job: Job, planned: Plan, anywhere: str) -> sweep_list.Entry:
-    """How the sweep's list calls a run; anywhere: what it is called whatever machine trains it."""
+    """A run's entry in the sweep's list; anywhere: its name that is the same on every machine."""
     label = label_of(planned.config_dict | {"augment": planned.augment})
     return {"run_id": job.run_id, "seed": job.config.seed, "label": label, "anywhere": anywhere}
 
 
 def is_open(record: dict[str, Any] | None, retry: bool) -> bool:
-    """Whether a sweep trains a run that has left this record: what failed only if that is asked for."""
+    """Whether a sweep trains a run that has this record; a failed one only if requested."""
     return not records.is_finished(record) and (retry or record is None or record["status"] != "failed")
 
 
 def before(found: Sequence[dict[str, Any] | None], retry: bool) -> str:
-    """`36 done before, 1 diverged before (a result), 2 failed before (...)`, of the records that a sweep finds."""
+    """`36 done before, 1 diverged before (a result), 2 failed before (...)`, from the records that a sweep finds."""
     kept = [record for record in found if record is not None]
     done = sum(record["status"] == "done" for record in kept)
     diverged = sum(records.is_finished(record) for record in kept) - done
@@ -241,7 +241,7 @@ def ahead(todo: Sequence[Job]) -> str:
 
 
 def tell_apart(jobs: list[Job]) -> None:
-    """Label each job by the overrides that differ among the sweep's jobs, but for those that its line has anyway."""
+    """Label each job by the overrides that differ among the sweep's jobs, without those that its line shows anyway."""
     given = [dict(o.partition("=")[::2] for o in job.overrides) for job in jobs]
     usual, own = ("seed", "t_0", "strategy", "sweep"), [f"strategy.{field}" for field in UNTITLED]
     keys = [k for k in dict.fromkeys(k for g in given for k in g) if k in own or k.partition(".")[0] not in usual]
@@ -251,7 +251,7 @@ def tell_apart(jobs: list[Job]) -> None:
 
 
 def report_failures(jobs: Sequence[Job]) -> None:
-    """Say how many runs are trained elsewhere, and name those that diverged.
+    """Print how many runs are trained elsewhere, and which diverged.
 
     Raises:
         SweepError: Runs failed; each is named with the reason.

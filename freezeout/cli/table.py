@@ -1,4 +1,4 @@
-"""A sweep's table, printed at its end: one row per configuration, from the records alone, in plain Python."""
+"""A sweep's table, printed at its end: one row per configuration, from records only, in plain Python."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ NARROWEST = 20  # characters of a configuration's name on one line, however narr
 FOOTNOTE = (
     "mean ± standard deviation over seeds; saving predicted from FLOPs, against the longest baseline of the sweep"
 )
-# Of a configuration: what a row says in other words, or what does not change a run.
+# Keys of a configuration that a row shows otherwise, or that do not change a run.
 UNSAID = ("strategy", "t_0", "epochs", "seed", "out", "data_dir", "tracker", "sweep")
 
 
 @dataclass
 class Row:
-    """A configuration and what its runs have come to.
+    """A configuration and the results of its runs.
 
     Attributes:
-        label: What the sweep calls it.
-        states: How many of its runs are in each state.
-        errors: In per cent, of the runs that are done.
-        seconds: Of their training.
-        flops: Of the first of them that knows.
-        config: Of one of its runs, for what all have in common; {} where none has left a record.
-        setting: What runs have in common that may be compared, on whatever machine.
+        label: The sweep's label.
+        states: Number of its runs in each state.
+        errors: Errors of its done runs, per cent.
+        seconds: Their training seconds.
+        flops: FLOPs from the first run that has them.
+        config: The configuration of one of its runs, for what all have in common; {} if none has a record.
+        setting: What comparable runs have in common, whatever the machine.
     """
 
     label: dict[str, Any]
@@ -46,7 +46,7 @@ class Row:
     setting: str | None = None
 
     def add(self, record: dict[str, Any] | None) -> None:
-        """Count a run in, by its record; None for one that has left none."""
+        """Add a run by its record; None for a run without a record."""
         if record is None:
             self.states["not done yet"] += 1
             return
@@ -87,7 +87,7 @@ def table(root: Path, entries: Sequence[Entry]) -> str:
 
 
 def _rows(entries: Sequence[Entry]) -> list[str]:
-    """The row of each run: one for all machines, but one for each where the sweep has a seed on several of them."""
+    """The row of each run: shared by all machines, or one per machine if the sweep has a seed on several of them."""
     times = Counter((entry.get("anywhere"), entry["seed"]) for entry in entries)
     apart = {None} | {anywhere for (anywhere, _), n in times.items() if n > 1}
     names = [(entry["run_id"].rpartition("-")[0], entry.get("anywhere")) for entry in entries]
@@ -95,10 +95,10 @@ def _rows(entries: Sequence[Entry]) -> list[str]:
 
 
 def titles(rows: Sequence[Row]) -> list[str]:
-    """What tells the rows apart: the strategy, the length where there are several, and whatever else differs."""
+    """What distinguishes the rows: the strategy, the length if there are several, and whatever else differs."""
     lengths = len({row.label.get("epochs") for row in rows}) > 1
     facts = [_facts(row.config) for row in rows]
-    known = [own for own in facts if own]  # of a row without a record nothing is known, so it differs in nothing
+    known = [own for own in facts if own]  # a row without a record has no facts, so it differs in none
     keys = list(dict.fromkeys(key for own in known for key in own))
     differing = [k for k in keys if _differs([(own.get(f"{k.partition('.')[0]}"), own.get(k)) for own in known])]
     found = []
@@ -149,7 +149,7 @@ def _runs(row: Row) -> str:
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
-    """`2.87 ± 0.58`; no deviation of one run."""
+    """`2.87 ± 0.58`; without the deviation for one run."""
     if not values:
         return "-"
     mean = f"{statistics.fmean(values):.{digits}f}"
@@ -157,7 +157,7 @@ def _mean(values: Sequence[float], digits: int) -> str:
 
 
 def _references(rows: Sequence[Row]) -> dict[str | None, float]:
-    """For each setting the FLOPs of the longest baseline, where its length is the longest of all."""
+    """For each setting the FLOPs of the longest baseline, if no run is longer."""
     longest: dict[str | None, float] = {}
     for row in rows:
         longest[row.setting] = max(longest.get(row.setting, 0), row.label["epochs"])
@@ -170,7 +170,7 @@ def _references(rows: Sequence[Row]) -> dict[str | None, float]:
 
 
 def _saving(row: Row, full: float | None) -> str:
-    """Counted FLOPs against those of the longest baseline of the same setting, on whatever machine."""
+    """The saving by counted FLOPs, against the longest baseline of the same setting, whatever the machine."""
     return "-" if row.flops is None or full is None else f"{100 * (1 - row.flops / full):.1f} %"
 
 

@@ -21,7 +21,7 @@ class LinesAboveBars:
 
     Args:
         terminal: The stream to write to.
-        bars: The stream on which the bars are shown; this one unless said.
+        bars: The stream on which the bars are shown; this one by default.
     """
 
     def __init__(self, terminal: TextIO, bars: LinesAboveBars | None = None) -> None:
@@ -40,7 +40,7 @@ class LinesAboveBars:
         return len(text)
 
     def finish(self) -> None:
-        """Write what no newline has ended yet."""
+        """Write the last, unfinished line."""
         self._terminal.write(self._pending)
 
     def __getattr__(self, name: str) -> Any:

@@ -19,20 +19,20 @@ KEPT = folder("analysis") / "records"
 
 
 def unpack(jobs: Sequence[Job], plans: Mapping[str, Plan], root: Path, path: Path) -> int:
-    """Let jobs stand for the finished runs that are packed, each as it was named where it was trained.
+    """Match jobs with packed finished runs, each under its name where it was trained.
 
-    A packed run is a job's if they agree in everything but the device's model and the threads; of several the first.
-    Where two jobs agree so, only the name counts: they are there to compare machines. The record is written into the
-    run's own folder, unless some of that run lies there.
+    A packed run matches a job if they agree in everything except the device's model and the threads; the first of
+    several is taken. If two jobs agree in this way, only an equal name matches: they are there to compare machines. The
+    record is written into the run's own folder, unless that folder already has files of the run.
 
     Args:
-        jobs: The runs of the sweep; those found get the run id and the folder of the packed run.
+        jobs: The runs of the sweep; matched ones get the run id and the folder of the packed run.
         plans: Their plans by run id.
         root: The folder that holds all runs.
         path: The file of packed records.
 
     Returns:
-        How many records were written.
+        The number of records written.
 
     Raises:
         ConfigError: The file is damaged, or a folder cannot be written.
@@ -62,13 +62,13 @@ def anywhere(plan: Plan) -> str:
 
 
 def is_todays(record: dict[str, Any]) -> bool:
-    """Whether a run of this version would still be named so: not after a change of the engine's numerics."""
+    """Whether this version would still give the run its name: not after a change of the engine's numerics."""
     effective = record.get("effective") or {}
     return bool(effective) and record["run_id"] == records.run_id(records.digest(effective), record["seed"])
 
 
 def _stands_for(job: Job, record: dict[str, Any], root: Path) -> bool:
-    """Let a job stand for a packed record, unless that run lies there unfinished. Gives whether it was written."""
+    """Match a job with a packed record, unless that run is there unfinished. Gives whether the record was written."""
     own = records.run_folder(root, record["run_id"].rpartition("-")[0], record["seed"])
     written = not (own / "record.json").exists() and not (own / "checkpoint.pt").exists()
     if written:

@@ -1,4 +1,4 @@
-"""Runs in the processes of a launcher: their ends are told as they come, and a signal lets them write checkpoints."""
+"""Runs in a launcher's processes: reports each as it ends, and lets all write checkpoints after a signal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from freezeout import holder
 from freezeout.cli.expansion import Job
 from freezeout.cli.sharing import Others
 
-SHARE = 0.05  # of the time that may go into looking at records
-LEAST = 0.5  # seconds between two looks
+SHARE = 0.05  # of the time that may be spent on checking records
+LEAST = 0.5  # least seconds between two checks
 GRACE = 120.0  # seconds that runs get for their checkpoints after a signal; a second signal ends them at once
 
 
@@ -25,7 +25,7 @@ GRACE = 120.0  # seconds that runs get for their checkpoints after a signal; a s
 def watched(
     jobs: Sequence[Job], others: Others, said: Callable[[Job], str], tell: Callable[[Job], None]
 ) -> Iterator[None]:
-    """Inside, tell of each job that comes to its end, soon after it has; said: what its record says of it."""
+    """Inside the block, report each job soon after it has ended; said: gives the line from its record."""
     ended, open_jobs = threading.Event(), list(jobs)
 
     def watch() -> None:
@@ -52,13 +52,13 @@ def watched(
 def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
     """Inside, SIGINT and SIGTERM reach the runs that train in processes below this one, which then checkpoint.
 
-    This process goes on with its own handler of the signal when none of them trains any more. A second signal does not
-    wait for that. Processes that are started inside do not hear a terminal's Ctrl-C themselves, which it sends to all:
-    one that is just importing would die of it with a traceback.
+    This process then runs its own handler of the signal once none of them trains any more; a second signal does not
+    wait for that. Processes started inside do not receive a terminal's Ctrl-C, which goes to all processes: one that is
+    just importing would die with a traceback.
 
     Args:
-        jobs: Whose runs.
-        after: What to say of jobs that do not stop.
+        jobs: The jobs of these runs.
+        after: The note on jobs that do not stop.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,7 +83,7 @@ def told_to_stop(jobs: Sequence[Job], after: str | None) -> Iterator[None]:
             signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    # Processes inherit what the thread that starts them blocks; Ctrl-C reaches this one by a thread that does not.
+    # Processes inherit the blocked signals of the thread that starts them; here another thread receives Ctrl-C.
     ended = threading.Event()
     threading.Thread(target=ended.wait, name="Ctrl-C", daemon=True).start()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -113,7 +113,7 @@ def below(jobs: Sequence[Job]) -> set[int]:
 
 
 def _parent(pid: int) -> int | None:
-    """The parent of a process; None where there is no such process, or the system does not say."""
+    """The parent of a process; None if there is no such process, or the system does not say."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:

@@ -1,1 +1,1 @@
-"""One configuration, from words to record. Importing this imports no torch."""
+"""One run, from its command-line words to its record. Importing this package does not import torch."""

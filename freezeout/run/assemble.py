@@ -1,4 +1,4 @@
-"""From a plan to what trains: torch's settings, network, optimizer, FreezeOut and Training, put together."""
+"""Assembles a run from its plan: torch's settings, network, optimizer, FreezeOut and Training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from freezeout.train.room import Room
 
 
 def assemble(plan: Plan) -> Training:
-    """A run before its first step, its stages compiled where the configuration asks for that.
+    """A run before its first step, its stages compiled if the configuration asks for it.
 
     Raises:
         ConfigError: The network does not fit into memory or cannot be built.
@@ -50,7 +50,7 @@ def _assemble(plan: Plan) -> Training:
         plan.applied,
         plan.steps,
         warmup=config.optimizer.warmup,
-        batches=lambda: training.first_batches(),  # which is made below, of this
+        batches=lambda: training.first_batches(),  # made below, from this object
     )
     training = Training(
         chain=chain,
@@ -81,7 +81,7 @@ def _assemble(plan: Plan) -> Training:
 
 
 def make_cache(plan: Plan, training: Training, views: Views) -> PrefixCache:
-    """What remembers the outputs of the frozen prefix in a training, for images in these views."""
+    """The cache of the frozen prefix's outputs in a training, for images in these views."""
     machine, body = plan.config.machine, training.body
     shape = (training.batch_size, 3, *plan.outline.image)
 
@@ -108,7 +108,7 @@ def make_cache(plan: Plan, training: Training, views: Views) -> PrefixCache:
 
 
 def configure_torch(plan: Plan) -> None:
-    """Torch's settings of the whole process, as the machine's configuration says."""
+    """Apply the machine's configuration to torch's settings, for the whole process."""
     machine = plan.config.machine
     torch.set_num_threads(plan.threads)
     if plan.device.type == "cpu":
@@ -120,6 +120,6 @@ def configure_torch(plan: Plan) -> None:
         torch.backends.cudnn.benchmark = not machine.deterministic
         torch.cuda.reset_peak_memory_stats(plan.device)
     if machine.deterministic:
-        # cuBLAS refuses to be deterministic without, and torch looks at the process's first matrix product alone.
+        # cuBLAS is not deterministic without it, and torch reads it only at the process's first matrix product.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(machine.deterministic)

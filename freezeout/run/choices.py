@@ -1,8 +1,8 @@
-"""Memory format, folding and run-ahead as measured on this device: their file, and how a plan takes them from it.
+"""Memory format, folding and run-ahead as measured on this device: their file, and how a plan reads it.
 
-A run with machine.measured=true asks for them. They are filled into its configuration when it is planned, and so are
-part of its name: a run that is resumed has the choices that it began with, and one under other choices is another run.
-The file is written once, by `freezeout.run.choosing`, and stands until it is deleted.
+A run with machine.measured=true uses them. They are filled into its configuration when it is planned, so they are part
+of its name: a resumed run keeps the choices it began with, and a run with other choices is a different run. The file is
+written once, by `freezeout.run.choosing`, and used until it is deleted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALLOWED: dict[str, tuple[Any, ...]] = {"channels_last": (True, False), "fold": (
 
 
 def write(path: Path, chosen: Mapping[str, bool | int], **how: Any) -> None:
-    """Write choices to their file; how: whatever else is worth knowing of their making (seconds, rounds, steps)."""
+    """Write choices to their file; how: further facts on the measurement (seconds, rounds, steps)."""
     write_json_atomic(path, {"choices": dict(chosen), **how})
 
 
@@ -52,7 +52,7 @@ def _allowed(field: str, value: Any) -> bool:
 def filled_in(plan: Plan) -> Plan:
     """The plan with measured choices in the fields that its configuration leaves open, if it asks for them.
 
-    Where nothing was measured it gets the values that it would have had anyway.
+    If nothing was measured, they get their usual values.
 
     Raises:
         ValueError: The file of the choices is damaged.

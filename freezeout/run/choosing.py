@@ -16,8 +16,8 @@ from freezeout.train.schema import WINDOWS
 
 ROUNDS = 3
 STEPS = 20  # timed steps of a candidate at each prefix in each round, at most
-BUDGET = 15.0  # seconds that all of it may take, about
-MARGIN = 0.02  # a value other than the written one must be faster by more than this share: noise is no reason
+BUDGET = 15.0  # approximate limit of all measurements, in seconds
+MARGIN = 0.02  # another value must be faster than the default by more than this share, to ignore noise
 
 
 class Question(NamedTuple):
@@ -29,14 +29,14 @@ class Question(NamedTuple):
 
 
 def choose(plan: Plan, say: Callable[[str], None] = print) -> None:
-    """Measure the choices for the network of a plan and write them where plans find them; once is enough.
+    """Measure the choices for the network of a plan and write them to the file that plans read; needed once.
 
-    One field after another, each with those before it as they were chosen. The candidates take turns in short rounds,
-    and of each the median counts.
+    Fields are measured one after another, each with the fields before it as chosen. The candidates take turns in short
+    rounds; the median of each counts.
 
     Args:
-        plan: Of any run of the network, whatever its own machine configuration says of these fields.
-        say: Told, in one line, what was chosen, by what ratios, and where that lies.
+        plan: The plan of any run of the network, whatever its machine configuration sets these fields to.
+        say: Called with one line: what was chosen, by what ratios, and the file.
 
     Raises:
         ValueError: The choices were measured before, and their file is damaged.
@@ -68,9 +68,9 @@ def choose(plan: Plan, say: Callable[[str], None] = print) -> None:
 
 
 def questions(plan: Plan) -> list[Question]:
-    """What is to be measured of a network: all that can make a difference to it.
+    """The fields to measure for a network: those that can make a difference.
 
-    A CPU runs no prefix ahead. A network that runs as a whole has no prefix at all.
+    A CPU does not use run-ahead. A network that runs as a whole has no prefix.
     """
     found = [Question("channels_last", (True, False), (0,))]
     if plan.counts is not None and plan.stages > 1:
@@ -86,7 +86,7 @@ def measured(base: Plan, question: Question, steps: int) -> dict[bool | int, flo
     """Seconds of a step under each value of a question: summed over its prefixes, the median of the rounds.
 
     Args:
-        base: The plan; all but the field in question is as it says.
+        base: The plan; only the field in question varies.
         question: What to measure.
         steps: Timed steps of each prefix in each round.
     """
@@ -94,24 +94,24 @@ def measured(base: Plan, question: Question, steps: int) -> dict[bool | int, flo
     seconds: dict[bool | int, list[float]] = {value: [] for value in plans}
     began = time.perf_counter()
     for number in range(ROUNDS):
-        for value in list(plans)[:: 1 if number % 2 else -1]:  # in turn forwards and backwards: a drift hits all alike
+        for value in list(plans)[:: 1 if number % 2 else -1]:  # alternate directions: a drift affects all alike
             seconds[value].append(sum(time_prefixes(plans[value], steps, prefixes=question.prefixes).seconds))
         if time.perf_counter() - began > BUDGET:
             break
     if base.device.type == "cuda":
-        torch.cuda.empty_cache()  # what the candidates held is not the profile's
+        torch.cuda.empty_cache()  # do not count the candidates' memory for the profile
     return {value: statistics.median(times) for value, times in seconds.items()}
 
 
 def fastest(seconds: dict[bool | int, float]) -> bool | int:
-    """The value with the fewest seconds; the first, which is the written one, unless it is beaten by MARGIN."""
+    """The value with the fewest seconds; the first, the default, unless another is faster by MARGIN."""
     written = next(iter(seconds))
     best = min(seconds, key=lambda value: seconds[value])
     return best if seconds[best] < (1 - MARGIN) * seconds[written] else written
 
 
 def ratios(seconds: dict[str, float], chosen: bool | int) -> str:
-    """`1 1.30, 2 1.12 times its seconds`: of every value that was not chosen."""
+    """`1 1.30, 2 1.12 times its seconds`: every value that was not chosen, relative to the chosen one."""
     own = seconds[_word(chosen)]
     others = [f"{word} {time / own:.2f}" for word, time in seconds.items() if word != _word(chosen)]
     return f"{', '.join(others)} times its seconds"

@@ -25,7 +25,7 @@ from freezeout.run.messages import one_line
 from freezeout.strategies import STRATEGIES
 from freezeout.strategy import MOST_EPOCHS
 
-# Who asks for a run and how: no part of what it is.
+# Fields on who asks for a run and how; they are not part of the run itself.
 FOR_THE_COMMAND = ("sweep", "sweeps", "limit", "retry_failed", "planned")
 
 
@@ -34,11 +34,11 @@ class ConfigError(Exception):
 
 
 class InUseError(ConfigError):
-    """Another process is training this run: no failure in a sweep, where the others go on.
+    """Another process is training this run; not a failure in a sweep, whose other runs go on.
 
     Args:
         folder: The run's folder.
-        holder: ` (pid 4711 on host)` where it is known, else "".
+        holder: ` (pid 4711 on host)` if known, else "".
     """
 
     def __init__(self, folder: str, holder: str = "") -> None:
@@ -50,7 +50,7 @@ class InUseError(ConfigError):
 
 
 class TakenOverError(InUseError):
-    """Another process took this run over while this one did not move; it stops, and has written nothing since."""
+    """Another process took this run over while this one was suspended; this one stops and has written nothing since."""
 
     def __str__(self) -> str:
         return f"{self.folder}: another process took this run over{self.holder}; this one stops"
@@ -64,26 +64,26 @@ class Config:
         model: The network.
         dataset: The images and labels.
         strategy: When stages freeze, and their learning rates.
-        optimizer: What moves the weights.
-        augment: What is drawn for each training image.
-        machine: Where the run trains and how its steps are executed.
-        tracker: Where its curves are shown beside the record.
+        optimizer: How the weights are updated.
+        augment: The random augmentation of training images.
+        machine: Where the run trains, and how its steps are executed.
+        tracker: Where its curves are logged besides the record.
         t_0: When the first stage freezes, a fraction of training, for the strategies that read it; in (0, 1].
-        seed: Of initial weights, order, augmentation and dropout; at least 0, below 2 ** 63.
+        seed: Seed of initial weights, order, augmentation and dropout; at least 0, below 2 ** 63.
         epochs: Length of the plain recipe.
-        batch_size: Images a step.
+        batch_size: Images per step.
         label_smoothing: Share of each label spread over all classes; in [0, 1).
         compat: "original" for the habits of FreezeOut's own code, else None.
         out: The folder of the records.
         data_dir: The folder of downloaded data sets.
-        limit: How long the command may take (see `freezeout.run.limit`); None for as long as it takes.
-        retry_failed: Whether a sweep tries those of its runs again that failed; a run asked for alone is tried anyway.
+        limit: How long the command may take (see `freezeout.run.limit`); None for no limit.
+        retry_failed: Whether a sweep retries its failed runs; a single run is always retried.
         sweep: The name of the sweep that the run belongs to, else None.
-        planned: What the run was called where its sweep was planned, if that is another process's; else None.
-        sweeps: Always None in a run: the place of the command line's `sweeps=NAME`.
+        planned: The run's id where its sweep was planned, if that was in another process; else None.
+        sweeps: Always None in a run; the key of `sweeps=NAME` on the command line.
 
     Raises:
-        ValueError: A value is against its rule. One line.
+        ValueError: A value violates its rule. One line.
     """
 
     model: Any = MISSING
@@ -115,7 +115,7 @@ class Config:
         for name, given in (("out", self.out), ("data_dir", self.data_dir)):
             if not given:
                 raise ValueError(f"{name}=: must name a folder, as in {name}=FOLDER")
-        if self.out.startswith("~"):  # Hydra takes it literally, and would make a folder of that name
+        if self.out.startswith("~"):  # Hydra takes `~` literally, and would create a folder of that name
             raise ValueError(f"out={self.out}: the ~ is not replaced here; write the path in full")
         end_of(self.limit, began=0.0)
         if self.sweep is not None:
@@ -136,7 +136,7 @@ def register() -> None:
         for name, schema in table.items():
             store.store(group=f"schema/{group}", name=name, node=schema)
     for path in sorted(folder("sweeps").glob("*.yaml")):
-        # A copy in the store: a search path would put the whole checkout on it.
+        # Registered in the store, since a search path would expose the whole checkout.
         store.store(group="sweeps", name=path.stem, node=OmegaConf.load(path))
     OmegaConf.register_new_resolver("groups", groups_page, replace=True)
 
@@ -155,7 +155,7 @@ def parse(composed: DictConfig) -> Config:
     """Check a composed configuration.
 
     Args:
-        composed: What Hydra made of the words typed, without its own `hydra` node.
+        composed: The configuration that Hydra composed, without its own `hydra` node.
 
     Returns:
         The configuration, every group an instance of one of the dataclasses of TABLES.
@@ -184,7 +184,7 @@ def parse(composed: DictConfig) -> Config:
 
 
 def check_fields(group: str, composed: DictConfig) -> None:
-    """Refuse an option without a schema of ours, and fields added with a plus that its schema lacks.
+    """Refuse an option without one of our schemas, and fields added with `+` that its schema lacks.
 
     Raises:
         ValueError: One line.
@@ -209,7 +209,7 @@ def to_dict(config: Config) -> dict[str, Any]:
         config: A checked configuration.
 
     Returns:
-        Its fields but for FOR_THE_COMMAND; each group as the `name` of its dataclass in TABLES and its fields.
+        Its fields except FOR_THE_COMMAND; each group as the `name` of its dataclass in TABLES and its fields.
     """
     names = [f.name for f in dataclasses.fields(config) if f.name not in FOR_THE_COMMAND]
     plain = {name: getattr(config, name) for name in names}
@@ -219,14 +219,14 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def unread(config: Config, overrides: list[str]) -> str | None:
-    """A value that was given and has no effect.
+    """A warning about a value that was given but has no effect.
 
     Args:
         config: The configuration that was composed.
         overrides: The words typed.
 
     Returns:
-        A sentence where t_0 was given and the strategy does not read it, else None.
+        A sentence if t_0 was given and the strategy does not read it, else None.
     """
     if any(o.partition("=")[0] == "t_0" for o in overrides) and not hasattr(config.strategy, "t_0"):
         return f"t_0={config.t_0:g} has no effect: strategy {name_of(STRATEGIES, config.strategy)} does not read it"

@@ -1,7 +1,7 @@
-"""Which GPU a process takes where several train at once: the one that the fewest of them have. Standard library only.
+"""Which GPU a process takes if several train at once: the one with the fewest processes. Standard library only.
 
-Each process claims one for as long as it lives, in a file of its own in a folder of this machine. Claims of processes
-that have ended count no more, however they ended.
+Each process claims a GPU for its lifetime, with a file of its own in a folder of this machine. Claims of processes that
+have ended, in whatever way, are ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from freezeout.holder import Holder, myself
 
 
 def claims_folder() -> Path:
-    """Where the claims on this machine's GPUs lie, this user's."""
+    """The folder of this user's claims on the GPUs of this machine."""
     return Path(tempfile.gettempdir()) / f"freezeout-{os.getuid()}" / "devices"
 
 
@@ -27,8 +27,8 @@ def claim(devices: Sequence[str], folder: Path) -> str:
     """Claim one of the devices for this process.
 
     Args:
-        devices: By the names that CUDA_VISIBLE_DEVICES knows; in a draw the first of them is taken.
-        folder: Of the claims.
+        devices: Names as in CUDA_VISIBLE_DEVICES; in a tie the first is taken.
+        folder: The folder of the claims.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
@@ -41,7 +41,7 @@ def claim(devices: Sequence[str], folder: Path) -> str:
 
 
 def _living(folder: Path) -> list[str]:
-    """The device of each claim whose process lives; the other claims are removed."""
+    """The device of each claim whose process is alive; other claims are removed."""
     found = []
     for path in folder.glob("*.json"):
         try:

@@ -1,4 +1,4 @@
-"""What a run will save, before it is trained: by the paper's formula, by counted FLOPs, and by seconds timed here."""
+"""The saving expected of a run before training: by the paper's formula, counted FLOPs, and seconds timed here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from freezeout.strategy import REESTIMATE, reestimation_batches
 
 
 def stored_profile(plan: Plan) -> Profile | None:
-    """The profile of this network and this kind of prefix here, as `predict --measure` timed it; None where it has not.
+    """The profile of this network and this kind of prefix here, as timed by `predict --measure`; None if not timed.
 
     Raises:
         ValueError: The file is damaged.
@@ -27,20 +27,19 @@ def stored_profile(plan: Plan) -> Profile | None:
 def saving(
     plan: Plan, baseline_steps: int, profile: Profile | None = None, schedule: Schedule | None = None
 ) -> dict[str, float | None]:
-    """Savings as fractions of the time of a baseline, None where they are not known.
+    """Savings as fractions of the time of a baseline, None if not known.
 
     Args:
         plan: The run.
-        baseline_steps: Steps of the baseline. With `plan.steps` the result is the run's alone, whoever asked for it;
-            with `plan.full_steps` it is what the asker saves.
-        profile: Of this network and of prefixes that normalise as this run's; None takes the stored one, if there is
-            one.
-        schedule: What an adaptive strategy has frozen, and when; None while that is not known, and with it no saving.
+        baseline_steps: Steps of the baseline. With `plan.steps` the result depends on the run alone; with
+            `plan.full_steps` it is the saving relative to the requested length.
+        profile: Of this network, with frozen stages normalising as in this run; None takes the stored one, if any.
+        schedule: What an adaptive strategy has frozen, and when; None while it is not known, and neither is the saving.
 
     Returns:
         "estimated": the paper's formula, for a DenseNet-BC under the paper's freeze times, at as many steps as the
-        baseline's. "predicted": from counted FLOPs. "profiled": from seconds per step. The last two count what a run
-        need not compute because it remembers the frozen prefix's outputs, as if there were memory for all of them.
+        baseline's. "predicted": from counted FLOPs. "profiled": from seconds per step. The last two include what a run
+        saves by caching the frozen prefix's outputs, assuming memory for all of them.
     """
     predicted = profiled = None
     if schedule is None:
@@ -60,9 +59,9 @@ def saving(
 
 
 def run_flops(plan: Plan, schedule: Schedule | None = None) -> float:
-    """FLOPs of a run's training steps. What is remembered costs none. Only for a network whose FLOPs are counted.
+    """FLOPs of a run's training steps; cached outputs cost none. Only for a network whose FLOPs are counted.
 
-    schedule: What was frozen, and when; by default what the plan knows, which of an adaptive strategy is nothing.
+    schedule: What was frozen, and when; by default the plan's schedule, which for an adaptive strategy freezes nothing.
     """
     schedule = schedule or plan.schedule
     assert plan.costs
@@ -72,7 +71,7 @@ def run_flops(plan: Plan, schedule: Schedule | None = None) -> float:
 
 
 def reestimation(plan: Plan, frozen: Frozen, schedule: Schedule) -> float:
-    """What computing running statistics afresh costs, in the unit of `frozen`; 0 unless strategy.bn=reestimate."""
+    """The cost of re-estimating running statistics, in the unit of `frozen`; 0 unless strategy.bn=reestimate."""
     if plan.strategy.bn != REESTIMATE:
         return 0.0
     forward = [plan.config.batch_size * one for one in frozen.forward]
@@ -81,7 +80,7 @@ def reestimation(plan: Plan, frozen: Frozen, schedule: Schedule) -> float:
 
 
 def remembered(plan: Plan, frozen: Frozen, tier: Tier = caching.UNLIMITED) -> float:
-    """What a run saves because the frozen prefix's outputs are kept for the next visit, in the unit of `frozen`."""
+    """What a run saves by caching the frozen prefix's outputs for the next visit, in the unit of `frozen`."""
     if plan.remember is None:
         return 0.0
     return caching.remembered(
@@ -98,7 +97,7 @@ def remembered(plan: Plan, frozen: Frozen, tier: Tier = caching.UNLIMITED) -> fl
 
 
 def best_saving(found: dict[str, float | None]) -> float | None:
-    """The saving to count on: profiled where it is known, else predicted."""
+    """The best known saving: profiled if known, else predicted."""
     return found["predicted"] if found["profiled"] is None else found["profiled"]
 
 

@@ -35,7 +35,7 @@ def is_switch(schemas: Iterable[type], name: str) -> bool:
 
 
 def no_such_field(group: str, name: str, field: str) -> str:
-    """How an error about a field that a group's chosen dataclass lacks ends.
+    """The end of an error about a field that a group's chosen dataclass lacks.
 
     Args:
         group: A key of TABLES.

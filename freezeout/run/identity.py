@@ -1,4 +1,4 @@
-"""What names a run: everything that changes its result or its seconds, and nothing else."""
+"""What a run's name is made from: everything that changes its result or its seconds, and nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def machine(plan: Plan) -> dict[str, Any]:
 
 
 def setting(plan: Plan) -> dict[str, Any]:
-    """What runs must have in common to be compared: everything that names them but strategy, steps and seed."""
+    """What runs must have in common to be compared: everything in their names except strategy, steps and seed."""
     found = {k: v for k, v in plan.config_dict.items() if k not in EXEMPT}
     model = dict(found["model"])
     if model["name"] == "python":
@@ -79,7 +79,7 @@ def setting(plan: Plan) -> dict[str, Any]:
 
 
 def effective(plan: Plan) -> dict[str, Any]:
-    """The effective configuration of a run: what its name is the hash of."""
+    """The effective configuration of a run, whose hash is its name."""
     strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
     views = dataclasses.asdict(plan.views) if plan.views else None
     cache = "all" if plan.config.machine.cache else "what pays"
@@ -107,7 +107,7 @@ def conditions(plan: Plan) -> dict[str, Any]:
 
 
 def profile_conditions(plan: Plan) -> dict[str, Any]:
-    """Everything that the seconds of a step depend on, but for the prefix: what names a profile.
+    """Everything that the seconds of a step depend on except the prefix; names a profile.
 
     A prefix that normalises with the statistics of the batch does more work than one that does not.
     """
@@ -115,19 +115,19 @@ def profile_conditions(plan: Plan) -> dict[str, Any]:
 
 
 def bn_of(plan: Plan) -> str:
-    """How frozen stages normalise in a step: statistics that were computed afresh stand still like any others."""
+    """How frozen stages normalise in a step; re-estimated statistics stay fixed like any others."""
     return "train" if plan.strategy.bn == "train" else "eval"
 
 
 def profile_path(plan: Plan) -> Path:
-    """Where the profile of this network, and of prefixes as this run's, lies on this machine, if it was measured."""
+    """The path of the profile of this network, with frozen stages as in this run, on this machine, if measured."""
     return Path(plan.config.out) / "profiles" / f"{records.digest(profile_conditions(plan))}.json"
 
 
 def choices_path(plan: Plan) -> Path:
-    """Where the measured choices for this network on this machine lie.
+    """The path of the measured choices for this network on this machine.
 
-    Not named by the version of torch, as runs are not either: an update must not change what a run is.
+    Like a run's name, it does not depend on the version of torch: an update must not change a run's identity.
     """
     found = {key: value for key, value in conditions(plan).items() if key != "torch"}
     found["machine"] = {key: value for key, value in machine(plan).items() if key not in CHOICES}
@@ -140,12 +140,12 @@ def name(plan: Plan) -> str:
 
 
 def anywhere(plan: Plan) -> str:
-    """Twelve hex digits that the run has in common with the same one on another device, or with other threads."""
+    """Twelve hex digits, the same for this run on another device or with other threads."""
     return records.digest(records.anywhere(effective(plan)))
 
 
 def setting_id(plan: Plan) -> str:
-    """Twelve hex digits of the setting: runs with the same ones may be compared."""
+    """Twelve hex digits of the setting; runs with equal ones may be compared."""
     return records.digest(setting(plan))
 
 
@@ -159,9 +159,9 @@ def folder(plan: Plan) -> Path:
 
 
 def source_hash(target: str) -> str | None:
-    """A hash of the file that holds a network of the user's own, and of those beside it that it imports.
+    """A hash of the file of a user's own network, and of the files beside it that it imports.
 
-    Editing one of them makes other runs.
+    Editing any of them makes different runs.
     """
     module = find_module("model.target", target)
     file = inspect.getsourcefile(module)

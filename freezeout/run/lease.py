@@ -1,8 +1,8 @@
 """A run's folder belongs to one process at a time, on one computer or on many that share a file system.
 
-Who takes a folder writes a file and links it to `lease.<generation>`: of many that try, one succeeds, on NFS too. Who
-takes over from a process that has died links the generation after its. A holder asks before each thing that it
-writes whether it still is the holder, so that one that only stopped for a while does no harm when it goes on.
+To take a folder, a process writes a file and links it to `lease.<generation>`; of several that try, one succeeds, on
+NFS too. To take over from a dead process, it links the next generation. A holder checks before every write that it
+still holds the folder, so a process that was only suspended does no harm when it continues.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from freezeout.holder import BEAT, Held, Holder, Watch, generations, held, mysel
 from freezeout.records import TEMPORARY
 from freezeout.run.config import InUseError, TakenOverError
 
-GLANCE = 0.5  # seconds between two looks at a heartbeat that is waited for
+GLANCE = 0.5  # seconds between two checks of another process's heartbeat
 
 
 class Lease:
     """A folder that this process holds, until `release`.
 
-    A thread changes the heartbeat every `BEAT` seconds: one small write and a look into the folder, beside training.
+    A thread updates the heartbeat every `BEAT` seconds during training: one small write and one look into the folder.
 
     Attributes:
-        folder: The run's.
+        folder: The run's folder.
         holder: This process.
-        lost: Whether another process was seen to have taken it over; `check` looks anew.
+        lost: Whether another process was seen to have taken it over; `check` looks again.
     """
 
     def __init__(self, folder: Path, generation: int, holder: Holder, file: int) -> None:
@@ -39,14 +39,14 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Called before anything is written. Raises TakenOverError where this process is the holder no more."""
+        """Called before anything is written. Raises TakenOverError if this process no longer holds the folder."""
         found = held(self.folder)
         if not self._is_mine(found):
             self.lost = True
             raise TakenOverError(str(self.folder), f" ({found.holder})" if found else "")
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         self._ended.set()
         self._thread.join()
         os.close(self._file)
@@ -62,7 +62,7 @@ class Lease:
         return found is not None and found.holder.token == self.holder.token
 
     def _keep(self) -> None:
-        """The thread. The file is written through its handle: once its name is another's, that does nothing."""
+        """The thread. It writes through the file's handle: harmless once the name belongs to another process."""
         count = 0
         while not self._ended.wait(BEAT):
             count += 1
@@ -73,17 +73,17 @@ class Lease:
 
 
 def take(folder: Path, watch: Watch | None = None) -> Lease:
-    """Take the folder for this process, and remove what a process that died has left there half written.
+    """Take the folder for this process, and remove files that a dead process left half written.
 
-    Whether a holder on another computer lives shows in its heartbeat alone, which is waited for.
+    Only the heartbeat shows whether a holder on another computer is alive, so this waits for it.
 
     Args:
-        folder: The run's; it has to exist.
-        watch: What was seen of the holder before.
+        folder: The run's folder; it must exist.
+        watch: Earlier observations of the holder.
 
     Raises:
         InUseError: Another process holds it; names that process.
-        OSError: The folder cannot be written, or knows no links.
+        OSError: The folder cannot be written, or does not support links.
     """
     watch, first = watch or Watch(), None
     while True:
@@ -98,7 +98,7 @@ def take(folder: Path, watch: Watch | None = None) -> Lease:
 
 
 def _link(folder: Path, generation: int) -> Lease | None:
-    """The lease of that generation; None where another process was faster."""
+    """The lease of that generation; None if another process was faster."""
     holder = myself()
     temporary = folder / f".lease.{holder.token}{TEMPORARY}"
     file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
@@ -125,28 +125,28 @@ def _link(folder: Path, generation: int) -> Lease | None:
 
 
 def _unlink(folder: Path, generation: int, holder: Holder) -> None:
-    """Remove a lease that is still this holder's."""
+    """Remove a lease if this holder still owns it."""
     found = read(folder, generation)
     if found is not None and found.holder.token == holder.token:
         path_of(folder, generation).unlink(missing_ok=True)
 
 
 def _linked(temporary: Path, path: Path) -> bool:
-    """Whether the temporary file now has this name too, which no other file has had."""
+    """Whether the temporary file now also has this name, which no other file had."""
     try:
         os.link(temporary, path)
     except FileExistsError:
-        # An answer of an NFS server that was lost and asked for again: the number of names tells whether it was ours.
+        # An NFS server's answer was lost and the request repeated: the link count shows whether ours succeeded.
         with contextlib.suppress(FileNotFoundError):
             return os.stat(temporary).st_nlink == 2
         return False
-    except FileNotFoundError:  # who holds the folder has removed what looked left over
+    except FileNotFoundError:  # the holder of the folder removed it as a leftover
         return False
     return True
 
 
 def clear(folder: Path, watch: Watch) -> None:
-    """Remove what a process that has died left in a folder: its lease and what it had half written."""
+    """Remove what a dead process left in a folder: its lease and half-written files."""
     found, lives = watch.look(folder)
     if not lives and (found is not None or any(folder.glob(f".*{TEMPORARY}"))):
         with contextlib.suppress(InUseError):  # somebody was faster, and has cleared it

@@ -1,4 +1,4 @@
-"""`limit=25m`: until when a command may run, by the clock on the wall, which the processes of a sweep share."""
+"""`limit=25m`: until when a command may run, by wall-clock time, which the processes of a sweep share."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def now() -> float:
 
 
 def end_of(limit: str | None, began: float) -> float:
-    """The moment at which a command has to be done.
+    """The time by which a command must be done.
 
     Args:
-        limit: The time that it may take: `90s`, `25m`, `1.5h` or plain seconds; None for any. Or the moment itself, as
-            a sweep hands it to its runs: `@` and the seconds since the epoch.
+        limit: The time that it may take: `90s`, `25m`, `1.5h` or plain seconds; None for any. Or the end itself, as a
+            sweep passes it to its runs: `@` and the seconds since the epoch.
         began: When the command began.
 
     Returns:
-        Seconds since the epoch; infinity where there is no limit.
+        Seconds since the epoch; infinity if there is no limit.
 
     Raises:
         ValueError: It is none of these. One line.
@@ -40,5 +40,5 @@ def end_of(limit: str | None, began: float) -> float:
 
 
 def handed_on(end: float) -> str:
-    """The override that gives a run of a sweep the moment at which the whole sweep has to be done."""
+    """The override that tells a run of a sweep when the whole sweep must be done."""
     return f"limit=@{end:.3f}"

@@ -1,4 +1,4 @@
-"""The errors of Hydra and OmegaConf in the words of the command line: what was given, the rule, what is near it."""
+"""Errors of Hydra and OmegaConf in terms of the command line: what was given, the rule, the nearest match."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from freezeout.checks import nearest
 from freezeout.naming import options
 from freezeout.run.groups import TABLES, no_such_field
 
-LONGEST = 120  # characters of a word typed that are repeated to the user
+LONGEST = 120  # characters of a typed word that an error repeats
 
 
 def one_line(error: BaseException) -> str:
-    """The message of any error as one line; those of Hydra, OmegaConf and YAML in our own words.
+    """The message of any error as one line; messages of Hydra, OmegaConf and YAML are reworded.
 
     Args:
-        error: What was raised while a configuration was composed, or by a check of ours.
+        error: Raised while a configuration was composed, or by one of our checks.
 
     Returns:
         One line without Hydra's details and advice.
@@ -39,7 +39,7 @@ def one_line(error: BaseException) -> str:
 
 
 def shown(word: str) -> str:
-    """A word that the user typed, as an error repeats it: on one line, and cut where it is very long."""
+    """A word that the user typed, as an error repeats it: on one line, and cut if very long."""
     line = joined(word)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
@@ -50,11 +50,11 @@ def joined(text: str) -> str:
 
 
 def unreadable(override: str, reason: str) -> str:
-    """The line on a word that Hydra's grammar does not allow.
+    """The line for a word that Hydra's grammar does not allow.
 
     Args:
         override: The word.
-        reason: What Hydra says of it.
+        reason: Hydra's reason.
     """
     key, equals, value = override.partition("=")
     if not equals or not re.fullmatch(r"[+~]{0,2}\w[\w/@:-]*(\.[\w-]+)*", key):
@@ -90,7 +90,7 @@ def must(rule: str) -> Answer:
 
 
 def subject(text: str) -> str:
-    """What an error is about: the word typed, or the key and value where these stand in a file."""
+    """What an error is about: the typed word, or the key and value if they are in a file."""
     if match := re.search(MERGING, text, re.DOTALL):
         return match["given"]
     key = re.search(r"full_key: (\S+)", text)

@@ -1,10 +1,10 @@
 """Whether a run has its device to itself: the seconds of runs that share one say nothing about their strategies.
 
-Nor do those of a run that stood still for a while, with the device lent to nobody or to somebody unknown.
+Nor do those of a run that stood still for a while, when the device was idle or used by something unknown.
 
-Runs of this program tell each other. Each keeps a file, locked as long as it trains, in a folder of the computer, and
-who comes writes a line into the files of those that train on the same device: so nobody need keep looking. Of other
-programs the kernel tells how long a thread of this process waited for a core, and NVIDIA's driver who uses a GPU.
+Runs of this program inform each other. Each keeps a file in a folder of the computer, locked while it trains, and a
+starting run writes a line into the files of runs on the same device, so no run needs to poll. Other programs show in
+how long a thread of this process waited for a core (by the kernel) and in the users of the GPU (by NVIDIA's driver).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from freezeout.holder import myself
 from freezeout.run.standstill import Standstill
 
 FOLDER = Path(tempfile.gettempdir()) / f"freezeout-{os.getuid()}"
-LONGEST_WAIT = 0.02  # share of its time that a thread may wait for a core, or stand still, in a run that is timed
-LOOK = 60.0  # seconds between two looks at who uses a GPU
+LONGEST_WAIT = 0.02  # largest share of its time that a thread of a timed run may wait for a core or stand still
+LOOK = 60.0  # seconds between two checks of who uses a GPU
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Place:
     """What a run trains on.
 
     Attributes:
-        boot: Names the computer, and which start of it.
+        boot: Identifies the computer and its current boot.
         gpu: The GPU's uuid; None on a CPU.
         cores: Numbers of the CPU cores that the process may use.
     """
@@ -58,11 +58,11 @@ def place_of(device: torch.device) -> Place:
 
 
 class Neighbours:
-    """What uses the device beside this process, from its making to `leave`.
+    """Watches what else uses the device, from construction to `leave`.
 
     Args:
         place: Where this process trains.
-        folder: Where runs tell each other; FOLDER unless given.
+        folder: Where runs inform each other; FOLDER by default.
     """
 
     def __init__(self, place: Place, folder: Path | None = None) -> None:
@@ -71,17 +71,17 @@ class Neighbours:
         self._looked, self._on_gpu = -LOOK, (None if place.gpu else False)
         self._file: int | None = None
         self._standstill = Standstill()
-        with contextlib.suppress(OSError):  # without such a folder it is not known who else trains
+        with contextlib.suppress(OSError):  # without the folder, other runs are not known
             self._join(folder or FOLDER)
 
     @property
     def shared(self) -> bool | None:
-        """Whether anything else has used the device so far, or may have; None where that cannot be known."""
+        """Whether anything else has used the device so far, or may have; None if that cannot be known."""
         found = [self._is_met(), self._has_waited(), self._is_on_gpu(), self._standstill.share > LONGEST_WAIT]
         return True if True in found else None if None in found else False
 
     def leave(self) -> None:
-        """The process trains no more."""
+        """Stop watching: the process no longer trains."""
         self._standstill.leave()
         if self._file is not None:
             self._path.unlink(missing_ok=True)
@@ -100,45 +100,45 @@ class Neighbours:
         self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         os.write(self._file, _line(self._place))
-        for path in folder.iterdir():  # once its own file is there: of two that come at once, one sees the other
+        for path in folder.iterdir():  # after creating its own file: of two that start together, one sees the other
             if path != self._path and (other := _living(path)) is not None and self._place.overlaps(other):
                 self._met = True
                 with path.open("ab") as file:
                     file.write(_line(self._place))
 
     def _is_met(self) -> bool | None:
-        """Whether a run of this program has trained here beside this one."""
+        """Whether another run of this program has trained on this device meanwhile."""
         if self._file is None:
             return None
         return self._met or os.pread(self._file, 2**20, 0).count(b"\n") > 1
 
     def _has_waited(self) -> bool | None:
-        """Whether some thread of this process waited so long for a core that its seconds are not its own."""
+        """Whether a thread of this process waited too long for a core for its seconds to count."""
         now, seconds = waits(), time.perf_counter() - self._began
         if now is None or self._waits is None:
             return None
         return max(wait - self._waits.get(thread, 0.0) for thread, wait in now.items()) > LONGEST_WAIT * seconds
 
     def _is_on_gpu(self) -> bool | None:
-        """Whether another process was seen on the GPU. It is looked for now and then only, and not before the first."""
+        """Whether another process was seen on the GPU; checked at intervals, first after one interval."""
         if self._place.gpu and not self._on_gpu and time.perf_counter() - self._looked >= LOOK:
             self._looked, self._on_gpu = time.perf_counter(), is_crowded(self._place.gpu)
         return self._on_gpu
 
 
 def waits() -> dict[str, float] | None:
-    """Seconds that each thread of this process has waited for a core; None where the kernel does not count them."""
+    """Seconds that each thread of this process has waited for a core; None if the kernel does not count them."""
     found = {}
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):  # it has just ended, or this kernel has no such count
+        with contextlib.suppress(OSError):  # the thread has just ended, or the kernel has no such count
             found[thread] = int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1]) / 1e9
     return found or None
 
 
 def is_crowded(gpu: str) -> bool | None:
-    """Whether several processes compute on a GPU, by NVIDIA's driver; None where it does not say.
+    """Whether several processes compute on a GPU, by NVIDIA's driver; None if it does not say.
 
-    Called from a process that does: where none is listed, as in most containers, the driver keeps them to itself.
+    Called from a process that uses the GPU: if none is listed, as in most containers, the driver hides them.
 
     Args:
         gpu: Its uuid, as torch or as NVIDIA writes it.
@@ -154,13 +154,13 @@ def is_crowded(gpu: str) -> bool | None:
 
 
 def _living(path: Path) -> Place | None:
-    """The place in the file of a run that still trains. That of a process that has died is removed."""
+    """The place in the file of a run that is still training; the file of a dead process is removed."""
     with contextlib.suppress(OSError), path.open("r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _read(file.readline())
-        if path.stat().st_size:  # an empty one belongs to a run that comes just now
+        if path.stat().st_size:  # an empty file belongs to a run that is just starting
             path.unlink()
     return None
 
@@ -168,7 +168,7 @@ def _living(path: Path) -> Place | None:
 def _read(line: bytes) -> Place | None:
     try:
         return Place(**json.loads(line))
-    except (ValueError, TypeError):  # not written yet, and then that run will see this one; or of another version
+    except (ValueError, TypeError):  # not written yet (then that run will see this one), or of another version
         return None
 
 

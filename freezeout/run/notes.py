@@ -1,4 +1,4 @@
-"""What a run warns of, each line once in a process: the runs of a sweep share most of them."""
+"""A run's warnings, each printed once per process: the runs of a sweep share most of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from freezeout.naming import network
 from freezeout.run.plan import Plan
 from freezeout.train.loop import Training
 
-# A scaled rate is base / t_i: on a stage that trains for few steps it is large and has no time to come down.
+# A scaled rate is base / t_i: for a stage that trains for few steps it is large and has no time to decay.
 FEW_STEPS = 20
 PACKAGE = Path(__file__).parent.parent
 
@@ -27,7 +27,7 @@ def say_once(line: str) -> None:
 
 @contextlib.contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Inside, the engine's own warnings are notes too; those of libraries still say where they come from."""
+    """Inside the block, the engine's warnings are printed as notes; those of libraries keep their location."""
     usual = warnings.showwarning
 
     def show(
@@ -51,7 +51,7 @@ def warnings_in_one_line() -> Iterator[None]:
 
 
 def unmeasured(plan: Plan) -> str:
-    """What to know of a plan whose measured choices are still to be measured."""
+    """The note for a plan whose choices have not been measured yet."""
     return (
         f"note: machine=measured: nothing was measured for {network(plan.config_dict['model'])} here, so the written "
         "values hold; python -m freezeout.predict --measure measures, and other values are other runs"

@@ -15,7 +15,7 @@ from freezeout.run.config import Config, ConfigError, parse, register
 from freezeout.run.groups import TABLES, field_names, is_switch
 from freezeout.run.messages import one_line, shown
 
-# What people type out of habit, and what it is called here.
+# Words that people type out of habit, and their names here.
 HABITS = {
     "experiment": "sweeps",
     "logger": "tracker",
@@ -40,7 +40,7 @@ HABITS = {
 
 
 def compose_all(overrides: list[str]) -> list[Config]:
-    """The checked configurations that overrides amount to, one for each combination of the values that they list.
+    """The checked configurations that overrides describe, one for each combination of the values that they list.
 
     Args:
         overrides: Words as for `python -m freezeout`.
@@ -49,8 +49,8 @@ def compose_all(overrides: list[str]) -> list[Config]:
         The configurations, the last word varying fastest.
 
     Raises:
-        ConfigError: One line, for a mistake of the user's.
-        HydraException: What a word says does not fit the options chosen; `messages.one_line` has the line.
+        ConfigError: A user's mistake, as one line.
+        HydraException: A word does not fit the chosen options; `messages.one_line` gives the line.
     """
     register()
     check_overrides(overrides, multirun=False)
@@ -65,12 +65,12 @@ def compose_all(overrides: list[str]) -> list[Config]:
 
 
 def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = False) -> None:
-    """Answer mistakes in the words typed before Hydra meets them.
+    """Report mistakes in the typed words before Hydra sees them.
 
     Args:
         overrides: The words, without flags.
         multirun: Whether they describe a sweep (-m).
-        searchpath: Whether the user added folders of options, so that an unknown option may be one of theirs.
+        searchpath: Whether the user added folders of options, which may have options unknown here.
 
     Raises:
         ConfigError: One line: the word, what is wrong with it, and the nearest right one.
@@ -89,11 +89,11 @@ def check_overrides(overrides: list[str], *, multirun: bool, searchpath: bool = 
 
 
 def check_key(word: str, before: str) -> None:
-    """Refuse a word that names no key of ours, or does not have the form KEY=VALUE.
+    """Refuse a word that names no known key, or does not have the form KEY=VALUE.
 
     Args:
         word: The word.
-        before: The word before it, which it may belong to.
+        before: The word before it, of which it may be a part.
 
     Raises:
         ConfigError: One line.
@@ -119,14 +119,16 @@ def check_key(word: str, before: str) -> None:
 
 
 def check_value(parsed: Override, *, multirun: bool, searchpath: bool) -> None:
-    """Refuse an option that does not exist, and a sweep's name where one run is asked for.
+    """Refuse an option that does not exist, and a sweep's name if a single run is requested.
 
     Raises:
         ConfigError: One line.
     """
     word, key = str(parsed.input_line), str(parsed.key_or_group)
     value = word.partition("=")[2]
-    if key == "sweep" and value in options("sweeps"):  # or one default run would be trained, as one of that sweep's
+    if key == "sweep" and value in options(
+        "sweeps"
+    ):  # else one default run would be trained and filed under that sweep
         raise ConfigError(f"{shown(word)}: names a grid of your own; the runs of that file are -m sweeps={value}")
     if key == "sweep" and not multirun and value != "null":
         raise ConfigError(f"{shown(word)}: names a sweep: add -m (python -m freezeout -m {shown(word)} ...)")

@@ -1,4 +1,4 @@
-"""How the time that is left is said."""
+"""Wording of the time left."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Plan:
     """One run, before anything is trained. Made by `freezeout.run.resolve.make_plan`.
 
     Attributes:
-        config: The configuration as it was asked for, measured choices filled in.
+        config: The requested configuration, with measured choices filled in.
         config_dict: The same as plain data, each group with the name of its option.
         device: Where it trains.
         threads: CPU threads of torch.
@@ -38,8 +38,8 @@ class Plan:
         strategy: The strategy that training follows: that of a shortened run is the baseline.
         steps: Training steps of this run.
         stages: How many stages the network has.
-        counts: FLOPs and bytes of a step, stage by stage; None where the stages cannot be run one by one.
-        unmeasured: The configuration asks for measured choices, and none have been measured here.
+        counts: FLOPs and bytes of a step, stage by stage; None if the stages cannot be run one by one.
+        unmeasured: Whether the configuration asks for measured choices but none have been measured here.
     """
 
     config: Config
@@ -59,29 +59,29 @@ class Plan:
 
     @property
     def full_steps(self) -> int:
-        """Steps of the plain recipe at the epochs that were asked for: what the asker compares this run with."""
+        """Steps of the plain recipe at the requested epochs, with which this run is compared."""
         return self.config.epochs * self.steps_per_epoch
 
     @property
     def split(self) -> str:
-        """Where the error of each epoch is measured: validation where there is one, else the test set."""
+        """Where the error of each epoch is measured: the validation split if there is one, else the test set."""
         return "validation" if self.outline.sizes["validation"] else "test"
 
     @property
     def costs(self) -> list[StageCost] | None:
-        """FLOPs of each stage in a step; None where they cannot be counted."""
+        """FLOPs of each stage in a step; None if they cannot be counted."""
         return self.counts.costs if self.counts else None
 
     @property
     def applied(self) -> Strategy:
-        """The strategy by the clock that training follows: the original's under compat=original."""
+        """The strategy with the clock that training follows: the original's under compat=original."""
         costs = [c.whole for c in self.costs] if self.costs else None
         strategy = self.strategy.placed(costs)
         return compat.applied(self.config.compat, strategy, self.config_dict["model"]["name"], self.steps_per_epoch)
 
     @property
     def schedule(self) -> Schedule:
-        """What is known beforehand: of an adaptive strategy the learning rates, and nothing of what freezes."""
+        """The schedule known beforehand; for an adaptive strategy only the learning rates, not what freezes."""
         return self.applied.schedule(self.stages)
 
     @property
@@ -91,7 +91,7 @@ class Plan:
 
     @cached_property
     def views(self) -> Views | None:
-        """The fixed views of its later epochs; None where every epoch draws its own crops, whatever was asked for."""
+        """The fixed views of its later epochs; None if every epoch draws new crops, whatever was requested."""
         augment = self.config.augment
         if augment.views is None:
             return None
@@ -104,22 +104,22 @@ class Plan:
 
     @cached_property
     def remember(self) -> Views | None:
-        """The views of which the frozen prefix's outputs may be kept; None where nothing is: nothing comes again."""
+        """The views whose frozen-prefix outputs may be cached; None if no image is ever repeated."""
         if self.config.machine.cache is False or self.strategy.bn == "train" or self.counts is None:
             return None
         if self.is_adaptive:
             return None  # it is planned by the freeze steps
-        once = self.config.augment.kind == "none"  # images as they are: each visit is the same
+        once = self.config.augment.kind == "none"  # images without augmentation: every visit is the same
         views = Views(1, first_epoch=0) if once else self.views
         if views is None:
             return None
         schedule, epochs = self.schedule, -(-self.steps // self.steps_per_epoch)
-        visited = range(views.first_epoch, epochs - views.count)  # epochs whose view is visited again
+        visited = range(views.first_epoch, epochs - views.count)  # epochs whose view is repeated later
         return views if any(schedule.prefix(e * self.steps_per_epoch, self.steps) for e in visited) else None
 
     @property
     def augment(self) -> dict[str, Any]:
-        """The augmentation as it is followed: without views where no epoch takes them."""
+        """The augmentation actually used: without views if no epoch uses them."""
         return self.config_dict["augment"] | ({} if self.views else {"views": None, "views_from": None})
 
     @property
@@ -129,12 +129,12 @@ class Plan:
 
     @property
     def channels_last(self) -> bool:
-        """Whether images and network are in that memory format; where the configuration leaves it open they are."""
+        """Whether images and network use channels_last; True if the configuration leaves it open."""
         return self.config.machine.channels_last is not False
 
     @property
     def fold(self) -> bool:
-        """Whether frozen stages run from prepared weights; where the configuration leaves it open they do."""
+        """Whether frozen stages run from prepared weights; True if the configuration leaves it open."""
         return self.config.machine.fold is not False
 
     @property
@@ -144,7 +144,7 @@ class Plan:
 
     @cached_property
     def run_ahead(self) -> int:
-        """Steps whose frozen prefix runs as one batch."""
+        """Number of steps whose frozen prefix runs as one batch."""
         given = self.config.machine.run_ahead
         if given is not None or self.device.type != "cuda" or self.counts is None:
             return given or 1
@@ -171,7 +171,7 @@ def with_machine(plan: Plan, **fields: Any) -> Plan:
 
 
 def with_seed(plan: Plan, seed: int) -> Plan:
-    """The plan of a replicate: nothing but the seed is another."""
+    """The plan of a replicate: only the seed differs."""
     config = dataclasses.replace(plan.config, seed=seed)
     return dataclasses.replace(plan, config=config, config_dict=plan.config_dict | {"seed": seed})
 
@@ -195,7 +195,7 @@ def load_data(name: str, fields: Any) -> Source:
     """
     key = json.dumps([name, dataclasses.asdict(fields)], sort_keys=True)
     if key not in _sources:
-        _sources.clear()  # one set at a time: a sweep over data sets must not hold them all
+        _sources.clear()  # keep one data set at a time: a sweep over several must not hold them all
         try:
             _sources[key] = data.load(name, fields)
         except MemoryError as error:

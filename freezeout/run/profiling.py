@@ -1,4 +1,4 @@
-"""Times a training step at each prefix, alone on this device, and keeps the profile where every run finds it."""
+"""Times a training step at each prefix, alone on this device, and stores the profile where every run finds it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from freezeout.strategy import Strategy
 from freezeout.train.captured import WORTH
 from freezeout.train.loop import Training
 
-ROUNDS = {"cpu": 45, "cuda": 5}  # a CPU is shared with others; on a GPU each round captures its graphs anew
+ROUNDS = {"cpu": 45, "cuda": 5}  # a CPU is shared; on a GPU each round captures its graphs again
 STEPS = 50  # timed steps of each prefix in each round, at most
 WARM_UP = 4  # steps of each prefix that are not timed: the freeze switch, and a CUDA graph's eager steps and capture
-BUDGET = 90.0  # seconds that a profile may take, about
+BUDGET = 90.0  # approximate limit of a profile, in seconds
 
 
 @dataclass(kw_only=True)
@@ -41,7 +41,7 @@ class EachPrefix(Strategy):
 
     def schedule(self, n: int) -> Schedule:
         levels = len(self.prefixes)
-        first = [bisect_right(self.prefixes, i) for i in range(n)]  # of each stage the first prefix that holds it
+        first = [bisect_right(self.prefixes, i) for i in range(n)]  # for each stage, the first prefix that contains it
         return Schedule(freeze=tuple(k * self.each / (levels * self.each) for k in first), anneal=(1.0,) * n)
 
 
@@ -50,14 +50,14 @@ def measure(
 ) -> Profile:
     """Time training steps at every prefix, in each of several rounds, and keep the medians in the profile's file.
 
-    All prefixes are visited in every round, and set against the step with nothing frozen of their own round, so that a
-    drift of the machine's speed stays out of the ratios.
+    All prefixes are timed in every round, relative to the step with nothing frozen of the same round, so that a drift
+    of the machine's speed does not affect the ratios.
 
     Args:
-        plan: Of any run of the network whose frozen stages normalise as those to be timed (its strategy's `bn`).
-        rounds: How often each prefix is timed; by default ROUNDS.
+        plan: The plan of any run of the network with the `bn` of the frozen stages to time.
+        rounds: Number of rounds; by default ROUNDS.
         steps: Timed steps of each visit; by default as many as fit into BUDGET, at least 3.
-        say: Told, in one line, where the profile lies, and before it if the device was not alone.
+        say: Called with one line on where the profile is, and before it with a line if the device was shared.
     """
     rounds = rounds or ROUNDS[plan.device.type]
     if steps is None:
@@ -91,7 +91,7 @@ def measure(
 
 
 def median(found: Sequence[Profile]) -> Profile:
-    """Of each prefix the median over several profiles."""
+    """The median over several profiles, for each prefix."""
     frozen, tier = None, found[0].tier
     if all(one.frozen is not None for one in found):
         parts = [one.frozen for one in found if one.frozen is not None]
@@ -102,15 +102,15 @@ def median(found: Sequence[Profile]) -> Profile:
 
 
 def medians(rounds: Sequence[Sequence[float]]) -> list[float]:
-    """Of each place, the median over the rounds."""
+    """The median over the rounds, for each position."""
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def width(values: Sequence[float]) -> float:
-    """How wide an interval is that holds the median in at least 90 of 100 cases, whatever the values' distribution.
+    """The width of a distribution-free interval for the median, of at least 90 % coverage.
 
-    It lies between two of the ordered values, as many from either end; of under 5 values, between the least and the
-    largest (3 values: 75 of 100 cases).
+    Its ends are two order statistics, equally far from both ends; with fewer than 5 values, the smallest and the
+    largest (3 values: 75 %).
     """
     n, ordered = len(values), sorted(values)
     outside, cut = 2.0 ** (1 - n), 0  # probability that the median lies beyond the ordered values `cut` from the ends
@@ -120,7 +120,7 @@ def width(values: Sequence[float]) -> float:
 
 
 def whole_windows(plan: Plan, steps: int) -> int:
-    """`steps` rounded up to whole windows of a run-ahead, and to as many as a CUDA graph is captured for."""
+    """`steps` rounded up to whole run-ahead windows, and to the number from which a CUDA graph is captured."""
     steps = max(steps, WORTH if plan.capture else 1)
     return -(-steps // plan.run_ahead) * plan.run_ahead
 
@@ -128,9 +128,9 @@ def whole_windows(plan: Plan, steps: int) -> int:
 def time_prefixes(
     plan: Plan, steps: int, *, prefixes: Sequence[int] = (), on_prefix: Callable[[], object] = lambda: None
 ) -> Profile:
-    """Seconds of a training step at each prefix, of each the mean of `steps` steps.
+    """Seconds of a training step at each prefix, each the mean of `steps` steps.
 
-    One training that freezes as it goes, so that compiling and setting up are paid once. The first WARM_UP steps of
+    A single training freezes as it goes, so compilation and set-up are paid once. The first WARM_UP steps of
     each prefix are left out. Both numbers of steps are rounded up to whole windows.
 
     Args:
@@ -145,7 +145,7 @@ def time_prefixes(
     prefixes = prefixes or range(plan.stages)
     total = len(prefixes) * each
     strategy = EachPrefix(prefixes=prefixes, each=each, bn=identity.bn_of(plan))
-    plan = with_machine(plan, cache=False)  # a step as it is without: what is remembered is counted apart
+    plan = with_machine(plan, cache=False)  # a step without a cache: cached outputs are accounted for separately
     training = assemble(dataclasses.replace(plan, strategy=strategy, steps=total))
     clock = training.clock
     seconds: list[float] = []
@@ -170,7 +170,7 @@ def time_prefixes(
 
 
 def time_frozen(plan: Plan, training: Training) -> tuple[Frozen | None, Tier]:
-    """What frozen stages take for an image, and memory for a byte, after a training; None where no stage is frozen."""
+    """Seconds of frozen stages per image, and of memory per byte, after a training; None if no stage is frozen."""
     if not training.freezeout.prefix or not training.freezeout.pure or not training.chain.executable:
         return None, UNLIMITED
     cache = make_cache(plan, training, Views(1, first_epoch=0))

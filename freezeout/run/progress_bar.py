@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line per epoch in a log file; both with the time left."""
+"""A run's progress: a bar on a terminal, a line per epoch in a log file; both with the time left."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tqdm import tqdm
 from freezeout.run import worker
 from freezeout.run.phrases import time_left
 
-SPARSE = 60.0  # seconds between two lines of a run in a sweep, at least: its end gets a line anyway
+SPARSE = 60.0  # least seconds between two lines of a run in a sweep; its end always gets a line
 
 
 class EpochBar:
     """Shows the steps of one run, and after each epoch its error.
 
     Args:
-        title: What the run is called.
-        done: Steps that were done before.
-        steps: Of the whole run.
-        epochs: Of the whole run; the last may be cut short.
-        in_sweep: Whether a sweep's own bar stands above this one.
+        title: The run's name.
+        done: Steps done before.
+        steps: Steps of the whole run.
+        epochs: Epochs of the whole run; the last may be cut short.
+        in_sweep: Whether a sweep's own bar is above this one.
     """
 
     def __init__(self, title: str, done: int, steps: int, epochs: int, *, in_sweep: bool) -> None:
@@ -39,7 +39,7 @@ class EpochBar:
             dynamic_ncols=True,
             position=1 if in_sweep else 0,
             disable=not self._terminal,
-            # What changes comes first: a narrow terminal cuts the end off.
+            # Changing values come first: a narrow terminal cuts off the end.
             bar_format="{desc} |{bar:12}| {remaining} left, " + title.replace("{", "(").replace("}", ")"),
         )
 

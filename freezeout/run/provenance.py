@@ -55,11 +55,11 @@ def device_model(device: torch.device) -> str:
 
 
 def processor(cpuinfo: str) -> str:
-    """The first processor of a /proc/cpuinfo, told apart from others that bear its name.
+    """The first processor of a /proc/cpuinfo, with a name that distinguishes it from others.
 
-    Virtual machines hide the product ("AMD EPYC", "Intel(R) Xeon(R) CPU @ 2.20GHz"), and ARM's names none: generations
-    of half the speed then have one name. Such a name is completed by what the processor says of itself: on x86 its
-    family, model and stepping, on ARM who made it and which part it is.
+    Virtual machines hide the product ("AMD EPYC", "Intel(R) Xeon(R) CPU @ 2.20GHz"), and ARM's file does not name it,
+    so generations that differ twofold in speed share a name. Such a name is completed from other fields: on x86 family,
+    model and stepping, on ARM implementer and part.
     """
     pairs = (line.split(":", 1) for line in cpuinfo.split("\n\n", 1)[0].splitlines() if ":" in line)
     facts = {key.strip(): value.strip() for key, value in pairs}

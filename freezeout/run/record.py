@@ -1,4 +1,4 @@
-"""What is written of a run: an entry per epoch, its record (the keys of `freezeout.records.KEYS`), a line to print."""
+"""What is written about a run: an entry per epoch, its record (keys of `freezeout.records.KEYS`), a printed line."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def epoch_entry(run: Run, loss: float, result: Evaluation) -> dict[str, Any]:
 
 
 def own_config(plan: Plan) -> dict[str, Any]:
-    """The configuration as the run's own, whoever asked for it.
+    """The configuration of the run itself, independent of who requested it.
 
-    A shortened baseline and the baseline of as many steps are one run: both read `strategy: baseline` and the epochs
-    that are trained (a fraction where the last one is not whole). Views are there
-    where an epoch takes them. The precision is the one that was trained in, also where it was left to the program. Keys
-    that do not name a run are the first asker's.
+    A shortened baseline and the baseline of as many steps are one run: both have `strategy: baseline` and the epochs
+    trained (a fraction if the last one is not whole). Views are included if an epoch uses them. The precision is the
+    one trained in, even if it was left to the program. Keys that are not part of a run's name are those of the first
+    request.
     """
     strategy = {"name": name_of(STRATEGIES, plan.strategy), **dataclasses.asdict(plan.strategy)}  # type: ignore[call-overload]
     epochs = plan.steps / plan.steps_per_epoch
@@ -53,11 +53,11 @@ def own_config(plan: Plan) -> dict[str, Any]:
 
 
 def make_record(run: Run, sweep: str | None, status: str, reason: str | None, origin: dict[str, Any]) -> dict[str, Any]:
-    """The record of a run, but for what is measured once at its end. Absent is null, never 0.
+    """The record of a run, without what is measured once at its end. Absent values are null, never 0.
 
     Args:
         run: The run as it ended.
-        sweep: The sweep that asked for it first.
+        sweep: The sweep that first requested it.
         status: "done", "failed" or "interrupted".
         reason: Why it is not done.
         origin: See `provenance`.
@@ -79,7 +79,7 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
         }
         for i, (name, stage) in enumerate(training.chain.stages.items())
     ]
-    known = not plan.is_adaptive or status == "done"  # what an adaptive strategy freezes is known at the end
+    known = not plan.is_adaptive or status == "done"  # what an adaptive strategy freezes is only known at the end
     flops = None
     if costs and known:
         flops = {"step": cost.step_cost(costs, 0), "run": expected.run_flops(plan, schedule)}
@@ -134,11 +134,11 @@ def make_record(run: Run, sweep: str | None, status: str, reason: str | None, or
 
 
 def summary(plan: Plan, record: dict[str, Any]) -> str:
-    """One line on a run for whoever asked for it: what it is, its error, seconds, and the saving predicted for them."""
+    """One line on a run for its user: what it is, its error, seconds, and predicted saving."""
     title = run_title(plan.config_dict)
     if record["status"] != "done":
         return f"{title}: {record['status']}: {record['reason']}"
-    if plan.is_adaptive:  # as many steps as were asked for
+    if plan.is_adaptive:  # the requested number of steps
         predicted, how = record["saving"]["predicted"], "saved by counted FLOPs"
     else:
         predicted, how = expected.saving(plan, plan.full_steps)["predicted"], "saving predicted"

@@ -23,10 +23,10 @@ _counts: dict[str, tuple[int, flops.Counts | None]] = {}
 def make_plan(config: Config) -> Plan:
     """Resolve a checked configuration.
 
-    Data whose outline the configuration tells are not read yet.
+    Data are not read yet if the configuration gives their outline.
 
     Raises:
-        ConfigError: In one line, for what cannot be run here.
+        ConfigError: It cannot be run here. One line.
     """
     try:
         return _make_plan(config)
@@ -71,28 +71,28 @@ def _make_plan(config: Config) -> Plan:
             f"augment.views={config.augment.views}: they begin with the first freeze, and when strategy "
             f"{config_dict['strategy']['name']} freezes depends on the data; give augment.views_from=T"
         )
-    plan.applied.schedule(stages)  # what cannot be scheduled is refused before anything is costed by it
+    plan.applied.schedule(stages)  # refuse an impossible schedule before computing any cost from it
     plan.steps = full = plan.full_steps
     plan.steps = config.strategy.steps(full, expected.best_saving(expected.saving(plan, full)))
     return plan
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of machine.device=auto, cpu or cuda. Raises ConfigError for cuda where there is none."""
+    """The device of machine.device=auto, cpu or cuda. Raises ConfigError for cuda if there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("machine=cuda: torch sees no CUDA device here; choose machine=auto or machine=cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def outline_of(name: str, fields: Any) -> Outline:
-    """Classes, image size and split sizes of a data set; it is read only where its fields do not tell."""
+    """Classes, image size and split sizes of a data set; it is read only if its fields do not give them."""
     if (known := getattr(fields, "outline", None)) is not None:
         return known
     return load_data(name, fields).outline
 
 
 def counted(name: str, fields: Any, outline: Outline, batch_size: int) -> tuple[int, flops.Counts | None]:
-    """How many stages the network has, and what a batch costs (None where the stages cannot be run one by one).
+    """The number of stages of the network, and the cost of a batch (None if the stages cannot be run one by one).
 
     Counted once for each network, size and batch.
     """

@@ -1,4 +1,4 @@
-"""One run from its plan to its record: trains, evaluates, checkpoints, logs, resumes, and says how it ended."""
+"""One run from its plan to its record: trains, evaluates, checkpoints, logs, resumes, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run that was asked for: its record, and whether that had been there before."""
+    """The outcome of a requested run: its record, and whether the record existed before."""
 
     record: dict[str, Any]
     before: bool
 
 
 def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
-    """Train a run, or go on where it stopped. A finished run is only read.
+    """Train a run, or continue where it stopped. A finished run is only read.
 
     Args:
         plan: What to train.
-        sweep: The sweep that asks for it.
+        sweep: The sweep that requests it.
         end: When to stop, in seconds since the epoch; record and checkpoint are written, as after a signal.
 
     Raises:
         ConfigError: The folder cannot be written, is in use, was taken over or holds another run's checkpoint.
-        DiskFullError: The disk is full; what was finished before is left as it was.
+        DiskFullError: The disk is full; earlier results are left unchanged.
         Stop: Interrupted by a signal; record and checkpoint have been written.
 
     Any other failure becomes a record with its reason.
@@ -69,7 +69,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
         current = Run(plan, assemble(plan))  # first of all: a network that cannot be built leaves no folder
         try:
             with held(current.folder, plan.config.out) as current.lease:
-                found = found_record(plan)  # again: whoever held the folder until now may have finished it
+                found = found_record(plan)  # again: the previous holder of the folder may have finished it
                 if found is not None and records.is_finished(found):
                     return as_before(plan, found)
                 with Neighbours(place_of(plan.device)) as current.neighbours:
@@ -83,7 +83,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
 
 
 def as_before(plan: Plan, found: dict[str, Any]) -> Outcome:
-    """What became of a finished run. One that `wandb agent` asks for is given to the run at W&B that waits for it."""
+    """The outcome of a finished run. If `wandb agent` requested it, it is logged to the W&B run that waits for it."""
     if wandb_agent.run_id():
         waiting = tracking.open_tracker(
             plan.config.tracker,
@@ -99,7 +99,7 @@ def as_before(plan: Plan, found: dict[str, Any]) -> Outcome:
 
 
 def found_record(plan: Plan) -> dict[str, Any] | None:
-    """The record that the run has by now. Raises ConfigError where it cannot be read."""
+    """The record that the run has by now. Raises ConfigError if it cannot be read."""
     try:
         return records.read_record(identity.folder(plan))
     except ValueError as error:
@@ -159,13 +159,13 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         results = conclude(current)
     except Stop:
         status, reason = "interrupted", f"{stop} at step {current.training.step} of {plan.steps}"
-    except TakenOverError:  # what the folder holds is the other process's now
+    except TakenOverError:  # the folder now belongs to the other process
         raise
     except DivergedError as error:
         status, reason, diverged = "failed", str(error), True
-    except Exception as error:  # whatever it was, the record says so, and a sweep goes on
+    except Exception as error:  # whatever it was, the record has the reason, and a sweep continues
         status, reason = "failed", reason_of(error, folder)
-        if isinstance(error, OSError) and is_full(error):  # no fault of the run, which goes on once there is room
+        if isinstance(error, OSError) and is_full(error):  # not a fault of the run, which continues once there is room
             status, full = "interrupted", error
     record = make_record(current, sweep, status, reason, origin) | results | {"diverged": diverged}
     record["wandb"] = tracker.identity
@@ -176,13 +176,13 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         (folder / "error.txt").unlink(missing_ok=True)
     if full is not None:
         raise full
-    if stop.signal is not None:  # also when it came after the last step: a sweep must not go on to the next run
+    if stop.signal is not None:  # also if it came after the last step: a sweep must not start the next run
         raise stop
     return record
 
 
 def reason_of(error: Exception, folder: Path) -> str:
-    """One line on an error; its traceback, where there may be something to learn from it, goes to error.txt."""
+    """One line on an error; a traceback that may be useful goes to error.txt."""
     if isinstance(error, OSError) and error.strerror:
         return os_reason(error)
     line = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
@@ -194,7 +194,7 @@ def reason_of(error: Exception, folder: Path) -> str:
 
 
 def os_reason(error: OSError) -> str:
-    """`disk full (No space left on device): PATH`, or whatever else the system refused, and for which file."""
+    """`disk full (No space left on device): PATH`, or another error of the system, with the file."""
     words = str(error.strerror)
     if is_full(error):
         words = f"disk full ({words})"
@@ -202,7 +202,7 @@ def os_reason(error: OSError) -> str:
 
 
 def train(current: Run, stop: Stop, tracker: tracking.Tracker, sweep: str | None) -> None:
-    """Train to the end, epoch by epoch. Raises Stop when asked to, DivergedError when the loss is no number."""
+    """Train to the end, epoch by epoch. Raises Stop on request, DivergedError if the loss is not a number."""
     training, plan = current.training, current.plan
     epochs = -(-plan.steps // training.steps_per_epoch)
     with EpochBar(run_title(plan.config_dict), training.step, plan.steps, epochs, in_sweep=sweep is not None) as bar:

@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and the end of the time end a run at the next step, with a checkpoint; a second signal at once.
+"""Ctrl-C, SIGTERM and the time limit end a run at the next step, with a checkpoint; a second signal ends it at once.
 
-So do a batch system's SIGUSR1 and SIGUSR2 where somebody listens to them, who hears of them after the checkpoint: that
-is who queues the run again.
+So do a batch system's SIGUSR1 and SIGUSR2 if a handler is installed for them. That handler, which queues the run again,
+is called after the checkpoint.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ PREEMPTING = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Stop(BaseException):
-    """Raised at the step where a run stops because a signal asked for it, or because its time is over.
+    """Raised at the step at which a run stops because of a signal or because its time is over.
 
-    Not an Exception, so that nothing takes it for a fault of the run.
+    Not an Exception, so that it is not handled as a fault of the run.
 
     Args:
         end: When the run has to be done, in seconds since the epoch.
 
     Attributes:
-        signal: The signal that came; None as long as none has.
+        signal: The signal received; None if none was.
         margin: Seconds before the end that the run needs for stopping.
     """
 
@@ -38,7 +38,7 @@ class Stop(BaseException):
 
     @property
     def asked(self) -> bool:
-        """Whether the run stops after its step: a signal has come, the time is over, or who it trains for has died."""
+        """Whether the run stops after its step: a signal came, the time is over, or its command has died."""
         return self.signal is not None or limit.now() + self.margin >= self.end or worker.is_orphan()
 
     def __str__(self) -> str:

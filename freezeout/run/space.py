@@ -1,4 +1,4 @@
-"""A full disk: which folder, and how much room what was to be written there needs."""
+"""A full disk: the folder, and the room needed for what was to be written there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFullError(ConfigError):
-    """There is no room for what is to be written: a sweep stops here, as its next run would find none either.
+    """There is no room for what is to be written. A sweep stops, since its next run would fail too.
 
     Args:
-        folder: Where.
-        words: The system's own.
-        needs: What is to be written there, and how large it is.
+        folder: The full folder.
+        words: The system's own message.
+        needs: What is to be written there, and its size.
     """
 
     def __init__(self, folder: str, words: str, needs: str) -> None:
@@ -29,19 +29,19 @@ class DiskFullError(ConfigError):
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the disk is full, or the share of it that the user may fill."""
+    """Whether the disk, or the user's quota, is full."""
     return error.errno in FULL
 
 
 def disk_full(folder: Path, error: OSError, what: str, size: int) -> DiskFullError:
     """The error to raise where `size` bytes of `what` found no room in `folder`."""
     free = ""
-    if error.errno == errno.ENOSPC:  # of a quota the system tells no rest
+    if error.errno == errno.ENOSPC:  # for a quota the system does not give the room left
         there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
         free = f", and {megabytes(shutil.disk_usage(there).free)} are free"
     return DiskFullError(str(folder), str(error.strerror), f"{what} needs {megabytes(size)}{free}")
 
 
 def megabytes(size: int) -> str:
-    """`3.2 MB`; what is small is rounded up, as nobody makes less room."""
+    """`3.2 MB`; at least 0.1 MB."""
     return f"{max(size / 1e6, 0.1):.1f} MB"

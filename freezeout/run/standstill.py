@@ -1,7 +1,7 @@
 """How long a process stood still: it was stopped (Ctrl-Z, a cluster's scheduler), or its virtual machine was paused.
 
 Its clock runs on meanwhile, and the kernel does not count that as waiting for a core. A thread that sleeps for a second
-sees it by when it wakes.
+at a time detects it by waking late.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import threading
 import time
 
 TICK = 1.0  # seconds that the thread sleeps
-LATE = 1.0  # seconds by which it may wake too late, on a busy machine, before that counts
+LATE = 1.0  # seconds by which it may wake late on a busy machine without counting
 
 
 class Standstill:
-    """Watches from its making to `leave`.
+    """Watches from construction to `leave`.
 
     Attributes:
-        seconds: In which the process stood still.
+        seconds: Seconds in which the process stood still.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Standstill:
 
     @property
     def share(self) -> float:
-        """Of the time since it began to watch."""
+        """The share of the time since it began to watch."""
         return self.seconds / max(time.monotonic() - self._began, TICK)
 
     def leave(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._ended.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""A run between its first step and its record: kept in a checkpoint, and taken up again from there."""
+"""A run between its first step and its record: saved in a checkpoint, and resumed from it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Run:
         training: The network in training.
         epochs: One entry per finished epoch, as metrics.jsonl has them.
         segments: One entry per attempt, from start or resumption to its end, kept up to date by every checkpoint.
-        seconds: Of everything but training: compile, evaluation, checkpoint.
+        seconds: Seconds of everything except training: compile, evaluation, checkpoint.
         repeated: Training seconds that were lost by kills and trained again; an upper bound.
-        lease: By which the run's folder is held, once it is.
-        neighbours: What uses the device beside the run, once it trains.
+        lease: The lease of the run's folder, once held.
+        neighbours: Watches what else uses the device, once the run trains.
     """
 
     plan: Plan
@@ -52,7 +52,7 @@ class Run:
         self.folder: Path = identity.folder(self.plan)
 
     def check_lease(self) -> None:
-        """Called before anything is written that is the run's. Raises TakenOverError where it is another process's."""
+        """Called before any of the run's files is written. Raises TakenOverError if another process holds the run."""
         if self.lease is not None:
             self.lease.check()
 
@@ -63,7 +63,7 @@ class Run:
 
     @contextmanager
     def timed(self, part: str) -> Iterator[None]:
-        """Charge the seconds inside to `part`, but for those that compiling takes."""
+        """Charge the seconds inside the block to `part`, except those of compilation."""
         start, compiled = time.perf_counter(), self.seconds["compile"]
         try:
             yield
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def shared_device(self) -> bool | None:
-        """Whether something else used the device in any attempt; None where that is not known of all."""
+        """Whether something else used the device in any attempt; None if not known for all."""
         found = [segment.get("shared_device") for segment in self.segments]
         return True if True in found else None if None in found else False
 
@@ -83,7 +83,7 @@ class Run:
         return between / max(len(self.epochs), 1) + self.training.clock.seconds / max(self.training.step, 1)
 
     def time_compilations(self) -> None:
-        """From now on, charge torch.compile's work to `compile` and to nothing else, whenever it happens."""
+        """From now on, charge torch.compile's work to `compile` only, whenever it happens."""
         began: list[float] = []
 
         def end(_: object) -> None:
@@ -92,7 +92,7 @@ class Run:
             self.training.clock.exclude(took)
 
         handler = torch._dynamo.callback.callback_handler
-        handler.clear()  # those of the run before this one in the same process
+        handler.clear()  # handlers of the previous run in this process
         handler.register_start_callback(lambda _: began.append(time.perf_counter()))
         handler.register_end_callback(end)
 
@@ -115,7 +115,7 @@ def save(run: Run, *, clean: bool) -> None:
         clean: The run stops here deliberately, so that no work after the checkpoint is lost.
 
     Raises:
-        TakenOverError: The run is another process's by now; the checkpoint is left as it is.
+        TakenOverError: Another process now holds the run; the checkpoint is left unchanged.
     """
     with run.timed("checkpoint"):
         run.update_segment()
@@ -125,7 +125,7 @@ def save(run: Run, *, clean: bool) -> None:
 
 
 def state_of(run: Run, *, clean: bool) -> dict[str, Any]:
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
     training = run.training
     return {
         "run_id": run.run_id,
@@ -143,7 +143,7 @@ def state_of(run: Run, *, clean: bool) -> dict[str, Any]:
 
 
 def checkpoint_bytes(run: Run) -> int:
-    """How large a checkpoint is, but for what is small in it."""
+    """The approximate size of a checkpoint, without its small parts."""
     found, kept = 0, [state_of(run, clean=False)]
     while kept:
         value = kept.pop()
@@ -155,7 +155,7 @@ def checkpoint_bytes(run: Run) -> int:
 
 
 def resume(run: Run) -> None:
-    """Go on from the last checkpoint, if there is one; what was written after it is dropped and done again.
+    """Continue from the last checkpoint, if there is one; anything written after it is dropped and repeated.
 
     Raises:
         ValueError: Checkpoint or metrics cannot be read, or belong to another run.
@@ -186,7 +186,7 @@ def resume(run: Run) -> None:
     compiled = run.seconds["compile"]
     run.segments, run.seconds, run.repeated = state["segments"], state["seconds"], state["repeated"]
     run.seconds["compile"] += compiled
-    clean = state["clean"] if "clean" in state else state["told"]  # its name in checkpoints of before
+    clean = state["clean"] if "clean" in state else state["told"]  # its name in older checkpoints
     if not clean and step < run.plan.steps:
-        # Killed: how far it got after the checkpoint is not known, but a checkpoint is made every epoch.
+        # Killed: its progress after the checkpoint is not known, but a checkpoint is made every epoch.
         run.repeated += training.clock.seconds / max(step, 1) * training.steps_per_epoch

@@ -15,18 +15,18 @@ from freezeout.parser import Parser
 from freezeout.run import wandb_session
 from freezeout.run.tracking import wandb_folder
 
-HEADER = 7  # bytes that a log begins with; a run that has just begun, or was killed then, has no more
-AT_ONCE = 200  # paths that one `wandb sync` is given: a command line has an end
+HEADER = 7  # bytes of a log's header; a log of a run that has just begun, or was killed then, is no longer
+AT_ONCE = 200  # paths per `wandb sync`: the length of a command line is limited
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Uploads what W&B does not have yet of each output root, and says what that was.
+    """Upload what W&B does not have yet of each output root, and report it.
 
     Args:
         arguments: Words of the command line; None takes those of this process.
 
     Returns:
-        Exit code: 0, 1 where runs could not be uploaded, 2 where nothing could; a line on stderr says why.
+        Exit code: 0; 1 if some runs could not be uploaded; 2 if nothing could. A line on stderr says why.
     """
     parser = Parser(prog="python -m freezeout.run.sync", description=__doc__)
     text = "output roots (default: %(default)s); their W&B folders, those that their records name, and $WANDB_DIR/wandb"
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def wandb_folders(root: Path) -> Iterable[Path]:
-    """The folders that hold W&B's folders of runs: where they lie now, and where the records say that they lie."""
+    """The folders with W&B's run folders: where they are now, and where the records say they are."""
     places = [wandb_folder(root), root / "wandb"]
     for path in records.record_paths(root):
         with contextlib.suppress(ValueError):  # a damaged record names none
@@ -76,13 +76,13 @@ def offline_logs(folder: Path) -> list[Path]:
 
 
 def is_sent(log: Path) -> bool:
-    """Whether W&B has all of a log: `wandb sync` has left its mark, and nothing was added to the log since."""
+    """Whether W&B has all of a log: `wandb sync` has marked it, and nothing was added since."""
     marker = log.with_name(f"{log.name}.synced")
     return marker.exists() and marker.stat().st_mtime >= log.stat().st_mtime
 
 
 def upload(logs: Sequence[Path]) -> str:
-    """Give logs to `wandb sync`. Gives the last line it said."""
+    """Run `wandb sync` on logs. Returns the last line that it printed."""
     command = [sys.executable, "-m", "wandb", "sync", "--include-synced", *map(str, logs)]
     environment = {key: value for key, value in os.environ.items() if key != "WANDB_SERVICE"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -91,7 +91,7 @@ def upload(logs: Sequence[Path]) -> str:
 
 
 def title(log: Path) -> str:
-    """What a run is called, from the record beside its log; its folder where it has not ended."""
+    """The name of a run, from the record beside its log; its folder if it has not ended."""
     record = records.read_record(log.parent / "files")
     if record is None:
         return str(log.parent)

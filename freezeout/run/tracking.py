@@ -1,4 +1,4 @@
-"""Weights & Biases beside the local record: a window that is never read back, and that never costs a run.
+"""Weights & Biases beside the local record: written only, never read back, and its failures never end a run.
 
 A run's W&B files lie in one folder together with those of all other runs, <out>/wandb or $WANDB_DIR/wandb, because
 `wandb leet PATH` shows the run folders directly below PATH.
@@ -33,7 +33,7 @@ class Wandb:
     """Logging to Weights & Biases.
 
     W&B's environment variables are obeyed. A project or an entity that the configuration names wins over the variable,
-    and the variable over the default. WANDB_MODE alone wins over the configuration too, so that a shell or a job script
+    and the variable over the default. Only WANDB_MODE also wins over the configuration, so that a shell or a job script
     can turn uploading off whatever the commands in it say. WANDB_DIR, WANDB_NAME and WANDB_TAGS have no field: see
     `wandb_folder` and `open_tracker`. An empty variable counts as not set. A run that `wandb agent` has started belongs
     to W&B's sweep: it is logged online, under the agent's project, unless WANDB_MODE or mode="disabled" says otherwise.
@@ -75,19 +75,19 @@ class Wandb:
 
 @dataclass(kw_only=True)
 class NoTracker:
-    """The local records alone."""
+    """Only the local records."""
 
 
 TRACKERS = {"wandb": Wandb, "none": NoTracker}
 
 
 def active(tracker: Wandb | NoTracker) -> Wandb | None:
-    """The tracker, or None where nothing is logged, neither here nor at W&B."""
+    """The tracker, or None if nothing is logged, neither locally nor at W&B."""
     return None if isinstance(tracker, NoTracker) or tracker.effective_mode == "disabled" else tracker
 
 
 def wandb_folder(root: Path) -> Path:
-    """Where W&B's folders of runs lie: $WANDB_DIR/wandb, or `wandb` in the output root where that is not set."""
+    """The folder of W&B's run folders: $WANDB_DIR/wandb, or `wandb` in the output root if that is not set."""
     return Path(os.environ.get("WANDB_DIR") or root) / "wandb"
 
 
@@ -118,7 +118,7 @@ def destination(tracker: Wandb | NoTracker, folder: Path) -> str:
 
 
 class Tracker:
-    """One run at W&B, or nothing. What goes wrong inside is one warning, after which it is nothing.
+    """One run at W&B, or none. After a failure it warns once and does nothing further.
 
     Attributes:
         run: wandb's own object; None once there is nothing to log to.
@@ -145,7 +145,7 @@ class Tracker:
         with self._while_it_works("logging failed; the run goes on without it") as run:
             run.log(row(entry), step=entry["epoch"])
         if self.run is not None and not has_room(self.folder.parent, epochs=1):
-            with self._while_it_works("closing its log failed") as run:  # it must not go on after a gap
+            with self._while_it_works("closing its log failed") as run:  # logging must not continue after a gap
                 run.finish(exit_code=1)
             self.run = None
 
@@ -163,7 +163,7 @@ class Tracker:
             consequence += f"; to upload what is missing: wandb sync --include-online {shlex.quote(str(self.folder))}"
         with self._while_it_works(consequence) as run:
             run.summary.update(summary(record))
-            # wandb links what lies elsewhere, and says so; a copy in its folder also outlives the original.
+            # wandb would link files elsewhere, with a message; a copy in its folder also outlives the original.
             copy = shutil.copyfile(record_path, Path(run.dir) / record_path.name)
             run.save(str(copy), base_path=run.dir, policy="now")
             run.finish(exit_code=0 if record["status"] == "done" else 1)
@@ -227,7 +227,7 @@ def open_tracker(
             tags=list(dict.fromkeys([config["model"]["name"], config["dataset"]["name"], *extra_tags()])),
             config=null_if_not_finite(wandb_agent.beside_parameters(config)),
             resume="allow" if mode == "online" and (record or history) else None,
-            reinit="create_new",  # a run that broke off before it could finish is not continued by the next
+            reinit="create_new",  # the next run must not continue one that broke off
         )
         for key in (*PER_EPOCH, "learning_rate/*"):
             run.define_metric(key, step_metric="epoch")
@@ -248,7 +248,7 @@ def open_tracker(
     if not has_room(where, config["epochs"]):
         return Tracker()
     with harmless("this run is not logged there"):
-        where.mkdir(parents=True, exist_ok=True)  # where it cannot, wandb would take a temporary folder
+        where.mkdir(parents=True, exist_ok=True)  # if impossible, wandb would use a temporary folder
         reason = None
         if wanted.effective_mode == "online" and not wandb_session.given_up:
             try:

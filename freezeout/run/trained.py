@@ -20,8 +20,8 @@ class TrainedNetwork(nn.Module):
     """A trained network in evaluation mode, with the normalisation of the data that it was trained on.
 
     Attributes:
-        chain: The network itself, for images that are normalised already.
-        mean, std: Of each channel of the training images, with pixels in [0, 1].
+        chain: The network itself, for already normalised images.
+        mean, std: Per channel, of the training images with pixels in [0, 1].
     """
 
     def __init__(self, chain: Chain, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
@@ -29,19 +29,19 @@ class TrainedNetwork(nn.Module):
         self.chain, self.mean, self.std = chain, mean, std
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (batch, classes) of uint8 images (batch, 3, height, width), of the size that it was trained on."""
+        """Logits (batch, classes) of uint8 images (batch, 3, height, width), of the size it was trained on."""
         return self.chain(normalise(images, self.mean, self.std))
 
     def network_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the names of the network that the run was given; see `Chain.network_state_dict`."""
+        """The weights under the names of the run's original network; see `Chain.network_state_dict`."""
         return self.chain.network_state_dict()
 
 
 def load_run(folder: str | Path, device: str | torch.device = "cpu") -> TrainedNetwork:
     """The network of a run, from its record and its last checkpoint.
 
-    The network is built anew from the record's configuration, so that nothing but tensors is read from the checkpoint.
-    A network of the user's own (model=python) is imported from where the command is run.
+    The network is rebuilt from the record's configuration, so that only tensors are read from the checkpoint. A user's
+    own network (model=python) is imported relative to the working directory.
 
     Args:
         folder: The run's folder, `runs/NAME/SEED`, or the record.json in it.

@@ -1,7 +1,7 @@
-"""A run that `wandb agent` has started for a sweep of W&B's: what the agent says of it in the environment.
+"""A run that `wandb agent` has started for a W&B sweep: what the agent sets in the environment.
 
-The agent gives each set of parameters to a process of its own, with the names of the sweep and of the run at W&B that
-the process is to log into, and a file of the parameters. wandb reads all three by itself, whatever it is given.
+The agent starts a process for each set of parameters, with the names of the sweep and of the W&B run to log into, and a
+file of the parameters. wandb reads all three itself, whatever arguments it is given.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from freezeout.records import flat
 
 
 def sweep() -> str | None:
-    """The name of W&B's sweep; None where no agent has started this process."""
+    """The name of the W&B sweep; None if no agent started this process."""
     return os.environ.get("WANDB_SWEEP_ID") if os.environ.get("WANDB_RUN_ID") else None
 
 
 def run_id() -> str | None:
-    """The run at W&B that this process is to log into; None where no agent has started it."""
+    """The W&B run that this process must log into; None if no agent started it."""
     return os.environ.get("WANDB_RUN_ID") if sweep() else None
 
 

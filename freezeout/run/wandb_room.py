@@ -1,4 +1,4 @@
-"""Whether W&B's folder has room for the log of a run: wandb loses what it cannot write, and says nothing."""
+"""Whether W&B's folder has room for the log of a run: wandb silently loses what it cannot write."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import shutil
 import sys
 from pathlib import Path
 
-RUN = 500_000  # bytes of a run's folder beside its epochs: the record, and wandb's own logs
+RUN = 500_000  # bytes of a run's folder besides its epochs: the record, and wandb's own logs
 EPOCH = 4_000  # bytes of an epoch, with the rates of 40 stages
 
-told: set[Path] = set()  # folders that this process has called full
+told: set[Path] = set()  # folders that this process has reported as full
 
 
 def has_room(folder: Path, epochs: float) -> bool:
-    """Whether W&B's folder has room for so many more epochs of a run. Where not, a line says so, once in a process.
+    """Whether W&B's folder has room for this many more epochs of a run. If not, prints a line, once per process.
 
-    A quota that the file system does not count as its size is not seen.
+    A quota that the file system does not report as its size is not detected.
 
     Args:
-        folder: Where the folders of runs lie, or will lie.
-        epochs: Of one run: its length, or what is left of it.
+        folder: The folder of the run folders, which may not exist yet.
+        epochs: The length of one run, or what is left of it.
     """
     try:
         free = shutil.disk_usage(folder).free

@@ -1,7 +1,7 @@
-"""A process that a launcher has started beside the command, on its machine: its GPU, and its end with the command's.
+"""A process that a launcher has started on the command's machine: takes a GPU, and ends with the command.
 
-The command says in the environment who it is and which GPUs there are. A process whose parent it is trains for it;
-one on another machine, or below a batch system's own process, is nobody's worker in this sense.
+The command puts its identity and the GPUs into the environment. Its child processes are its workers; a process on
+another machine, or below a batch system's own process, is no worker in this sense.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from collections.abc import Iterator, Sequence
 from freezeout.run import devices
 
 PARENT, DEVICES, VISIBLE = "FREEZEOUT_PARENT", "FREEZEOUT_DEVICES", "CUDA_VISIBLE_DEVICES"
-LOOK = 1.0  # seconds between two looks for the command
+LOOK = 1.0  # seconds between two checks that the command is alive
 _parents: list[int] = []  # one, in a worker
 _busy = threading.Event()
 
 
 def announce(names: Sequence[str]) -> None:
-    """Tell processes that will be started which one is their command, and among which GPUs they choose."""
+    """Tell processes to be started which process is their command, and which GPUs they may choose from."""
     os.environ |= {PARENT: str(os.getpid()), DEVICES: ",".join(names)}
 
 
 def visible(count: int) -> list[str]:
-    """The names of the GPUs that this process may use, those with the most free memory first where that is known.
+    """The names of the GPUs that this process may use, those with the most free memory first if known.
 
     Args:
-        count: How many torch sees.
+        count: The number that torch sees.
     """
     if given := os.environ.get(VISIBLE):
         return [name.strip() for name in given.split(",") if name.strip()]
@@ -40,7 +40,7 @@ def visible(count: int) -> list[str]:
 
 
 def by_memory() -> list[str]:
-    """All GPUs of the machine by their UUIDs, the emptiest first; none where nvidia-smi does not tell."""
+    """All GPUs of the machine by their UUIDs, the emptiest first; none if nvidia-smi does not list them."""
     asked = ["nvidia-smi", "--query-gpu=memory.used,uuid", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout
@@ -54,8 +54,8 @@ def by_memory() -> list[str]:
 def at_work() -> Iterator[None]:
     """Around each job, from before torch is imported.
 
-    A process that finds itself a worker takes its GPU. When its command has died it ends: after the job, or while it
-    waits for one. What was queued for it is for whoever takes over, and nobody hears what it has to say.
+    A worker takes its GPU. When its command has died it ends silently, after the job or while waiting for one. Jobs
+    queued for it are left to whichever process takes over.
     """
     _begin()
     _busy.set()
@@ -71,7 +71,7 @@ def _begin() -> None:
     if _parents or os.environ.get(PARENT) != str(os.getppid()):
         return
     _parents.append(os.getppid())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the command passes it on, once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the command passes it on once
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     names = [name for name in os.environ.get(DEVICES, "").split(",") if name]
     if len(names) > 1:

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Words of the command line; None takes those of this process.
 
     Returns:
-        Exit code: 0, or 2 where it could not be made; a line on stderr says why.
+        Exit code: 0, or 2 if it could not be created; a line on stderr says why.
     """
     try:
         defaults = Wandb(mode="online")
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         made = workspace(entity, chosen.project)
         made.save()
         print(f"made {made.url}")
-    except Exception as error:  # whatever W&B or the way to it refuses: nothing was made
+    except Exception as error:  # whatever W&B or the connection refuses: nothing was created
         return refuse(wandb_session.give_up(error))
     return 0
 
@@ -56,7 +56,7 @@ def refuse(reason: str) -> int:
 
 
 def workspace(entity: str, project: str) -> Workspace:
-    """The workspace, which is at W&B once it is saved.
+    """The workspace, not yet saved to W&B.
 
     Args:
         entity: User or team.
@@ -111,7 +111,7 @@ def workspace(entity: str, project: str) -> Workspace:
         project=project,
         name=NAME,
         sections=[Section(name=name, panels=shown, is_open=True) for name, shown in sections],
-        settings=WorkspaceSettings(max_runs=100),  # of 10, as W&B has it, most of a sweep would be missing
+        settings=WorkspaceSettings(max_runs=100),  # W&B's default of 10 would omit most of a sweep
     )
 
 
