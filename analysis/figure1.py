@@ -34,8 +34,8 @@ def draw_schedules(out: Path) -> list[Path]:
     table = rates()
     note = (
         f"Exact, from the schedule that trains: half a cosine from the base rate {BASE_RATE} (scaled: divided by "
-        "$t_i$, so that every layer travels as far) to 0 at $t_i$, where the layer is frozen. $t_i$ grows on a "
-        "straight line from $t_0$ to 1 at the last layer; cubic: its third power. Each panel has its own scale."
+        "$t_i$, so that every layer travels the same distance) to 0 at $t_i$, where the layer freezes. $t_i$ grows on "
+        "a straight line from $t_0$ to 1 at the last layer; cubic: its third power. Each panel has its own scale."
     )
     sheet = Sheet(f"Figure 1: learning rates of five layers, $t_0={T_0}$", note, 2, 2, height=1.35, legend=1)
     colours = plt.get_cmap("viridis")

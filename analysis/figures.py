@@ -112,7 +112,7 @@ def note(figure: Figure, runs: pd.DataFrame, made: pd.DataFrame, theirs: pd.Data
         parts.append(f"No points of the paper's Figure {figure.number} have been read off.")
     images = runs["evaluation_images"].iloc[0]
     if images < 2000:
-        parts.append(f"Smoke data: {images:.0f} test images settle nothing.")
+        parts.append(f"Smoke data: {images:.0f} test images are too few.")
     return " ".join(parts)
 
 

@@ -44,7 +44,7 @@ class Block:
 
 
 def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) -> str:
-    """Draw the blocks below each other: thick, the interval over seeds; thin, what the bound on time adds.
+    """Draw the blocks below each other: thick, the interval over seeds; thin, widened by the bound on time.
 
     Args:
         axes: Where to draw.
@@ -89,9 +89,9 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
     axes.spines["left"].set_visible(False)
     if table["difference_low"].isna().all():
         return "; one seed: no intervals"
-    words = f"; simultaneous 95 % intervals over {over},\nthin: what the bound on time adds"
+    words = f"; simultaneous 95 % intervals over {over},\nthin: widened by the bound on time"
     cut = any(line.get_gid() == "cut" for line in axes.lines)
-    return words + ("; arrow heads: the interval goes on" if cut else "")
+    return words + ("; arrow heads: the interval is longer" if cut else "")
 
 
 def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:

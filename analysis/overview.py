@@ -36,7 +36,9 @@ def draw_overview(found: Sequence[PanelVerdicts], out: Path) -> list[Path]:
         figure, axes = plt.subplots(figsize=(WIDTH, ROW * lines + 1.0), layout="constrained")
         words = draw_forest(axes, blocks, looks, "a panel's arms")
         # Title and label end where the axes end: long names to the left of the axes leave them room.
-        axes.set_title("Error above (right) or below (left) that of training for as long", fontsize=10, loc="right")
+        axes.set_title(
+            "Error above (right) or below (left) that of training for the same time", fontsize=10, loc="right"
+        )
         margin = "; green: the margin" if any(block.margin is not None for block in blocks) else ""
         axes.set_xlabel(f"Per cent of the curve's error{words}{margin}{not_drawn(*found)}", loc="right")
         write(figure, pd.concat([_table(found[i], own) for i, own in rows.items()]), paths)

@@ -198,7 +198,7 @@ def _check(axes: Axes, table: pd.DataFrame, axis: Axis, styles: dict[str, tuple[
 
 
 def _words(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis, clocks: str) -> None:
-    cut = "\narrow heads: the interval goes on" if any(line.get_gid() == "cut" for line in axes.lines) else ""
+    cut = "\narrow heads: the interval is longer" if any(line.get_gid() == "cut" for line in axes.lines) else ""
     interval = "means with 95 % t intervals, single seeds faint"
     if panel.points["n"].max() == 1:
         interval = "one seed per point, so no intervals"

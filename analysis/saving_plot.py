@@ -111,7 +111,7 @@ def _words(axes: Axes, panel: Panel, table: pd.DataFrame, truth: str) -> None:
     measured = f"measured by the runs' clocks\non {device}" if truth == MEASURED else f"profiled on {panel.profiled_on}"
     bars = ", with 95 % t intervals" if truth == MEASURED and table[f"{MEASURED}_n"].max() > 1 else ""
     axes.set_xlabel(f"Training time saved (%), {measured}{bars}")
-    axes.set_ylabel("Training time saved (%), as it was said beforehand")
+    axes.set_ylabel("Training time saved (%), as stated beforehand")
     title = f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}"
-    title += "\nabove the diagonal: less was saved than said"
+    title += "\nabove the diagonal: less was saved than stated"
     axes.set_title(title, fontsize=10, loc="left")

@@ -73,8 +73,8 @@ def few_images(panel: Panel) -> list[str]:
         return []
     kind = "Smoke data" if panel.first("dataset") == "digits" else "Few images"
     return wrapped(
-        f"{kind}: {images:.0f} {panel.first('evaluation_split')} images settle nothing (standard error of one run at "
-        f"{error:.1f} %: {binomial_error(error, images):.1f} points)."
+        f"{kind}: {images:.0f} {panel.first('evaluation_split')} images are too few "
+        f"(standard error of one run at {error:.1f} %: {binomial_error(error, images):.1f} points)."
     )
 
 

@@ -150,7 +150,7 @@ def test_in_figure_4_the_papers_longest_baseline_meets_ours(runs, tmp_path) -> N
 def test_a_quick_figure_says_so_in_its_title_and_leaves_the_papers_points_out(runs, tmp_path) -> None:
     figure = sheet(2, runs, tmp_path, "quick")
     assert "Figure 2, quick: densenet_bc_16_4 on digits, not the paper's size" in words(figure)
-    assert "Smoke data: 360 test images settle nothing" in words(figure)
+    assert "Smoke data: 360 test images are too few" in words(figure)
     plt.close(figure)
     assert not (pd.read_csv(tmp_path / "figure2.csv")["source"] == "paper, read off").any()
 

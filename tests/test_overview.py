@@ -72,7 +72,7 @@ def test_what_is_written_below_ends_within_the_figure(tmp_path, monkeypatch):
     draw_overview(judged_panels(tmp_path, margin=0.02), tmp_path)
     label, figure = kept[0].axes[0].xaxis.label, kept[0]
     figure.canvas.draw()
-    assert "arrow heads: the interval goes on; green: the margin" in label.get_text()
+    assert "arrow heads: the interval is longer; green: the margin" in label.get_text()
     assert label.get_window_extent().x1 < figure.bbox.x1
     monkeypatch.undo()
     plt.close(figure)

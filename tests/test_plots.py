@@ -178,7 +178,7 @@ def test_two_seeds_do_not_blow_up_the_axes_and_what_is_cut_has_an_arrow_head(tmp
     assert 0 <= bottom < 3 < 6 < top < 8
     heads = [line for line in axes.lines if line.get_gid() == "cut"]
     assert sorted({head.get_marker() for head in heads}) == ["<", ">", "^", "v"]
-    assert axes.get_xlabel().endswith("\narrow heads: the interval goes on")
+    assert axes.get_xlabel().endswith("\narrow heads: the interval is longer")
     plt.close(figure)
 
 

@@ -305,7 +305,7 @@ def test_the_page_of_the_kept_records_is_small_enough_to_send(tmp_path):
 
 def test_a_sweep_of_smoke_data_warns(tmp_path):
     make_sweep(tmp_path)
-    assert "360 test images settle nothing" in visible(page(tmp_path))
+    assert "360 test images are too few" in visible(page(tmp_path))
 
 
 def test_unequal_budgets_of_the_curve_are_named(tmp_path):
