@@ -151,14 +151,20 @@ def _intervals(one: PanelVerdicts) -> str:
     pooled, judgement = one.judgement.pooled, one.judgement
     if judgement.curve is None or pooled is None or math.isnan(pooled.nu):
         return "There are too few runs for intervals." if judgement.curve is not None else ""
-    contrasts = counted(len(judgement.family), "contrast")
+    if len(judgement.family) == 1:
+        how = f"This contrast has a 95 % interval from the t distribution with {pooled.nu:.1f} degrees of freedom "
+        how += f"({pooled.critical:.2f} standard errors)"
+    else:
+        how = (
+            f"The {len(judgement.family)} contrasts share a variance pooled over arms ({pooled.nu:.1f} degrees of "
+            "freedom); a contrast with a larger variance of its own uses a weighted mean of both. They have "
+            "simultaneous 95 % intervals from the multivariate t distribution with the design's correlations "
+            f"({pooled.critical:.2f} standard errors)"
+        )
     text = (
-        "Within each seed, the log error of every arm is compared with this curve at the arm's training time. The "
-        f"{contrasts} share a variance pooled over arms ({pooled.nu:.1f} degrees of freedom); a contrast with a larger "
-        "variance of its own uses a weighted mean of both. They have simultaneous 95 % intervals from the multivariate "
-        f"t distribution with the design's correlations ({pooled.critical:.2f} standard errors), widened to allow for "
-        "the error in the time saved. Better and worse mean that the interval excludes 0; with fewer than 3 seeds no "
-        "verdict is given."
+        "Within each seed, the log error of every arm is compared with this curve at the arm's training time. "
+        f"{how}, widened to allow for the error in the time saved. Better and worse mean that the interval excludes 0; "
+        "with fewer than 3 seeds no verdict is given."
     )
     if one.margin is not None:
         by = "before the first run" if one.margin_of == "the sweep" else "by the analyst"
