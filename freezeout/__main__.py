@@ -52,7 +52,7 @@ def main() -> None:
             raise
     if arrived:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one now would end the program silently
-        print("freezeout: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("freezeout: interrupted; the same command resumes where it stopped", file=sys.stderr)
         code = 128 + arrived[0]
     sys.exit(code)
 

@@ -107,7 +107,7 @@ def check_name(name: str, value: str) -> None:
         ValueError: `value` is empty, too long, or contains another character, such as a path separator.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
-        raise ValueError(f"{name}={value}: must be up to 100 letters, digits, '.', '_' or '-', the first one no dot")
+        raise ValueError(f"{name}={value}: must be up to 100 letters, digits, '.', '_' or '-', no leading dot")
 
 
 def check_target(name: str, target: str) -> None:
@@ -133,12 +133,12 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
         allowed: The known names.
 
     Returns:
-        "; did you mean vgg? There are: vgg, wide_resnet", or ". There are: vgg, wide_resnet".
+        "; did you mean vgg? Available: vgg, wide_resnet", or ". Available: vgg, wide_resnet".
     """
     known = list(allowed)
     close = get_close_matches(given, known, n=1, cutoff=0.5)
     guess = f"; did you mean {close[0]}?" if close else "."
-    return f"{guess} There are: {', '.join(known) or 'none'}"
+    return f"{guess} Available: {', '.join(known) or 'none'}"
 
 
 def lookup(key: str, table: Mapping[str, T], name: str) -> T:

@@ -111,7 +111,7 @@ def check_compat(compat: str | None, name: str, strategy: Strategy) -> None:
     if getattr(strategy, "const_time", False):
         raise ValueError("compat=original: the original's const_time does not run; set strategy.const_time=false")
     if strategy.depth != INDEX:
-        raise ValueError(f"compat=original: its stages lie as deep as their index; set strategy.depth={INDEX}")
+        raise ValueError(f"compat=original: its stage depths are indices; set strategy.depth={INDEX}")
 
 
 def applied(compat: str | None, strategy: Strategy, model: str, steps_per_epoch: int) -> Strategy:

@@ -84,7 +84,7 @@ class FreezeOut:
         check_strategy(strategy)
         check_whole("total_steps", total_steps, 1)
         if batches is not None and not callable(batches):
-            raise ValueError(f"batches={type(batches).__name__}: must be a function that gives them, as lambda: inputs")
+            raise ValueError(f"batches={type(batches).__name__}: must be a function returning them (lambda: inputs)")
         check_share("warmup", warmup, zero=True)
         self.stages = sequence(stages)
         check_stages(self.stages)
@@ -92,7 +92,7 @@ class FreezeOut:
         if max_events is not None:
             check_at_least("max_events", max_events, 1)
             if isinstance(strategy, Adaptive):
-                raise ValueError(f"max_events={max_events}: an adaptive strategy does not know them; give it intervals")
+                raise ValueError(f"max_events={max_events}: unknown to an adaptive strategy; set its intervals")
             self.schedule = self.schedule.with_events(max_events, total_steps)
         self.total_steps = total_steps
         self.bn = strategy.bn
@@ -226,7 +226,7 @@ class FreezeOut:
                 this run or before the current one: a frozen stage never thaws.
         """
         if "step" not in state:
-            raise ValueError(f"no state of a FreezeOut: it holds {', '.join(map(str, state)) or 'nothing'}, no step")
+            raise ValueError(f"not a FreezeOut state: it has {', '.join(map(str, state)) or 'nothing'}, but no step")
         step = state["step"]
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step {step} lies outside this run of {self.total_steps} steps")
@@ -236,7 +236,7 @@ class FreezeOut:
             self._adapting.load_state_dict(state["adaptive"])
             self.schedule = replace(self.schedule, freeze=tuple(self._adapting.times))
         elif self._adapting and step:
-            raise ValueError(f"step {step}: what an adaptive strategy had seen and decided by then is not in the state")
+            raise ValueError(f"step {step}: the state lacks the adaptive strategy's observations and decisions")
         if step:
             self._apply(step - 1, set_rates=True)
         self.steps_begun = step
@@ -299,7 +299,7 @@ class FreezeOut:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # torch does not copy an optimizer's hooks, so a copy would silently lose its rates.
-        raise TypeError("a FreezeOut cannot be copied or pickled: keep its state_dict(), and load it into a new one")
+        raise TypeError("a FreezeOut cannot be copied or pickled: save its state_dict() and load it into a new one")
 
     def _apply(self, step: int, set_rates: bool) -> None:
         prefix = self.prefix_at(step)
@@ -337,5 +337,5 @@ def sequence(stages: Any) -> list[nn.Module]:
     found = list(stages) if isinstance(stages, Iterable) else []
     if not found or not all(isinstance(stage, nn.Module) for stage in found):
         name = type(stages).__name__
-        raise ValueError(f"stages={name}: is no sequence of modules; find_stages(network, images) makes a network one")
+        raise ValueError(f"stages={name}: is not a sequence of modules; find_stages(network, images) makes one")
     return found

@@ -105,7 +105,7 @@ def read(folder: Path, generation: int) -> Held | None:
     try:
         holder = Holder(**json.loads(text))
     except (ValueError, TypeError):  # of another version of the program: the holder is unknown, the heartbeat counts
-        holder = Holder(host="a host unknown", boot=None, namespace=None, pid=0, began=None, token=text)
+        holder = Holder(host="unknown host", boot=None, namespace=None, pid=0, began=None, token=text)
     return Held(generation, heartbeat, holder)
 
 

@@ -37,7 +37,7 @@ def find_module(key: str, target: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run where it lies") from error
+        raise ValueError(f"{key}={target}: cannot import {name} ({error}): install it or run in its folder") from error
     except (Exception, SystemExit) as error:  # the user's code may raise anything; a script may end the program
         raise ValueError(f"{key}={target}: importing {name} raised {blame(error, name)}") from error
 

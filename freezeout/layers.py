@@ -71,7 +71,7 @@ def freeze_layers(
     else:
         if (freeze_start, freeze_level) != (START, LEVEL):
             given = f"freeze_start={freeze_start}, freeze_level={freeze_level}"
-            raise ValueError(f"{given}: strategy={type(strategy).__name__} says when layers freeze: give one of both")
+            raise ValueError(f"{given}: strategy={type(strategy).__name__} says when layers freeze: give only one")
         depth = depth_of(strategy, len(layers), current_duration)
         fraction = depth / max(1, len(layers) - 1)
     trained = {id(p) for layer in layers[depth:] for p in layer.parameters()}
@@ -97,7 +97,7 @@ def depth_of(strategy: Strategy, n: int, t: float) -> int:
     schedule = strategy.schedule(n)
     if isinstance(strategy, Adaptive) or {*schedule.anneal} != {1.0} or strategy.bn == REESTIMATE:
         name = type(strategy).__name__
-        raise ValueError(f"strategy={name}: freeze_layers freezes and does no more; FreezeOut(...) does what this asks")
+        raise ValueError(f"strategy={name}: freeze_layers only freezes; FreezeOut(...) does what this needs")
     return min(frozen_prefix(t, schedule.freeze), n - 1)
 
 

@@ -26,7 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         record = _decoded(line)
         if not _is_record(record):
-            raise ValueError(f"{path}: line {number} is no record; restore the file (git checkout -- {path})")
+            raise ValueError(f"{path}: line {number} is malformed; restore the file (git checkout -- {path})")
         if record["schema_version"] > SCHEMA_VERSION:
             version = record["schema_version"]
             raise ValueError(

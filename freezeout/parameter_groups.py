@@ -59,11 +59,11 @@ class SetRates:
         """
         groups = self._optimizer.param_groups
         if len(groups) != len(self._stage):
-            raise RuntimeError("the optimizer has another number of groups now: add them before FreezeOut is made")
+            raise RuntimeError("parameter groups were added or removed: do so before creating FreezeOut")
         if self._written is None:
             refuse_scheduler(self._optimizer)
         elif any(g["params"] and stamp(g) != was for g, was in zip(groups, self._written, strict=True)):
-            raise RuntimeError(f"somebody else has changed a learning rate, and FreezeOut sets them: {BESIDE}")
+            raise RuntimeError(f"other code changed a learning rate that FreezeOut sets: {BESIDE}")
         for group, rate in zip(groups, rates, strict=True):
             if isinstance(group["lr"], Tensor):  # used by capturable optimizers: keep its address
                 group["lr"].fill_(rate)
@@ -91,7 +91,7 @@ class SetRates:
         """
         if self._emptied > prefix:
             raise RuntimeError(
-                f"the optimizer's state is that of {self._emptied} frozen stages, and {prefix} are: "
+                f"the optimizer's state has {self._emptied} frozen stages, but FreezeOut {prefix}: "
                 "load FreezeOut's state, too"
             )
 
@@ -104,7 +104,7 @@ class SetRates:
         for i in sorted({i for i, group in zip(self._stage, saved, strict=True) if not group["params"]}):
             self.drop(i)
         if any(group["params"] and i < self._emptied for i, group in zip(self._stage, saved, strict=True)):
-            raise ValueError("the optimizer's state is that of an earlier step: a frozen stage never thaws")
+            raise ValueError("the optimizer's state is from an earlier step: a frozen stage never thaws")
 
 
 class ScaledRates:

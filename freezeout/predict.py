@@ -100,7 +100,7 @@ def print_adaptive(plan: Plan) -> None:
     config = plan.config_dict
     label = configuration(label_of(config | {"augment": plan.augment}))
     where = f"{network(config['model'])} on {config['dataset']['name']}"
-    print(f"{where}, {label}: what freezes when, and so what is saved, depends on the data; the run's record has it")
+    print(f"{where}, {label}: the freeze times, and so the saving, depend on the data; the run's record has them")
 
 
 def print_savings(swept: list[Plan], asked: list[Plan], profile: Profile | None) -> None:
@@ -142,7 +142,7 @@ def per_cent(value: float | None) -> str:
 def main() -> None:
     """The command line; exits with 0, or with 2 and a one-line message if the user made a mistake."""
     parser = Parser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout; lists sweep")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout; A,B sweeps")
     parser.add_argument("--measure", action="store_true", help="time a step at each prefix here first, a minute or two")
     options = parser.parse_args()
     try:

@@ -28,7 +28,7 @@ def compile_whole(network: nn.Module, events: int, **options: Any) -> Callable[.
     config = torch._dynamo.config
     if events + 1 > config.recompile_limit:
         raise ValueError(
-            f"{events} freeze events make {events + 1} graphs, and torch keeps {config.recompile_limit} of a function "
+            f"{events} freeze events make {events + 1} graphs, but torch keeps {config.recompile_limit} per function "
             f"(torch._dynamo.config.recompile_limit): FreezeOut(..., max_events={config.recompile_limit - 1})"
         )
     if "isolate_recompiles" in signature(torch.compile).parameters:  # in newer torch only

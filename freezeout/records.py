@@ -226,7 +226,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             try:
                 entries.append(dict(json.loads(line)))
             except (ValueError, TypeError) as error:
-                what = f"line {number} is no JSON object"
+                what = f"line {number} is malformed"
                 raise ValueError(f"{path}: {what}; delete the run's folder to train again") from error
     return entries
 

@@ -7,7 +7,7 @@ from weakref import WeakSet
 
 from torch.optim import LBFGS, Optimizer
 
-BESIDE = "FreezeOut(..., rates='scale') freezes beside a scheduler"
+BESIDE = "FreezeOut(..., rates='scale') works with a scheduler"
 SERVED: WeakSet[Optimizer] = WeakSet()
 
 
@@ -20,12 +20,12 @@ def refuse_kind(optimizer: Any) -> None:
     """
     kind = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
-        raise ValueError(f"optimizer={kind}: must be an optimizer of torch")
+        raise ValueError(f"optimizer={kind}: must be a torch optimizer")
     if isinstance(optimizer, LBFGS):
         raise ValueError("LBFGS searches along one line for all parameters: it cannot train some stages and not others")
     for name, inner in vars(optimizer).items():
         if isinstance(inner, Optimizer):
-            raise ValueError(f"optimizer={kind}: it steps by its .{name}: FreezeOut needs the one that steps")
+            raise ValueError(f"optimizer={kind}: it delegates to its .{name}: give that one to FreezeOut")
 
 
 def refuse_scheduler(optimizer: Optimizer) -> None:
@@ -35,7 +35,7 @@ def refuse_scheduler(optimizer: Optimizer) -> None:
         ValueError: A scheduler is attached to it.
     """
     if any("initial_lr" in group for group in optimizer.param_groups):
-        raise ValueError(f"a learning-rate scheduler is attached to the optimizer, and FreezeOut sets rates: {BESIDE}")
+        raise ValueError(f"a learning-rate scheduler is attached to the optimizer, but FreezeOut sets rates: {BESIDE}")
 
 
 def refuse_second(optimizer: Optimizer) -> None:
@@ -45,5 +45,5 @@ def refuse_second(optimizer: Optimizer) -> None:
         ValueError: It has one already.
     """
     if optimizer in SERVED:
-        raise ValueError("the optimizer has a FreezeOut already: make network, optimizer and FreezeOut anew")
+        raise ValueError("the optimizer has a FreezeOut: create a new network, optimizer and FreezeOut")
     SERVED.add(optimizer)

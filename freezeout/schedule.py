@@ -38,7 +38,7 @@ def cost_depths(costs: Sequence[float]) -> tuple[float, ...]:
     """
     before = [0.0, *accumulate(costs[:-1])]
     if len(costs) > 1 and not before[-1] > 0:
-        raise ValueError("the stages before the head cost nothing: a depth is a share of what they cost")
+        raise ValueError("the stages before the head cost nothing: a depth is a share of their cost")
     return (*(cost / before[-1] for cost in before[:-1]), 1.0)
 
 
@@ -135,7 +135,7 @@ class Schedule:
     def __post_init__(self) -> None:
         freeze, anneal = len(self.freeze), len(self.anneal)
         if freeze != anneal or not freeze:
-            raise ValueError(f"{freeze} freeze times and {anneal} annealing times: need one each a stage")
+            raise ValueError(f"{freeze} freeze times and {anneal} annealing times: need one per stage")
         if any(not a <= b for a, b in pairwise(self.freeze)):  # `not`: a NaN fails too
             raise ValueError(f"freeze times {self.freeze} decrease: only a frozen prefix shortens the backward pass")
         if self.freeze[-1] != 1.0:

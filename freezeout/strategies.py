@@ -38,7 +38,7 @@ def check_depth(depth: Any) -> None:
     if isinstance(depth, str):
         check_choice("strategy.depth", depth, (INDEX, COST))
     elif not isinstance(depth, list) or not all(type(c) in (int, float) and 0 <= c < math.inf for c in depth):
-        raise ValueError(f"strategy.depth={depth}: must be {INDEX}, {COST} or a list of numbers from 0, one a stage")
+        raise ValueError(f"strategy.depth={depth}: must be {INDEX}, {COST} or a list of numbers >= 0, one per stage")
 
 
 def paper_times(n: int, t_0: float, how_scale: str, depth: Any) -> tuple[float, ...]:
@@ -56,9 +56,9 @@ def paper_times(n: int, t_0: float, how_scale: str, depth: Any) -> tuple[float, 
     if depth == INDEX:
         return freeze_times(n, t_0, POWERS[how_scale])
     if depth == COST:
-        raise ValueError(f"strategy.depth={COST}: what the stages cost is not known here; give a list of numbers")
+        raise ValueError(f"strategy.depth={COST}: the stage costs are not known here; give a list of numbers")
     if len(depth) != n:
-        raise ValueError(f"strategy.depth={depth}: {len(depth)} costs for {n} stages; give one a stage")
+        raise ValueError(f"strategy.depth={depth}: {len(depth)} costs for {n} stages; give one each")
     return freeze_times(n, t_0, POWERS[how_scale], cost_depths(depth))
 
 

@@ -136,4 +136,4 @@ def check_strategy(given: Any) -> None:
     """
     if isinstance(given, type) or not hasattr(given, "schedule"):
         name = given.__name__ if isinstance(given, type) else repr(given)
-        raise ValueError(f"strategy={name}: must be a strategy with its values, such as FreezeOnly(t_0=0.8)")
+        raise ValueError(f"strategy={name}: must be a strategy instance, such as FreezeOnly(t_0=0.8)")

@@ -123,12 +123,14 @@ def test_a_step_that_is_given_a_closure_decides_as_one_that_is_not(name: str, na
 def test_without_its_state_it_does_not_go_on() -> None:
     freezeout = make(RULES["autofreeze"])[2]
     freezeout.load_state_dict({"step": 0})
-    with pytest.raises(ValueError, match=r"^step 7: what an adaptive strategy had seen .* is not in the state$"):
+    with pytest.raises(
+        ValueError, match=r"^step 7: the state lacks the adaptive strategy's observations and decisions$"
+    ):
         freezeout.load_state_dict({"step": 7})
 
 
 def test_events_that_are_not_known_cannot_be_limited() -> None:
-    with pytest.raises(ValueError, match=r"^max_events=3: an adaptive strategy does not know them; give it intervals"):
+    with pytest.raises(ValueError, match=r"^max_events=3: unknown to an adaptive strategy; set its intervals"):
         make(RULES["autofreeze"], max_events=3)
 
 

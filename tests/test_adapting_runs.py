@@ -90,7 +90,7 @@ def test_predict_says_in_one_line_that_it_depends_on_the_data(name: str, monkeyp
     predict.main()
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert said.endswith("what freezes when, and so what is saved, depends on the data; the run's record has it\n")
+    assert said.endswith("the freeze times, and so the saving, depend on the data; the run's record has them\n")
 
 
 @every

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
         ("--frozen 0 1", "--frozen 1: must be at least 0 and less than 1"),
         ("--frozen nan", "--frozen nan: must be at least 0 and less than 1"),
         ("--precision tf32", "a CPU has no tf32"),
-        ("--device gpu", "--device gpu: unknown; did you mean cpu? There are: cpu, cuda"),
+        ("--device gpu", "--device gpu: unknown; did you mean cpu? Available: cpu, cuda"),
         ("--bursts 3", "--bursts: unknown; did you mean --burst?"),
         (
             "--networks wrn_10_1 --compiled wrn_10_2",

@@ -26,9 +26,9 @@ def test_a_known_option_is_its_entry_of_the_table():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("wide_resnt", "model=wide_resnt: unknown; did you mean wide_resnet? There are: vgg, wide_resnet, densenet_bc"),
-        ("transformer", "model=transformer: unknown. There are: vgg, wide_resnet, densenet_bc"),
-        ("VGG", "model=VGG: unknown. There are: vgg, wide_resnet, densenet_bc"),
+        ("wide_resnt", "model=wide_resnt: unknown; did you mean wide_resnet? Available: vgg, wide_resnet, densenet_bc"),
+        ("transformer", "model=transformer: unknown. Available: vgg, wide_resnet, densenet_bc"),
+        ("VGG", "model=VGG: unknown. Available: vgg, wide_resnet, densenet_bc"),
     ],
 )
 def test_an_unknown_option_is_refused_with_the_most_similar_and_with_all(given, said):
@@ -38,7 +38,7 @@ def test_an_unknown_option_is_refused_with_the_most_similar_and_with_all(given, 
 
 
 def test_where_nothing_is_known_it_says_so():
-    assert nearest("vgg", []) == ". There are: none"
+    assert nearest("vgg", []) == ". Available: none"
 
 
 def test_a_share_lies_between_0_and_1_with_the_ends_that_are_allowed():

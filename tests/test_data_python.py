@@ -43,7 +43,7 @@ def test_a_function_of_the_users_own_is_a_data_set(module):
     ("target", "options", "words"),
     [
         ("no_such_module:make", {}, "cannot import no_such_module (No module named 'no_such_module')"),
-        ("my_images:mak", {}, "my_images has no function mak; did you mean make? There are: make, wrong, lookup"),
+        ("my_images:mak", {}, "my_images has no function mak; did you mean make? Available: make, wrong, lookup"),
         ("my_images:make", {"years": 3}, "with years: got an unexpected keyword argument 'years'; its arguments: n, "),
         ("my_images:lookup", {}, "lookup: raised KeyError: 'x' (in its line 8)"),
         ("my_images:wrong", {}, 'must return {"train": (x, y), "test": (x, y)}'),

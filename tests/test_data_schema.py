@@ -34,7 +34,7 @@ def test_choosing_a_data_set_imports_no_torch():
 
 def test_an_unknown_data_set_is_refused_with_the_nearest_and_with_all():
     with pytest.raises(
-        ValueError, match=r"^dataset=cifar: unknown; did you mean cifar10\? There are: digits, cifar10, "
+        ValueError, match=r"^dataset=cifar: unknown; did you mean cifar10\? Available: digits, cifar10, "
     ):
         load("cifar", None)
 

@@ -73,7 +73,7 @@ def test_a_run_by_cost_freezes_as_predicted_and_its_command_makes_it_again(freez
     ("words", "line"),
     [
         ("strategy.depth=price", "strategy.depth=price: must be one of index, cost"),
-        ("strategy.depth=[1,2]", "strategy.depth=[1, 2]: 2 costs for 5 stages; give one a stage"),
+        ("strategy.depth=[1,2]", "strategy.depth=[1, 2]: 2 costs for 5 stages; give one each"),
         ("strategy.depth=cost compat=original", "set strategy.depth=index"),
     ],
 )

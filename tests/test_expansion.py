@@ -148,7 +148,7 @@ def test_a_field_is_judged_over_the_whole_sweep_unless_an_arm_gives_it_itself(co
             ("strategy.how_scal=cubic: ", "did you mean how_scale (of freezeout)?"),
         ),
         (["strategy=baseline", "strategy.bn=eval"], ("strategy baseline has no bn; ", "freezeout", "have it")),
-        (["machine.thread=1"], ("machine cpu has no thread; did you mean threads", "There are: device, precision")),
+        (["machine.thread=1"], ("machine cpu has no thread; did you mean threads", "Available: device, precision")),
         (["seed=range(5,5)"], ("seed=range(5,5)", "nothing to sweep")),
         (["t_0=range(1,2,0)"], ("t_0=range(1,2,0)", "must not be zero")),
         (["t_0=interval(0,1)"], ("t_0=interval(0,1)", "write t_0=range(START,STOP)")),

@@ -272,7 +272,7 @@ class Network(nn.Module):
 @pytest.mark.parametrize("stages", [Network(), small_chain().stages, [*Network().parameters()], [], None])
 def test_what_is_no_sequence_of_stages_is_refused_in_one_line(stages) -> None:
     optimizer = torch.optim.SGD(small_chain().parameters(), lr=0.1)
-    line = rf"^stages={type(stages).__name__}: is no sequence of modules; find_stages\(network, images\) makes"
+    line = rf"^stages={type(stages).__name__}: is not a sequence of modules; find_stages\(network, images\) makes one$"
     with pytest.raises(ValueError, match=line):
         FreezeOut(stages, optimizer, PAPER, STEPS)
 
@@ -293,7 +293,7 @@ def test_a_warm_up_in_steps_is_refused_for_it_would_never_end(warmup) -> None:
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_copy_is_refused_for_its_optimizer_would_have_no_hooks(copied) -> None:
-    with pytest.raises(TypeError, match=r"^a FreezeOut cannot be copied or pickled: keep its state_dict\(\)"):
+    with pytest.raises(TypeError, match=r"^a FreezeOut cannot be copied or pickled: save its state_dict\(\)"):
         copied(make()[2])
 
 

@@ -139,13 +139,13 @@ def test_the_functional_form_freezes_at_the_same_times_and_leaves_rates_alone() 
 @pytest.mark.parametrize("strategy", [Schedule(t_0=0.8), strategies.AutoFreeze(), FreezeOnly(t_0=0.8, bn="reestimate")])
 def test_what_the_functional_form_cannot_do_is_refused_in_one_line(strategy) -> None:
     chain = small_chain()
-    with pytest.raises(ValueError, match=r"^strategy=\w+: freeze_layers freezes and does no more; FreezeOut\("):
+    with pytest.raises(ValueError, match=r"^strategy=\w+: freeze_layers only freezes; FreezeOut\("):
         freeze_layers(chain, optim.SGD(chain.parameters(), lr=0.1), 0.5, strategy=strategy)
 
 
 def test_two_ways_of_saying_when_layers_freeze_are_refused_in_one_line() -> None:
     chain = small_chain()
-    line = r"^freeze_start=0\.3, freeze_level=1\.0: strategy=FreezeOnly says when layers freeze: give one of both$"
+    line = r"^freeze_start=0\.3, freeze_level=1\.0: strategy=FreezeOnly says when layers freeze: give only one$"
     with pytest.raises(ValueError, match=line):
         freeze_layers(chain, optim.SGD(chain.parameters(), lr=0.1), 0.9, freeze_start=0.3, strategy=MEASURED)
     assert all(p.requires_grad for p in chain.parameters())
@@ -157,7 +157,7 @@ def test_two_ways_of_saying_when_layers_freeze_are_refused_in_one_line() -> None
 def test_what_is_no_strategy_is_refused_in_one_line(given, said) -> None:
     chain = small_chain()
     optimizer = optim.SGD(chain.parameters(), lr=0.1)
-    line = rf"^strategy={said}: must be a strategy with its values, such as FreezeOnly\(t_0=0\.8\)$"
+    line = rf"^strategy={said}: must be a strategy instance, such as FreezeOnly\(t_0=0\.8\)$"
     with pytest.raises(ValueError, match=line):
         FreezeOut(chain, optimizer, given, STEPS)
     if given is not None:

@@ -28,7 +28,7 @@ from benchmarks.gpu.session import ROOT
         ("--minutes nan", "--minutes nan: must be above 0"),
         ("--minutes many", "invalid float value: 'many'"),
         ("--minute 8", "--minute: unknown; did you mean --minutes?"),
-        ("--sweep figure6", "--sweep figure6: unknown; did you mean figure5? There are: cpu_adaptive_confirm"),
+        ("--sweep figure6", "--sweep figure6: unknown; did you mean figure5? Available: cpu_adaptive_confirm"),
         ("--data missing.npz", "--data missing.npz: no such file"),
         ("--wheels empty", "--wheels empty: no *.whl there"),
     ],

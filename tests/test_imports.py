@@ -86,7 +86,7 @@ def test_what_is_installed_wins_over_a_file_of_the_same_name(monkeypatch):
 
 def test_a_module_that_is_not_there_is_named_with_a_remedy():
     said = refusal("no_such_module:build")
-    assert said == ("cannot import no_such_module (No module named 'no_such_module'): install it or run where it lies")
+    assert said == ("cannot import no_such_module (No module named 'no_such_module'): install it or run in its folder")
 
 
 @pytest.mark.parametrize("reason", BROKEN)
@@ -97,9 +97,9 @@ def test_a_module_that_cannot_be_imported_is_named_with_its_error_and_line(reaso
 
 def test_a_wrong_function_name_is_answered_with_the_most_similar_and_with_all_public_ones():
     said = refusal("functions:ad")
-    assert said.startswith("functions has no function ad; did you mean add? There are: add, anything, ")
+    assert said.startswith("functions has no function ad; did you mean add? Available: add, anything, ")
     assert "_private" not in said
-    assert refusal("functions:number").startswith("functions has no function number. There are: add, ")
+    assert refusal("functions:number").startswith("functions has no function number. Available: add, ")
 
 
 @pytest.mark.parametrize(

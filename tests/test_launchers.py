@@ -35,7 +35,7 @@ def test_a_misspelt_launcher_is_named_with_the_nearest(freezeout) -> None:
     assert said.code == 2
     assert said.err == (
         "freezeout: hydra/launcher=jobib: unknown; did you mean joblib? "
-        "There are: basic, joblib, ray, submitit_local, submitit_slurm\n"
+        "Available: basic, joblib, ray, submitit_local, submitit_slurm\n"
     )
     launchers.check_launcher(["hydra/launcher=mine"], searchpath=True)
 

@@ -249,7 +249,7 @@ def test_options_reach_torchvision():
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("wide_resnt", {}, r"^model=wide_resnt: unknown; did you mean wide_resnet\? There are: densenet_bc, "),
+        ("wide_resnt", {}, r"^model=wide_resnt: unknown; did you mean wide_resnet\? Available: densenet_bc, "),
         ("vgg", {"depth": 3}, "model=vgg has the fields width, dropout, and was given depth"),
         ("wide_resnet", {"depth": 39}, "model.depth=39: a Wide ResNet has 6 n"),
         ("torchvision", {"network": "resnet51"}, "model.network=resnet51: .* did you mean resnet5"),
@@ -269,7 +269,7 @@ def test_options_reach_torchvision():
         ("timm", {"network": "resnet18", "options": {"pretrained": True}}, "with options pretrained=True .*pretrained"),
         ("python", {"target": "own_network"}, "model.target=own_network: must be"),
         ("python", {"target": "no_such_file:build"}, "cannot import no_such_file"),
-        ("python", {"target": "own_network:bild"}, r"no function bild; did you mean build\? There are: .*build"),
+        ("python", {"target": "own_network:bild"}, r"no function bild; did you mean build\? Available: .*build"),
         ("python", {"target": "own_network:build"}, "cannot be called with classes: .*; its arguments: classes, width"),
         ("python", {"target": "own_network:build", "options": {"size": 1}}, "cannot be called with classes, size"),
         ("python", {"target": "own_network:lookup"}, r"own_network:lookup: raised KeyError: 'x' \(in its line 12\)$"),

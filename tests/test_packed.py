@@ -56,7 +56,7 @@ def test_records_are_read_as_they_were_written(tmp_path) -> None:
 @pytest.mark.parametrize("change", [{"run_id": "ab-1"}, {"run_id": None}, {"status": None}, {"schema_version": "1"}])
 def test_what_is_no_record_is_named_by_its_line(tmp_path, change) -> None:
     packed.write(tmp_path / "a.jsonl", [RECORD, RECORD | change])
-    with pytest.raises(ValueError, match=r"a\.jsonl: line 2 is no record; restore the file"):
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 2 is malformed; restore the file"):
         packed.read(tmp_path / "a.jsonl")
 
 
@@ -67,7 +67,8 @@ def test_a_record_of_a_newer_version_is_refused(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [(lambda text: text[:-9], "last line is cut off"), (lambda text: "{\n" + text, "line 1 is no")]
+    ("damage", "words"),
+    [(lambda text: text[:-9], "last line is cut off"), (lambda text: "{\n" + text, "line 1 is malformed")],
 )
 def test_a_damaged_file_is_not_half_read(tmp_path, damage, words) -> None:
     path = tmp_path / "a.jsonl"

@@ -14,16 +14,16 @@ from freezeout.run.sync import main as sync
 from freezeout.run.workspace import main as workspace
 
 MISTAKES = {
-    "a flag": (fetch, "cifar10 --npzz", "fetch: --npzz: unknown; did you mean --npz? There are: --root, --npz"),
-    "a flag with its value": (workspace, "--entiti=me", "workspace: --entiti: unknown; did you mean --entity? There"),
-    "a flag cut short": (fetch, "cifar10 --roo x", "fetch: --roo: unknown; did you mean --root? There are: --root"),
-    "a flag where there are none": (sync, "--runs x", "sync: --runs: unknown. There are: none"),
-    "a word": (fetch, "cifar11", "fetch: cifar11: unknown; did you mean cifar10? There are: cifar10, cifar100"),
+    "a flag": (fetch, "cifar10 --npzz", "fetch: --npzz: unknown; did you mean --npz? Available: --root, --npz"),
+    "a flag with its value": (workspace, "--entiti=me", "workspace: --entiti: unknown; did you mean --entity? Avail"),
+    "a flag cut short": (fetch, "cifar10 --roo x", "fetch: --roo: unknown; did you mean --root? Available: --root"),
+    "a flag where there are none": (sync, "--runs x", "sync: --runs: unknown. Available: none"),
+    "a word": (fetch, "cifar11", "fetch: cifar11: unknown; did you mean cifar10? Available: cifar10, cifar100"),
     "no word": (fetch, "", "fetch: the following arguments are required: cifar10|cifar100"),
-    "a command": (analysis, "verdict", "analysis: verdict: unknown; did you mean verdicts? There are: pareto, table"),
+    "a command": (analysis, "verdict", "analysis: verdict: unknown; did you mean verdicts? Available: pareto, table"),
     "no command": (analysis, "", "analysis: the following arguments are required: {pareto,table,"),
-    "a command's flag": (analysis, "table --latx", "analysis table: --latx: unknown; did you mean --latex? There are:"),
-    "a value": (analysis, "pareto --x savings", "analysis pareto: --x savings: unknown; did you mean saving? There"),
+    "a command's flag": (analysis, "table --latx", "analysis table: --latx: unknown; did you mean --latex? Available:"),
+    "a value": (analysis, "pareto --x savings", "analysis pareto: --x savings: unknown; did you mean saving? Avail"),
     "a share": (analysis, "report --margin 3", "analysis report: --margin: 3: must be per cent of the error, as in 3%"),
     "no value": (analysis, "recommend", "analysis recommend: the following arguments are required: --tolerance"),
 }
@@ -62,7 +62,7 @@ def test_what_is_hidden_works_and_is_not_offered(capsys) -> None:
     assert parser.parse_args(["--inside", "x", "-r", "2"]).inside == "x"
     assert (
         refusal(parser.parse_args, ["--insid"], capsys)
-        == "where: --insid: unknown; did you mean --rounds? There are: --rounds"
+        == "where: --insid: unknown; did you mean --rounds? Available: --rounds"
     )
 
 

@@ -117,7 +117,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(stop: int) -> None:
 def test_what_lacks_the_data_or_the_stages_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"^bn=reestimate needs FreezeOut\(\.\.\., batches=\.\.\.\)$"):
         make(given=None)
-    with pytest.raises(ValueError, match=r"^batches=list: must be a function that gives them, as lambda: inputs$"):
+    with pytest.raises(ValueError, match=r"^batches=list: must be a function returning them \(lambda: inputs\)$"):
         make(given=[torch.zeros(1)])  # or a loader: found out before training, not at the first freeze
     chain, optimizer, freezeout = make(given=list)
     with pytest.raises(ValueError, match=r"^bn=reestimate: there is no batch"):

@@ -35,7 +35,7 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(
         assert records.read_record(folder) is None
     else:
         assert process.returncode == 128 + signal.Signals[name]
-        assert "the same command goes on" in err
+        assert "the same command resumes" in err
         assert "Traceback" not in err
         record = records.read_record(folder)
         assert record["status"] == "interrupted"
@@ -192,7 +192,7 @@ def test_a_damaged_line_of_metrics_is_named(freezeout, tmp_path) -> None:
     (folder / "record.json").unlink()
     for damage in (b"nonsense\n", b"\xff\xfe\n", b"[1]\n"):
         (folder / "metrics.jsonl").write_bytes(damage)
-        assert "metrics.jsonl: line 1 is no JSON" in freezeout("strategy=baseline", "epochs=1").err
+        assert "metrics.jsonl: line 1 is malformed" in freezeout("strategy=baseline", "epochs=1").err
 
 
 @pytest.mark.parametrize("lost", [0, 1, None])

@@ -167,8 +167,8 @@ def test_factors_are_the_rates_of_every_stage_at_the_step(schedule, total):
 @pytest.mark.parametrize(
     ("freeze", "anneal", "rule"),
     [
-        ((), (), "need one each"),
-        ((0.5, 1.0), (1.0,), "need one each"),
+        ((), (), "need one per stage"),
+        ((0.5, 1.0), (1.0,), "need one per stage"),
         ((0.6, 0.5, 1.0), (1.0,) * 3, "frozen prefix"),
         ((math.nan, 1.0), (1.0,) * 2, "frozen prefix"),
         ((0.5, 0.9999999999999996), (1.0,) * 2, "exactly 1"),

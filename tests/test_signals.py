@@ -20,7 +20,7 @@ def test_a_signal_at_any_time_gets_one_line(tmp_path, name: str, seconds: float)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.Signals[name], err
     assert "Traceback" not in err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
 
 
 EVALUATED = """
@@ -39,4 +39,4 @@ def test_a_signal_that_meets_python_evaluating_a_string_keeps_its_exit_code(tmp_
     words = [sys.executable, "-m", "probe"]  # the way of `python -m` is the one that dies
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + signal.SIGTERM
-    assert "the same command goes on" in done.stderr
+    assert "the same command resumes" in done.stderr

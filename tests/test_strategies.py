@@ -265,8 +265,8 @@ def test_the_papers_estimate_is_about_depths_by_index():
 @pytest.mark.parametrize(
     ("depth", "said"),
     [
-        ("cost", "strategy.depth=cost: what the stages cost is not known here; give a list of numbers"),
-        ([1, 2], "strategy.depth=[1, 2]: 2 costs for 3 stages; give one a stage"),
+        ("cost", "strategy.depth=cost: the stage costs are not known here; give a list of numbers"),
+        ([1, 2], "strategy.depth=[1, 2]: 2 costs for 3 stages; give one each"),
         ([0, 0, 1], "the stages before the head cost nothing"),
     ],
 )

@@ -160,7 +160,7 @@ def test_a_run_that_was_begun_here_goes_on_here(sweep, half, tmp_path) -> None:
     ("damage", "words"),
     [
         (lambda text: text[:-100], "mine.jsonl: its last line is cut off; restore the file (git checkout -- "),
-        (lambda text: "<<<<<<< HEAD\n" + text, "mine.jsonl: line 1 is no record"),
+        (lambda text: "<<<<<<< HEAD\n" + text, "mine.jsonl: line 1 is malformed"),
     ],
 )
 def test_a_damaged_packed_record_is_one_line_and_nothing_is_trained(sweep, half, kept, tmp_path, damage, words) -> None:

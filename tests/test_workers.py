@@ -111,7 +111,7 @@ def test_ctrl_c_while_the_processes_start_is_no_traceback(tmp_path) -> None:
     process = begin(tmp_path / "runs")
     assert until(lambda: len(in_session(process.pid)) > 3), "the command, two trackers of resources, a first process"
     os.killpg(process.pid, signal.SIGINT)
-    assert "the same command goes on" in ended(process, 128 + signal.SIGINT)
+    assert "the same command resumes" in ended(process, 128 + signal.SIGINT)
     assert until(lambda: not in_session(process.pid))
 
 
@@ -124,7 +124,7 @@ def test_a_signal_lets_all_runs_checkpoint_and_leaves_no_process(tmp_path, numbe
     holders(out, 2, process)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     err = ended(process, 128 + number)
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert until(lambda: not in_session(process.pid))
     assert left_over(out) == []
     stopped = [record for path in out.glob("*/*/record.json") if (record := read(path))["status"] == "interrupted"]
