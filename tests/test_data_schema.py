@@ -70,14 +70,14 @@ class TestOfHeldOut:
     def test_a_number_is_held_out_as_it_is_given(self, schema):
         fields = schema(**needed(schema), validation=49_999)
         assert fields.held_out(50_000) == 49_999
-        with pytest.raises(ValueError, match=r"^dataset\.validation=49999 leaves nothing of 49999 training images: "):
+        with pytest.raises(ValueError, match=r"^dataset\.validation=49999 leaves none of 49999 training images: "):
             fields.held_out(49_999)
 
     def test_without_a_number_it_is_a_tenth_at_least_1_and_at_most_5000(self, schema):
         fields = schema(**needed(schema), validation=None)
         counts = {2: 1, 19: 1, 20: 2, 500: 50, 49_999: 4999, 50_000: 5000, 1_281_167: 5000}
         assert {images: fields.held_out(images) for images in counts} == counts
-        with pytest.raises(ValueError, match="leaves nothing of 1 training images"):
+        with pytest.raises(ValueError, match="leaves none of 1 training images"):
             fields.held_out(1)
 
     def test_nothing_is_held_out_where_the_test_set_measures_each_epoch(self, schema):
@@ -89,7 +89,7 @@ class TestOfHeldOut:
 def test_cifar_holds_5000_images_out_and_refuses_more_than_it_has_before_it_is_downloaded(schema):
     assert schema(root="data").outline.sizes == {"train": 45_000, "validation": 5000, "test": 10_000}
     assert schema(root="data", split="test", validation=50_000).outline.sizes["train"] == 50_000
-    with pytest.raises(ValueError, match=r"^dataset\.validation=50000 leaves nothing of 50000 training images: "):
+    with pytest.raises(ValueError, match=r"^dataset\.validation=50000 leaves none of 50000 training images: "):
         schema(root="data", validation=50_000)
 
 
@@ -100,7 +100,7 @@ def test_a_limit_of_cifar_is_in_the_outline_and_is_refused_before_anything_is_do
     assert schema(root="data", limit=20_000, split="test").outline.sizes == sizes | {"validation": 0}
     assert schema(root="data", limit=50_000, split="test").outline.sizes["train"] == 50_000
     for limit in (classes - 1, 45_001):
-        rule = f"must be from {classes}, an image of each class, to 45000, those left to train on; null for all"
+        rule = rf"must be from {classes} \(one per class\) to 45000 \(those left for training\); null for all"
         with pytest.raises(ValueError, match=rf"^dataset\.limit={limit}: {rule}$"):
             schema(root="data", limit=limit)
 

@@ -49,7 +49,7 @@ def test_a_draw_is_the_same_every_time_and_holds_the_smaller_ones():
 
 def test_a_limit_that_cannot_be_kept_is_one_line():
     for limit in (9, 81):
-        rule = "must be from 10, an image of each class, to 80, those left to train on; null for all"
+        rule = r"must be from 10 \(one per class\) to 80 \(those left for training\); null for all"
         with pytest.raises(ValueError, match=rf"^dataset\.limit={limit}: {rule}$"):
             split(validation=20, limit=limit)
     rare = np.where((Y == 3) & (np.arange(100) > 20), 4, Y)

@@ -26,7 +26,7 @@ def check_arrays(where: str, x: np.ndarray, y: np.ndarray) -> Arrays:
     if not np.issubdtype(y.dtype, np.integer) or y.ndim != 1:
         raise ValueError(f"{where}: y is {y.dtype} {y.shape}: must be integers (n,)")
     if len(x) != len(y):
-        raise ValueError(f"{where}: {len(x)} images and {len(y)} labels: must be as many")
+        raise ValueError(f"{where}: {len(x)} images and {len(y)} labels: must match")
     if y.min() < 0:
         raise ValueError(f"{where}: a label is {y.min()}: classes are counted from 0")
     return x, y.astype(np.int64)
@@ -63,13 +63,12 @@ def check_agreement(train: dict[str, Arrays], test: dict[str, Arrays]) -> int:
         )
     for path, (_, y) in test.items():
         if strange := np.setdiff1d(y, present).tolist():
-            raise ValueError(f"{path}: a label is {strange[0]}, a class that no training image has: is it another set?")
+            raise ValueError(f"{path}: label {strange[0]} occurs in no training image: is it another data set?")
     if test:
         tested = np.concatenate([y for _, y in test.values()])
         if (labels > tested.max()).mean() * len(tested) >= 10:
             raise ValueError(
-                f"{next(iter(test))}: labels end at {tested.max()}, but those of {first} at {present[-1]}: is it"
-                " another set?"
+                f"{next(iter(test))}: labels reach {tested.max()}, but {present[-1]} in {first}: another data set?"
             )
     return classes
 

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--root",
         default=os.environ.get("FREEZEOUT_DATA", "data"),
-        help="folder that keeps them, data_dir= of a run; $FREEZEOUT_DATA or %(default)s unless given",
+        help="folder for them, a run's data_dir=; default: $FREEZEOUT_DATA or %(default)s",
     )
     npz = "write NAME_train.npz and NAME_test.npz there too, for dataset=npz: the files that sweeps/cpu_*.yaml read"
     parser.add_argument("--npz", action="store_true", help=npz)

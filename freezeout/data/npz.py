@@ -57,12 +57,12 @@ def read(path: str) -> Arrays:
             found = list(archive)
             arrays = {key: np.asarray(archive[key]) for key in ("x", "y") if key in found}
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file from {Path.cwd()}; give its path, absolute or from there") from error
+        raise ValueError(f"{path}: not found from {Path.cwd()}; give a path, absolute or relative to it") from error
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         if "allow_pickle" in reason:  # numpy advises allow_pickle=True, which does not apply here
             reason = "it holds Python objects, not numbers"
-        raise ValueError(f"{path}: not a whole npz archive ({reason}): write it again, numpy.savez's way") from error
+        raise ValueError(f"{path}: not a valid npz archive ({reason}): write it again with numpy.savez") from error
     if not is_archive:
         raise ValueError(f"{path}: not an npz archive: write it with numpy.savez, x= and y=")
     if missing := [key for key in ("x", "y") if key not in arrays]:

@@ -112,7 +112,7 @@ class HeldOut:
         count = max(1, min(images // TENTH, AT_MOST)) if self.validation is None else self.validation
         if count >= images:
             raise ValueError(
-                f"dataset.validation={count} leaves nothing of {images} training images: lower it, or give test"
+                f"dataset.validation={count} leaves none of {images} training images: lower it, or give test"
                 " images and dataset.split=test"
             )
         return count
@@ -134,8 +134,8 @@ class HeldOut:
             return images
         if not classes <= self.limit <= images:
             raise ValueError(
-                f"dataset.limit={self.limit}: must be from {classes}, an image of each class, to {images}, those left"
-                " to train on; null for all"
+                f"dataset.limit={self.limit}: must be from {classes} (one per class) to {images} (those left"
+                " for training); null for all"
             )
         return self.limit
 

@@ -54,7 +54,7 @@ def check_mixed(train: np.ndarray, held_out: np.ndarray) -> None:
     if math.log(sets) + count * math.log1p(-images[lacked].sum() / len(labels)) < math.log(1e-6):
         raise ValueError(
             f"dataset.validation={count}: the last {count} training images are held out, and they show"
-            f" {len(present) - lacked.sum()} of {len(present)} classes: are the images in the order of their classes?"
+            f" {len(present) - lacked.sum()} of {len(present)} classes: are the images sorted by class?"
             " shuffle them, or give test images and dataset.split=test"
         )
 
