@@ -275,8 +275,8 @@ def test_options_reach_torchvision():
         ("python", {"target": "own_network:lookup"}, r"own_network:lookup: raised KeyError: 'x' \(in its line 12\)$"),
         ("python", {"target": "own_network:build", "options": {"classes": 3}}, "model.options.classes=3: leave it out"),
         ("python", {"target": "own_network:deep"}, "its network raised KeyError: 'depth' .* for images of 32 x 32"),
-        ("python", {"target": "own_network:maps"}, r"makes \(2, 10, 28, 28\) of 2 images .* must be \(2, 10\)"),
-        ("python", {"target": "own_network:narrow"}, r"makes \(2, 9\) of 2 images in 10 classes, must be \(2, 10\)"),
+        ("python", {"target": "own_network:maps"}, r"output for 2 images .* is \(2, 10, 28, 28\), must be \(2, 10\)"),
+        ("python", {"target": "own_network:narrow"}, r"2 images in 10 classes is \(2, 9\), must be \(2, 10\)"),
         ("python", {"target": "own_network:number"}, "returned int, must be a torch.nn.Module"),
     ],
 )

@@ -40,7 +40,7 @@ def build(config: Python, classes: int, image: tuple[int, int]) -> Chain:
         reason = imports.blame(error, config.target.partition(":")[0])
         raise ValueError(f"{where}: its network raised {reason} for images of {image[0]} x {image[1]}") from error
     if given != (2, classes):
-        raise ValueError(f"{where}: its network makes {given} of 2 images in {classes} classes, must be {(2, classes)}")
+        raise ValueError(f"{where}: its output for 2 images in {classes} classes is {given}, must be {(2, classes)}")
     return chain
 
 
