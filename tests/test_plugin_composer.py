@@ -128,11 +128,9 @@ def test_stages_may_be_told_and_grouped() -> None:
 def test_mistakes_are_one_line(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"^Model has 0 Chains: make its network one .*FreezeOutAlgorithm\(\.\.\., st"):
         fitted(FreezeOutAlgorithm(EARLY), model=Model(nn.Sequential(*small_chain())))
-    with pytest.raises(ValueError, match=r"^max_duration='96sp' says nothing of the number of batches: give epochs "):
+    with pytest.raises(ValueError, match=r"^max_duration='96sp' does not set the number of batches: give epochs "):
         fitted(FreezeOutAlgorithm(EARLY), max_duration="96sp")
-    with pytest.raises(
-        ValueError, match=r"^compile_config: torch 2\.7.* does not compile anew when parameters freeze: "
-    ):
+    with pytest.raises(ValueError, match=r"^compile_config: torch 2\.7.* does not recompile when parameters freeze: "):
         fitted(FreezeOutAlgorithm(EARLY), compile_config={"backend": "eager"})
     with pytest.raises(
         ValueError, match=r"^parallelism_config: FreezeOutAlgorithm works on a single device and with D"
@@ -141,13 +139,15 @@ def test_mistakes_are_one_line(tmp_path) -> None:
     algorithm = FreezeOutAlgorithm(EARLY)
     trainer = made(algorithm, save_folder=str(tmp_path), save_interval="8ba", save_filename="{batch}.pt")
     trainer.fit()  # and left open
-    with pytest.raises(ValueError, match=r"^FreezeOutAlgorithm has served another Trainer: make model, optimizer and "):
+    with pytest.raises(
+        ValueError, match=r"^FreezeOutAlgorithm is from another Trainer: create a new model, optimizer and "
+    ):
         made(algorithm)
-    with pytest.raises(ValueError, match=r"^this run has 16 batches, and stages freeze as in one of 12: "):
+    with pytest.raises(ValueError, match=r"^this run has 16 batches, but freezing is planned for 12: "):
         trainer.fit(duration="1ep")
-    with pytest.raises(ValueError, match=r"^12 batches are over, and the Trainer counts 0: a frozen stage never thaws"):
+    with pytest.raises(ValueError, match=r"^12 batches are done, but Trainer counts 0: a frozen stage never thaws"):
         trainer.fit(reset_time=True, duration="3ep")
-    with pytest.raises(ValueError, match=r"^this run has 20 batches, and stages freeze as in one of 12: "):
+    with pytest.raises(ValueError, match=r"^this run has 20 batches, but freezing is planned for 12: "):
         fitted(FreezeOutAlgorithm(EARLY), load_path=str(tmp_path / "8.pt"), max_duration="5ep")
 
 

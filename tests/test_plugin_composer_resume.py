@@ -103,7 +103,7 @@ def test_an_interrupted_batch_is_begun_once() -> None:
 
 def test_a_checkpoint_without_its_state_is_refused_and_not_trained_on(tmp_path) -> None:
     fitted(None, save_folder=str(tmp_path), save_interval="8ba", save_filename="{batch}.pt")
-    with pytest.raises(ValueError, match=r"^the checkpoint is of batch 8 and holds no state of FreezeOutAlgorithm: "):
+    with pytest.raises(ValueError, match=r"^the checkpoint of batch 8 has no FreezeOutAlgorithm state: "):
         fitted(FreezeOutAlgorithm(EARLY), load_path=str(tmp_path / "8.pt"))
 
 

@@ -86,7 +86,7 @@ def test_a_checkpoint_without_its_state_is_refused_in_one_line(tmp_path, name, h
     alone = how == "of the weights alone"
     made(tmp_path, bert, writer, save_strategy="steps", save_steps=5, save_only_model=alone).train()
     with pytest.raises(
-        ValueError, match=r"^the checkpoint is of step 5 and holds no state of an adaptive strategy: it was "
+        ValueError, match=r"^the checkpoint of step 5 has no state of an adaptive strategy: it was "
     ) as caught:
         trained(tmp_path, name, tmp_path / "checkpoint-5")
     assert "\n" not in str(caught.value)

@@ -124,7 +124,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped_bitwise(tmp_path, sched
 
 
 def test_a_checkpoint_without_its_state_is_refused_and_not_trained_on(tmp_path) -> None:
-    with pytest.raises(RuntimeError, match=r"^the checkpoint is of step 8 and holds no state of FreezeOutCallback: "):
+    with pytest.raises(RuntimeError, match=r"^the checkpoint of step 8 has no FreezeOutCallback state: "):
         resumed(tmp_path, Forgets, True, 8)
 
 
@@ -182,14 +182,14 @@ def test_mistakes_are_one_line(tmp_path) -> None:
         fit(Classifier(small_chain()), FreezeOutCallback(EARLY), epochs=-1)
     callback, module = FreezeOutCallback(EARLY), Classifier(small_chain())
     fit(module, callback)
-    with pytest.raises(ValueError, match=r"^4 stages are frozen from an earlier fit: make module and callback anew$"):
+    with pytest.raises(ValueError, match=r"^4 stages froze in an earlier fit: create a new module and callback$"):
         fit(module, callback)
 
 
 def test_callbacks_that_change_the_length_of_the_run_are_refused_in_one_line(tmp_path) -> None:
     averaging = StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1)
     accumulating = GradientAccumulationScheduler({0: 1, 1: 2})
-    for other, line in ((averaging, "resets the statistics"), (accumulating, r"max_epochs=-1, max_steps=")):
+    for other, line in ((averaging, "recomputes BatchNorm statistics"), (accumulating, r"max_epochs=-1, max_steps=")):
         with pytest.raises(ValueError, match=rf"^{type(other).__name__}:? .*{line}"):
             trainer(tmp_path, FreezeOutCallback(EARLY), other).fit(Classifier(small_chain()), batches())
     callback = FreezeOutCallback(EARLY)
@@ -231,7 +231,7 @@ class TwoSteps(Classifier):
 
 
 def test_several_steps_in_a_batch_are_named_as_such(tmp_path) -> None:
-    with pytest.raises(RuntimeError, match=r"^2 steps of the optimizer are over, and 1 were begun: "):
+    with pytest.raises(RuntimeError, match=r"^optimizer steps: 2 taken, but 1 prepared: "):
         trainer(tmp_path, FreezeOutCallback(EARLY)).fit(TwoSteps(small_chain()), batches())
 
 

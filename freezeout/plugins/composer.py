@@ -90,7 +90,7 @@ class FreezeOutAlgorithm(Algorithm):
 
     def _enter(self, state: State) -> None:
         if self.freezer is not None:
-            raise ValueError("FreezeOutAlgorithm has served another Trainer: make model, optimizer and algorithm anew")
+            raise ValueError("FreezeOutAlgorithm is from another Trainer: create a new model, optimizer and algorithm")
         if state.fsdp_config is not None:  # tensor parallelism needs it, too
             raise ValueError("parallelism_config: FreezeOutAlgorithm works on a single device and with DDP, not FSDP")
         self._state = state  # kept for load_state_dict, which Composer calls without it
@@ -98,24 +98,23 @@ class FreezeOutAlgorithm(Algorithm):
     def _start(self, state: State) -> None:
         if hasattr(state.model.forward, "_torchdynamo_orig_callable"):  # as Trainer leaves a compiled model
             raise ValueError(
-                f"compile_config: torch {torch.__version__} does not compile anew when parameters freeze: leave it out"
+                f"compile_config: torch {torch.__version__} does not recompile when parameters freeze: leave it out"
             )
         total, batch = batches(state), int(state.timestamp.batch)
         if self.freezer is None and batch:
             raise ValueError(
-                f"the checkpoint is of batch {batch} and holds no state of FreezeOutAlgorithm: "
-                "it was written without one"
+                f"the checkpoint of batch {batch} has no FreezeOutAlgorithm state: it was written without one"
             )
         freezer = self.freezer or self._make(state, total)
         if total != freezer.total_steps:
             raise ValueError(
-                f"this run has {total} batches, and stages freeze as in one of {freezer.total_steps}: "
-                "they would freeze at other times"
+                f"this run has {total} batches, but freezing is planned for {freezer.total_steps}: "
+                "stages would freeze at other times"
             )
         if batch not in (freezer.steps_begun, freezer.steps_begun - 1):  # the latter if a batch was interrupted
             raise ValueError(
-                f"{freezer.steps_begun} batches are over, and the Trainer counts {batch}: a frozen stage never thaws; "
-                "make model, optimizer, algorithm and Trainer anew"
+                f"{freezer.steps_begun} batches are done, but Trainer counts {batch}: a frozen stage never thaws; "
+                "create a new model, optimizer, algorithm and Trainer"
             )
 
     def _step(self, state: State, logger: Logger) -> None:
@@ -151,7 +150,7 @@ def batches(state: State) -> int:
     if duration.unit == TimeUnit.BATCH:
         return int(duration)
     raise ValueError(
-        f"max_duration={duration.to_timestring()!r} says nothing of the number of batches: give epochs ('3ep') or "
+        f"max_duration={duration.to_timestring()!r} does not set the number of batches: give epochs ('3ep') or "
         "batches ('1200ba')"
     )
 

@@ -95,7 +95,7 @@ class FreezeOutCallback(TrainerCallback):
             self.freezer = FreezeOut(stages, optimizer, self._strategy, state.max_steps, rates="scale", **self._options)
             keep_in_checkpoints(self.freezer, optimizer)
         elif optimizer is not self._optimizer or state.max_steps != self.freezer.total_steps:
-            raise ValueError("FreezeOutCallback has served another run: make model, Trainer and callback anew")
+            raise ValueError("FreezeOutCallback is from another run: create a new model, Trainer and callback")
         refuse_another_run(self.freezer, loaded, state.global_step)
         self.freezer.load_state_dict({**loaded, "step": state.global_step})
         if self.freezer.prefix:

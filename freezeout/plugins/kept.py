@@ -63,6 +63,6 @@ def refuse_another_run(freezer: FreezeOut, loaded: Mapping[str, Any], step: int)
         refuse_another_length(freezer, loaded)
     if step and "adaptive" in freezer.state_dict() and "adaptive" not in loaded:
         raise ValueError(
-            f"the checkpoint is of step {step} and holds no state of an adaptive strategy: it was written without "
+            f"the checkpoint of step {step} has no state of an adaptive strategy: it was written without "
             "FreezeOutCallback, under another strategy or with save_only_model"
         )

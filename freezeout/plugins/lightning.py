@@ -86,7 +86,7 @@ class FreezeOutCallback(Callback):
         )
         self._load()
         if self.freezer.prefix < was_frozen:
-            raise ValueError(f"{was_frozen} stages are frozen from an earlier fit: make module and callback anew")
+            raise ValueError(f"{was_frozen} stages froze in an earlier fit: create a new module and callback")
         if isinstance(trainer.strategy.model, DistributedDataParallel):
             distribute(self.freezer, trainer.strategy, pl_module)
 
@@ -100,12 +100,12 @@ class FreezeOutCallback(Callback):
         assert self.freezer is not None
         if 0 < self.freezer.steps_begun < trainer.global_step:
             raise RuntimeError(
-                f"{trainer.global_step} steps of the optimizer are over, and {self.freezer.steps_begun} were begun: "
-                "FreezeOutCallback works with at most one step in a batch"
+                f"optimizer steps: {trainer.global_step} taken, but {self.freezer.steps_begun} prepared: "
+                "FreezeOutCallback allows at most one step per batch"
             )
         if self.freezer.steps_begun < trainer.global_step:
             raise RuntimeError(
-                f"the checkpoint is of step {trainer.global_step} and holds no state of FreezeOutCallback: "
+                f"the checkpoint of step {trainer.global_step} has no FreezeOutCallback state: "
                 "it was written without one"
             )
         if self.freezer.steps_begun == trainer.global_step:
@@ -152,8 +152,8 @@ def refuse_callbacks(trainer: Trainer, module: LightningModule) -> None:
     for callback in trainer.callbacks:
         if isinstance(callback, StochasticWeightAveraging) and callback.pl_module_contains_batch_norm(module):
             raise ValueError(
-                "StochasticWeightAveraging resets the statistics of BatchNorm in an epoch of its own, in which frozen "
-                "stages would not gather them again: WeightAveraging does without"
+                "StochasticWeightAveraging recomputes BatchNorm statistics in an extra epoch, in which frozen "
+                "stages would not update theirs: use WeightAveraging"
             )
         if (
             isinstance(callback, GradientAccumulationScheduler)
