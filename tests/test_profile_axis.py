@@ -226,5 +226,5 @@ def test_a_file_that_is_no_profile_is_one_line(tmp_path, capsys, text):
 
 @pytest.mark.parametrize("seconds", [(), (0.01, 0.0), (0.01, float("nan")), (-1.0,)])
 def test_a_profile_without_positive_seconds_is_refused(tmp_path, seconds):
-    with pytest.raises(ValueError, match="no seconds above 0"):
+    with pytest.raises(ValueError, match="needs seconds above 0 at every prefix"):
         read_profile(write_profile(tmp_path / "p", seconds))

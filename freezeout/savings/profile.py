@@ -94,7 +94,7 @@ def read(path: Path) -> Profile:
     except FileNotFoundError as error:
         raise ValueError(f"{path}: there is no such file; {MADE_BY}") from error
     except (ValueError, OSError) as error:
-        said = getattr(error, "strerror", None) or "it is no JSON"
+        said = getattr(error, "strerror", None) or "not JSON"
         raise ValueError(f"{path}: cannot be read ({said}); {MADE_BY}") from error
     try:
         seconds, switches, width = ([float(s) for s in found.get(k, ())] for k in ("seconds", "switches", "width"))
@@ -102,9 +102,9 @@ def read(path: Path) -> Profile:
         device, conditions = found["device"]["model"], dict(found["conditions"])
         profile = Profile(seconds, switches, frozen, tier, device, conditions, width)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: is no profile (no {error}); {MADE_BY}") from error
+        raise ValueError(f"{path}: not a profile (no {error}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):
-        raise ValueError(f"{path}: has no seconds above 0 at every prefix; {MADE_BY}")
+        raise ValueError(f"{path}: needs seconds above 0 at every prefix; {MADE_BY}")
     return profile
 
 
