@@ -106,12 +106,15 @@ def test_a_network_that_returns_more_than_logits_is_refused(branch):
             y = super().forward(-x if branch and x.sum() > 0 else x)
             return y, y
 
-    with pytest.raises(ValueError, match="returns"):
+    said = (
+        r"^the network (must return a single tensor: |returns tuple: give one that returns )logits \(batch, classes\)$"
+    )
+    with pytest.raises(ValueError, match=said):
         find_stages(Twice(), X)
 
 
 def test_a_wrapper_for_several_devices_is_refused_for_it_would_be_one_stage():
-    with pytest.raises(ValueError, match=r"^DataParallel: find the stages of what it wraps \(model\.module\)"):
+    with pytest.raises(ValueError, match=r"^DataParallel: find the stages of the wrapped model\.module"):
         find_stages(nn.DataParallel(Plain()), X)
 
 

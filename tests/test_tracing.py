@@ -45,11 +45,11 @@ def test_a_buffer_is_read_when_the_chain_runs_not_when_it_is_traced():
     ("build", "reason"),
     [
         (DataDependent, "control flow"),
-        (NoiseInTraining, "does different things in training and in evaluation"),
-        (Wrapper, "does different things in training and in evaluation"),
+        (NoiseInTraining, "differs between training and evaluation"),
+        (Wrapper, "differs between training and evaluation"),
         (WithoutGradient, "switches gradients or autocast"),
-        (Checkpointed, "computes activations again"),
-        (KeptLoss, r"its forward keeps what it computes as self\.kept"),
+        (Checkpointed, "recomputes activations"),
+        (KeptLoss, r"its forward stores results as self\.kept"),
         (Hooked, "a hook of its Sequential would run while it is traced and never again"),
     ],
 )

@@ -113,7 +113,7 @@ class Chain(nn.Module):
             given = ", ".join([*(type(x).__name__ for x in inputs), *(f"{name}=" for name in named)])
             raise TypeError(
                 f"stages that run one by one take one tensor, not ({given}): "
-                "find_stages(model, {name: value}) keeps all that the network takes"
+                "find_stages(model, {name: value}) keeps all the network's inputs"
             )
         (x,) = inputs
         for stage in self.stages.values():
@@ -185,7 +185,7 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
         return model
     if isinstance(model, DataParallel | DistributedDataParallel):
         name = type(model).__name__  # a module of torch, which would become a single stage, the head
-        raise ValueError(f"{name}: find the stages of what it wraps (model.module), then FreezeOut.distribute it")
+        raise ValueError(f"{name}: find the stages of the wrapped model.module, then FreezeOut.distribute it")
     if next(model.parameters(), None) is None:
         raise ValueError("the network has no parameters: there is nothing to train or to freeze")
     try:
@@ -198,7 +198,7 @@ def find_stages(model: nn.Module, example: Any) -> Chain:
             "%s runs as a whole, its %d stages frozen by flags: %s", type(model).__name__, len(chain), first_line(error)
         )
         for name in tied_to_the_end(model, example):
-            log.warning("%s is read at both ends: it never freezes, and backward passes go all the way to it", name)
+            log.warning("%s is used at both ends: it never freezes, and backward passes go all the way to it", name)
     else:
         chain = Chain(cut(traced, model))
     check_coverage(chain, model)

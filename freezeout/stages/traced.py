@@ -63,7 +63,7 @@ def cut(traced: Trace, model: nn.Module) -> dict[str, fx.GraphModule]:
     nodes = traced.nodes
     end, result = len(nodes) - 1, nodes[-1].args[0]
     if not isinstance(result, fx.Node) or result not in traced.tensors:
-        raise ValueError("the network returns no single tensor: give one that returns logits (batch, classes)")
+        raise ValueError("the network must return a single tensor: logits (batch, classes)")
     inner = [p for p in points(traced) if nodes[p] is not result]
     starts: dict[int, str] = {}  # the point at which a stage begins: the path of its first weight
     for a, b in itertools.pairwise([*inner, end]):

@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 LIBRARIES = ("torch.nn", "torchvision.ops")
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder)
 
-CHECKPOINTED = "its forward computes activations again (checkpoints) or packs them, which a graph does not record"
-DIFFERENT = "its forward does different things in training and in evaluation"
+CHECKPOINTED = "its forward recomputes activations (checkpoints) or packs them, which a graph does not record"
+DIFFERENT = "its forward differs between training and evaluation"
 
 
 class UntraceableError(Exception):
@@ -160,7 +160,7 @@ def _trace_as(model: nn.Module, training: bool, leaves: Container[type]) -> tupl
     finally:
         kept = _forget_proxies(before)
     if kept:
-        raise UntraceableError(f"its forward keeps what it computes as {kept[0]}, which a graph would not")
+        raise UntraceableError(f"its forward stores results as {kept[0]}, which a graph would not")
     if _random_states() != drawn:
         raise UntraceableError("it draws a random number that decides what its forward does")
     graph.owning_module = None
