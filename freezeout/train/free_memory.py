@@ -28,7 +28,7 @@ def allocated_file(folder: Path, size: int) -> IO[bytes]:
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (the caller closes it)
     try:
         if not hasattr(os, "posix_fallocate"):
-            raise OSError(errno.ENOTSUP, "this system cannot take a file's space at once")
+            raise OSError(errno.ENOTSUP, "this system cannot preallocate file space")
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError:
         file.close()

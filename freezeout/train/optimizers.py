@@ -42,7 +42,7 @@ def make_optimizer(fields: Any, chain: Chain, *, capture: bool = False) -> optim
             fused=True,
             capturable=capture,
         )
-    raise ValueError(f"optimizer={type(fields).__name__}: there is no such optimizer; there are sgd and adamw")
+    raise ValueError(f"optimizer={type(fields).__name__}: unknown; choose sgd or adamw")
 
 
 class FewestCalls:
