@@ -61,7 +61,7 @@ MISTAKES = {
     "--config-path=X --config-name=config": ("--config-path", "--config-dir FOLDER"),
     "--config-name=nope": ("--config-name", "--config-dir FOLDER"),
     "--config-dir=missing": ("--config-dir missing: there is no such folder",),
-    "--experimental-rerun=old": ("--experimental-rerun has no place here",),
+    "--experimental-rerun=old": ("--experimental-rerun is not supported",),
     "--cfg=job --package=modle": ("--package modle: unknown; did you mean model?",),
     "--shell-completion": ("query=SHELL",),
     "--mutlirun": ("did you mean --multirun?",),
@@ -110,7 +110,7 @@ def test_graphs_are_refused_where_auto_finds_no_gpu(freezeout) -> None:
 def test_a_flag_between_the_words_is_said_to_be_there(freezeout) -> None:
     said = freezeout("seed=1", "-m", "t_0=0.5,0.8", quick=False)
     assert (said.code, said.out) == (2, "")
-    assert said.err == "freezeout: t_0=0.5,0.8: flags come before all of KEY=VALUE or after, not in between\n"
+    assert said.err == "freezeout: t_0=0.5,0.8: flags go before or after all KEY=VALUE, not in between\n"
 
 
 @pytest.mark.parametrize("words", MISTAKES)

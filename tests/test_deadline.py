@@ -38,9 +38,9 @@ def test_a_limited_sweep_given_again_leaves_what_an_undisturbed_one_leaves(freez
     assert first.code == 0, first.err
     assert re.search(r"\[1/4\] .*: interrupted: limit reached at step 1\d of 28$", first.err, re.MULTILINE)
     last = first.err.splitlines()[-1]
-    half = r"1 half done \((baseline|freezeout cubic scaled t_0=0.8) seed=0 at step 1\d of 28\)"
+    half = r"1 started \((baseline|freezeout cubic scaled t_0=0.8) seed=0 at step 1\d of 28\)"
     assert re.fullmatch(
-        rf"limit=20: 4 of 4 runs left, 3 not begun, {half}: no forecast yet; the same command goes on", last
+        rf"limit=20: 4 of 4 runs left, 3 not begun, {half}: no forecast yet; the same command resumes", last
     )
     assert "0 of 2, 1 interrupted, 1 not done yet" in first.out, "the table is shown"
 
@@ -52,7 +52,7 @@ def test_a_limited_sweep_given_again_leaves_what_an_undisturbed_one_leaves(freez
     )
     last = second.err.splitlines()[-1]
     assert re.fullmatch(
-        r"limit=60s: 2 of 4 runs left, 2 not begun: about \d+ s by the forecast; the same command goes on", last
+        r"limit=60s: 2 of 4 runs left, 2 not begun: about \d+ s by the forecast; the same command resumes", last
     )
     assert freezeout(*WORDS).code == 0
     assert freezeout(*WORDS, "out=whole").code == 0
@@ -71,7 +71,7 @@ def test_nothing_is_said_of_a_limit_that_suffices(freezeout) -> None:
 
 def test_a_sweep_has_one_limit(freezeout, tmp_path) -> None:
     said = freezeout("-m", "limit=5m,10m", "epochs=1")
-    assert (said.code, said.err) == (2, "freezeout: limit=5m,10m: must be one for the whole sweep\n")
+    assert (said.code, said.err) == (2, "freezeout: limit=5m,10m: must be the same in all runs\n")
     assert not list(tmp_path.iterdir())
 
 
@@ -162,7 +162,7 @@ def test_a_run_that_needs_more_than_the_limit_is_said_to(tmp_path, at) -> None:
     launching.launch(todo, Launcher("fine", first=half_a_minute), end, here=True)
     assert end.left(todo) == (
         "limit=1m: 2 of 3 runs left, 2 not begun: about 2.2 min by the forecast; "
-        "one run alone needs about 80 s, more than the limit; the same command goes on"
+        "one run alone needs about 80 s, more than the limit; the same command resumes"
     )
 
 
@@ -171,7 +171,7 @@ def test_a_command_that_would_never_begin_what_is_left_is_not_said_to_go_on(tmp_
     launching.launch(todo, Launcher("fine"), end := deadline("1m", todo, a=30, b=80, c=70), here=True)
     assert end.left(todo) == (
         "limit=1m: 2 of 3 runs left, 2 not begun: about 2.5 min by the forecast; "
-        "one run alone needs about 80 s, more than the limit; none of them fits into it: give a longer one"
+        "one run alone needs about 80 s, more than the limit; none of them fits: give a longer limit"
     )
 
 

@@ -152,8 +152,8 @@ def test_a_field_is_judged_over_the_whole_sweep_unless_an_arm_gives_it_itself(co
         (["seed=range(5,5)"], ("seed=range(5,5)", "nothing to sweep")),
         (["t_0=range(1,2,0)"], ("t_0=range(1,2,0)", "must not be zero")),
         (["t_0=interval(0,1)"], ("t_0=interval(0,1)", "write t_0=range(START,STOP)")),
-        (["model=glob(resnt*)"], ("model=glob(resnt*): no option matches; did you mean resnet", "There are: densenet")),
-        (["seed=glob(*)"], ("seed=glob(*): seed is no group of options", "write seed=VALUE,VALUE")),
+        (["model=glob(resnt*)"], ("model=glob(resnt*): no option matches; did you mean resnet", "Available: densenet")),
+        (["seed=glob(*)"], ("seed=glob(*): seed is not a config group", "write seed=VALUE,VALUE")),
     ],
 )
 def test_what_is_typed_and_cannot_be_is_one_line(freezeout, tmp_path, words: list[str], parts: tuple[str, ...]) -> None:

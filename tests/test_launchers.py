@@ -88,7 +88,7 @@ def test_a_run_that_was_planned_on_another_machine_is_refused_before_it_trains(f
     said = freezeout("planned=0123456789ab-0", "epochs=1")
     assert said.code == 2
     assert said.err.startswith("freezeout: 0123456789ab-0: is ")
-    assert "give the command on a node like this" in said.err
+    assert "run the command on a node like this" in said.err
     assert not list(tmp_path.iterdir())
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_was_planned_on_another_machine_is_refused_before_it_trains(f
         (2, 4, 8, 9, None),
         (8, 4, 8, 2, None),
         (-1, 1, 8, 9, None),
-        (4, 8, 8, 9, "machine.threads=2 (runs of other names) or hydra.launcher.n_jobs=1"),
+        (4, 8, 8, 9, "machine.threads=2 (changes run names) or hydra.launcher.n_jobs=1"),
         (4, 1, 2, 9, "hydra.launcher.n_jobs=2"),
     ],
 )

@@ -93,8 +93,8 @@ def test_a_run_that_another_process_finished_meanwhile_is_not_launched(tmp_path,
     launcher = Launcher("fine", first=lambda: records.write_json_atomic(second.folder / "record.json", done))
     launching.launch(todo, launcher, Forever(), here=True)
     assert launcher.launched == [["name=a"]]
-    assert (first.outcome, second.outcome) == ("fine", "trained by another process meanwhile")
-    assert capsys.readouterr().err.splitlines()[1] == "[2/2] trained by another process meanwhile"
+    assert (first.outcome, second.outcome) == ("fine", "trained in another process meanwhile")
+    assert capsys.readouterr().err.splitlines()[1] == "[2/2] trained in another process meanwhile"
 
 
 def holding(job: Job, **changes) -> None:
@@ -128,11 +128,11 @@ def test_a_run_that_another_process_trains_is_passed_over_and_waited_for(
     monkeypatch.setattr(launching.time, "sleep", sleep)
     launching.launch(todo, launcher, Forever(), here=here)
     assert launcher.launched == [["name=b"], ["name=c"]]
-    assert [job.outcome for job in todo] == [f"{word} by another process meanwhile", "fine", "fine"]
+    assert [job.outcome for job in todo] == [f"{word} in another process meanwhile", "fine", "fine"]
     assert len(sleeps) == 3
     assert not first.elsewhere
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("waiting")]
-    assert said == [f"waiting for pid {os.getpid()} on {socket.gethostname()}, which trains {first.folder}"], "once"
+    assert said == [f"waiting for pid {os.getpid()} on {socket.gethostname()} to train {first.folder}"], "once"
 
 
 @pytest.mark.parametrize("changes", [{"began": "1"}, {"boot": "another"}], ids=["seen to be gone", "no heartbeat"])
@@ -235,7 +235,7 @@ def test_a_launcher_that_breaks_down_fails_what_has_not_ended_and_waits_for_what
     assert [job.outcome for job in todo] == [
         "a-0 done",
         "failed: a process was killed",
-        "trained by another process meanwhile",
+        "trained in another process meanwhile",
     ]
 
 

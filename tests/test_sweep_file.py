@@ -19,18 +19,18 @@ MISTAKES = {
     "- strategy=baseline\n": ("sweeps/mine.yaml holds a list", "must hold arms and seeds"),
     "arms: [[strategy=baseline\n": ("sweeps/mine.yaml, line 2", "not YAML"),
     GOOD + "commn: [epochs=1]\n": (
-        "sweeps/mine.yaml: there is no commn",
+        "sweeps/mine.yaml: unknown key commn",
         "did you mean common",
         "arms, seeds, common, packed",
     ),
     GOOD + "packed: 1\n": ("sweeps/mine.yaml: packed=1", "must be true or false"),
-    GOOD + "packt: true\n": ("sweeps/mine.yaml: there is no packt", "did you mean packed"),
+    GOOD + "packt: true\n": ("sweeps/mine.yaml: unknown key packt", "did you mean packed"),
     "arms: 3\nseeds: [0]\n": ("sweeps/mine.yaml: arms=3", "must be a list"),
     "arms: []\nseeds: [0]\n": ("sweeps/mine.yaml: arms=[]", "must be a list"),
     "arms: [[strategy=baseline]]\n": ("sweeps/mine.yaml: seeds is missing", "seeds: [0, 1, 2]"),
     "arms: [[strategy=baseline]]\nseeds: 3\n": ("sweeps/mine.yaml: seeds=3", "must be a list"),
-    "arms: [[strategy=baseline]]\nseeds: [0, a]\n": ("sweeps/mine.yaml: seeds=[0, 'a']", "a is no whole number"),
-    "arms: [[strategy=baseline]]\nseeds: [true]\n": ("sweeps/mine.yaml", "True is no whole number"),
+    "arms: [[strategy=baseline]]\nseeds: [0, a]\n": ("sweeps/mine.yaml: seeds=[0, 'a']", "a is not a whole number"),
+    "arms: [[strategy=baseline]]\nseeds: [true]\n": ("sweeps/mine.yaml", "True is not a whole number"),
     "arms: [strategy=baseline]\nseeds: [0]\n": ("sweeps/mine.yaml, arm 1: strategy=baseline", "must be a list"),
     GOOD + "common: epochs=1\n": ("sweeps/mine.yaml, common: epochs=1", "must be a list"),
     "arms: [[strategy=baseline], [strategy=freezeout, t_0=0.2,0.4]]\nseeds: [0]\n": (
@@ -125,7 +125,7 @@ def test_the_margin_is_written_down_before_the_first_run_and_stays(tmp_path) -> 
     assert json.loads(sweep_path(tmp_path, "mine").read_text())["margin"] == 1.5
     assert grow(tmp_path, "mine", [run], 1.5) == [run]
     for other in (2.0, None):
-        with pytest.raises(ConfigError, match=rf"margin={other}: it is fixed before the first run, and was 1\.5"):
+        with pytest.raises(ConfigError, match=rf"margin={other}: must stay 1\.5, as set before the first run"):
             grow(tmp_path, "mine", [run], other)
 
 
@@ -133,5 +133,5 @@ def test_a_margin_is_not_thought_of_after_the_first_run(tmp_path) -> None:
     run = {"run_id": "a-0", "seed": 0, "label": {"strategy": {"name": "baseline"}, "epochs": 1}}
     grow(tmp_path, "mine", [run])
     assert "margin" not in json.loads(sweep_path(tmp_path, "mine").read_text())
-    with pytest.raises(ConfigError, match="and was none"):
+    with pytest.raises(ConfigError, match="must stay none"):
         grow(tmp_path, "mine", [run], 1.5)

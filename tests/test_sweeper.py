@@ -93,7 +93,7 @@ def test_a_run_that_failed_is_named_and_tried_again_when_that_is_asked_for(freez
 
 def test_whether_what_failed_is_tried_again_is_one_choice_for_a_sweep(freezeout) -> None:
     said = freezeout("-m", "retry_failed=true,false", "epochs=1")
-    assert (said.code, said.err) == (2, "freezeout: retry_failed=true,false: must be one for the whole sweep\n")
+    assert (said.code, said.err) == (2, "freezeout: retry_failed=true,false: must be the same in all runs\n")
     assert freezeout("retry_failed=perhaps").err == "freezeout: retry_failed=perhaps: must be true or false\n"
 
 
@@ -169,7 +169,7 @@ def test_overrides_that_make_other_runs_make_a_sweep_of_their_own_and_say_so(fre
     names = listed(tmp_path / "runs")
     (other,) = set(names) - {"mine"}
     assert other.startswith("mine-")
-    assert f"sweep {other}: epochs=2 makes other runs than sweeps/mine.yaml" in said.err
+    assert f"sweep {other}: epochs=2 changes the runs of sweeps/mine.yaml" in said.err
     assert names["mine"] == [("baseline", 1, 0), ("freezeout", 1, 0)]
     assert names[other] == [("baseline", 2, 0), ("freezeout", 2, 0)]
     freezeout(*mine.words, "epochs=2", "seed=1", quick=False)
@@ -228,7 +228,7 @@ def test_a_list_that_cannot_be_read_is_named_and_left_alone(freezeout, tmp_path)
     path.write_text("{")
     said = freezeout("-m", "epochs=1", "sweep=mine")
     assert said.code == 2
-    assert said.err.splitlines()[-1].startswith("freezeout: runs/sweeps/mine.json: no list of runs; move it away")
+    assert said.err.splitlines()[-1].startswith("freezeout: runs/sweeps/mine.json: not a list of runs; move it away")
     assert path.read_text() == "{"
 
 
@@ -291,8 +291,8 @@ def test_a_run_that_another_process_trains_is_left_to_it_at_the_limit_and_is_no_
         said = freezeout(*words, "limit=1s")
         alone = freezeout("strategy=baseline", "epochs=1", "seed=0")
     assert said.code == 0, said.err
-    assert f"waiting for {held.holder}, which trains {folder}\n" in said.err
-    assert "1 of 2 runs left to another process that trains them" in said.err
+    assert f"waiting for {held.holder} to train {folder}\n" in said.err
+    assert "1 of 2 runs being trained by another process" in said.err
     assert "failed" not in said.err
     assert alone.code == 2
     last = alone.err.splitlines()[-1]

@@ -118,7 +118,7 @@ def run(composed: DictConfig) -> tuple[str, str]:
     if config.sweep is None and status == "done":
         line += f", {identity.folder(plan) / 'record.json'}"
     if config.sweep is None and status == "interrupted":
-        line += "; the same command goes on there"
+        line += "; the same command resumes it"
     return line, status
 
 
@@ -128,7 +128,7 @@ def unlike(planned: str, plan: Plan) -> str:
 
     return (
         f"{planned}: is {identity.run_id(plan)} on {socket.gethostname()} ({provenance.device_model(plan.device)}): "
-        "device, code or data are not those of the process that planned the sweep; give the command on a node like this"
+        "device, code or data differ from where the sweep was planned; run the command on a node like this"
     )
 
 
@@ -176,16 +176,16 @@ def parse_arguments() -> Namespace:
     def mistaken(message: str) -> NoReturn:
         unknown = message.rpartition("unrecognized arguments: ")[2]
         if unknown != message and "=" in unknown and not unknown.startswith("-"):  # argparse takes them in one place
-            message = f"{unknown}: flags come before all of KEY=VALUE or after, not in between"
+            message = f"{unknown}: flags go before or after all KEY=VALUE, not in between"
         close = get_close_matches(unknown, flags, n=1)
         raise SystemExit(say(f"freezeout: {message}{f'; did you mean {close[0]}?' if close else ''}", MISTAKE))
 
     parser.error = mistaken  # type: ignore[method-assign]
     arguments = parser.parse_args()
     if arguments.config_path is not None or arguments.config_name is not None:
-        parser.error("--config-path and --config-name have no place here: --config-dir FOLDER adds options of your own")
+        parser.error("--config-path and --config-name are not supported: --config-dir FOLDER adds options of your own")
     if arguments.experimental_rerun is not None:
-        parser.error("--experimental-rerun has no place here: the command of a run, given again, goes on with it")
+        parser.error("--experimental-rerun is not supported: repeat a run's command to resume it")
     if arguments.config_dir is not None and not Path(arguments.config_dir).is_dir():
         parser.error(f"--config-dir {arguments.config_dir}: there is no such folder")
     if arguments.multirun and (arguments.cfg or arguments.info):

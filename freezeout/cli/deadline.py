@@ -29,7 +29,7 @@ def one_for_all(key: str, given: Sequence[Given]) -> Given:
     values = list(dict.fromkeys(given))
     if len(values) > 1:
         words = ",".join("null" if value is None else str(value).lower() for value in values)
-        raise ConfigError(f"{key}={words}: must be one for the whole sweep")
+        raise ConfigError(f"{key}={words}: must be the same in all runs")
     return values[0]
 
 
@@ -83,15 +83,15 @@ class Deadline:
             return None
         halves = [self._half(job) for job in left if steps_done(job)]
         words = [f"{len(left) - len(halves)} not begun"] if len(left) > len(halves) else []
-        words += [f"{len(halves)} half done ({', '.join(halves)})"] if halves else []
+        words += [f"{len(halves)} started ({', '.join(halves)})"] if halves else []
         expected = [self._expected(job) for job in left]
         known = [seconds for seconds in expected if seconds is not None]
         need = f"about {duration(sum(known))} by the forecast" if len(known) == len(left) else "no forecast yet"
-        advice = "the same command goes on"
+        advice = "the same command resumes"
         if known and max(known) > self._whole:
             need += f"; one run alone needs about {duration(max(known))}, more than the limit"
             if len(known) == len(left) and min(known) > self._whole:
-                advice = "none of them fits into it: give a longer one"
+                advice = "none of them fits: give a longer limit"
         runs = f"{len(left)} of {counted(len(jobs), 'run')}"
         return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; {advice}"
 

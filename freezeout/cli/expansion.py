@@ -189,10 +189,10 @@ def _values(override: Override, composer: Composer) -> list[str]:
         return found
     pattern = re.search(r"glob\(\W*(\w*)", override.get_value_string())
     if pattern is None:
-        raise ConfigError(f"{override.input_line}: has no value in it, so there is nothing to sweep")
+        raise ConfigError(f"{override.input_line}: contains no value, so there is nothing to sweep")
     options = composer.options(key)
     if not options:
-        raise ConfigError(f"{override.input_line}: {key} is no group of options; write {key}=VALUE,VALUE")
+        raise ConfigError(f"{override.input_line}: {key} is not a config group; write {key}=VALUE,VALUE")
     raise ConfigError(f"{override.input_line}: no option matches{nearest(pattern[1], options)}")
 
 
@@ -237,7 +237,7 @@ def _nobody_has(key: str, use: _Use) -> str:
     if close := get_close_matches(name, has, 1, 0.5) or get_close_matches(name, owners, 1, 0.5):
         of = [option for option in owners[close[0]] if option in chosen] or owners[close[0]]
         line += f"; did you mean {close[0]} (of {', '.join(of)})?"
-    return f"{line}{'' if close else '.'} There are: {', '.join(has) or 'none'}"
+    return f"{line}{'' if close else '.'} Available: {', '.join(has) or 'none'}"
 
 
 def _located(error: Exception, where: str, given: list[str]) -> str:

@@ -105,7 +105,7 @@ class Chosen:
         if any(plan.device.type == "cpu" and plan.config.machine.threads is None for plan in plans):
             raise ConfigError(
                 f"{GROUP}={self.name}: machine.threads must be given, as in machine.threads=4: on a CPU it is part of "
-                "a run's name, and the cores of this machine need not be those of the others"
+                "a run's name, and other machines may have a different number of cores"
             )
         out = plans[0].config.out
         if self.name == "ray" and not Path(out).is_absolute():
@@ -155,9 +155,9 @@ class Chosen:
         if at_once * threads <= cores:
             return None
         share, most = max(cores // at_once, 1), max(cores // threads, 1)
-        fewer = f"machine.threads={share} (runs of other names) or " if share < threads else ""
+        fewer = f"machine.threads={share} (changes run names) or " if share < threads else ""
         return (
-            f"note: {at_once} runs at once with {counted(threads, 'thread')} each wait for each other on "
+            f"note: {at_once} runs at once with {counted(threads, 'thread')} each compete for "
             f"{counted(cores, 'core')}: {fewer}hydra.launcher.n_jobs={most} is faster"
         )
 
@@ -169,7 +169,7 @@ class Chosen:
             "submitit_local": f"; logs: {root}/.jobs/*/*_log.out",
             "ray": "; logs: /tmp/ray/session_latest/logs on the nodes",
         }
-        return f"runs through {self.name}; those in training: {watch}{logs.get(self.name, '')}"
+        return f"launcher: {self.name}; to watch the runs: {watch}{logs.get(self.name, '')}"
 
     @property
     def after(self) -> str | None:
@@ -177,4 +177,4 @@ class Chosen:
         if self.name != "submitit_slurm":
             return None
         name = self._config.hydra.launcher.name
-        return f"the jobs stay with Slurm: scancel --name={name} ends them; the same command waits for those that train"
+        return f"the jobs stay in Slurm: scancel --name={name} cancels them; the same command waits for running ones"

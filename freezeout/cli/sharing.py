@@ -27,7 +27,7 @@ class Others:
         record = job.record
         if record is None or record["status"] == "interrupted" or record == self._before[job.run_id]:
             return False
-        job.outcome = f"{'failed' if record['status'] == 'failed' else 'trained'} by another process meanwhile"
+        job.outcome = f"{'failed' if record['status'] == 'failed' else 'trained'} in another process meanwhile"
         job.elsewhere = False
         return True
 
@@ -44,7 +44,7 @@ class Others:
             found, _ = self._watch.look(job.folder)
             if found is not None and found.holder.token not in self._said:
                 self._said.add(found.holder.token)
-                print(f"waiting for {found.holder}, which trains {job.label}{job.folder}", file=sys.stderr, flush=True)
+                print(f"waiting for {found.holder} to train {job.label}{job.folder}", file=sys.stderr, flush=True)
 
 
 def clear_finished(jobs: Sequence[Job]) -> None:

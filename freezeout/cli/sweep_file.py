@@ -70,14 +70,14 @@ def checked(name: str, content: Any, options: Callable[[str], list[str]]) -> Swe
     allowed = [f.name for f in fields(SweepFile) if f.name != "name"]
     for key in content:
         if key not in allowed:
-            raise ConfigError(f"{path}: there is no {key}{nearest(str(key), allowed)}")
+            raise ConfigError(f"{path}: unknown key {key}{nearest(str(key), allowed)}")
     for key, right in {"arms": example, "seeds": "seeds: [0, 1, 2]"}.items():
         if not isinstance(content.get(key), list) or not content[key]:
             given = f"{key}={content[key]}" if key in content else f"{key} is missing"
             raise ConfigError(f"{path}: {given}: must be a list, as in {right}")
     for seed in content["seeds"]:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise ConfigError(f"{path}: seeds={content['seeds']}: {seed} is no whole number from 0 on")
+            raise ConfigError(f"{path}: seeds={content['seeds']}: {seed} is not a whole number >= 0")
     if not isinstance(content.get("packed", False), bool):
         raise ConfigError(f"{path}: packed={content['packed']}: must be true or false")
     margin = content.get("margin", 1.0)
@@ -97,7 +97,7 @@ def _check_overrides(where: str, overrides: Any, options: Callable[[str], list[s
             hint = "quote a value that holds a comma, as in 't_0=0.2,0.4'"
             raise ConfigError(f"{where}: {override}: must be KEY=VALUE; {hint}")
         if key_of(override) in ("sweep", "sweeps"):
-            raise ConfigError(f"{where}: {override}: a sweep file names no sweep; leave it out")
+            raise ConfigError(f"{where}: {override}: not allowed in a sweep file; leave it out")
         try:
             check_overrides([override], multirun=True, searchpath=True)
         except ConfigError as error:

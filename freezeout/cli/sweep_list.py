@@ -53,7 +53,7 @@ def grow(root: Path, name: str, entries: list[Entry], margin: float | None = Non
             grown = _merged(before["runs"], entries)
             if before["runs"] and margin != before.get("margin"):
                 first = before.get("margin", "none")
-                raise ConfigError(f"{path}: margin={margin}: it is fixed before the first run, and was {first}")
+                raise ConfigError(f"{path}: margin={margin}: must stay {first}, as set before the first run")
             fixed = {} if margin is None else {"margin": margin}
             records.write_json_atomic(path, {"sweep": name, **fixed, "runs": grown})
     except OSError as error:
@@ -84,5 +84,5 @@ def _stored(path: Path) -> dict[str, Any]:
         for entry in found["runs"]:
             _stands_for(entry), entry["run_id"], entry["seed"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: no list of runs; move it away to begin a new one (the runs stay)") from error
+        raise ConfigError(f"{path}: not a list of runs; move it away to start a new one (runs stay)") from error
     return found

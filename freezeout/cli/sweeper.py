@@ -160,7 +160,7 @@ class Arms(Sweeper):
         changing = [o for o in rest if self._configurations([g for g in given if g != o], jobs) != configurations(jobs)]
         made = sorted(changing or rest)
         name = f"{self.file.name}-{records.digest({'overrides': made})[:6]}"
-        print(f"sweep {name}: {' '.join(made)} makes other runs than {self.file.path}", file=sys.stderr)
+        print(f"sweep {name}: {' '.join(made)} changes the runs of {self.file.path}", file=sys.stderr)
         return name
 
     def _configurations(self, given: list[str], jobs: list[Job]) -> set[str]:
@@ -184,7 +184,7 @@ class Arms(Sweeper):
         typed = [a for a in arguments if key_of(a) == "sweeps"]
         if chosen is None:
             if any(self.composer.parse(a).is_sweep_override() for a in typed):
-                raise ConfigError(f"{typed[0]}: one file at a time; give them in turn, what they share is trained once")
+                raise ConfigError(f"{typed[0]}: one file at a time; run them in turn (shared runs are trained once)")
             return None
         name = str(self.composed.hydra.runtime.choices["sweeps"])
         content = OmegaConf.to_container(chosen, resolve=False) if OmegaConf.is_config(chosen) else chosen
@@ -271,7 +271,7 @@ def report_failures(jobs: Sequence[Job]) -> None:
         kept += record is not None and record["status"] == "failed" and not records.is_finished(record)
     runs, failed = counted(len(jobs), "run"), len(lines["failed"])
     if elsewhere:
-        print(f"{elsewhere} of {runs} left to another process that trains them", file=sys.stderr)
+        print(f"{elsewhere} of {runs} being trained by another process", file=sys.stderr)
     if lines["diverged"]:
         print(f"{len(lines['diverged'])} of {runs} diverged (a result):", *lines["diverged"], sep="\n", file=sys.stderr)
     if failed:
