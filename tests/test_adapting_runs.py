@@ -98,7 +98,7 @@ def test_what_is_planned_by_freeze_steps_is_off_or_refused_in_one_line(name: str
     said = freezeout(f"strategy={name}", "augment.views=2")
     assert said.code == 2
     assert said.err.startswith(
-        f"freezeout: augment.views=2: they begin with the first freeze, and when strategy {name} "
+        f"freezeout: augment.views=2: views begin at the first freeze, which for strategy {name} "
     )
     assert said.err.count("\n") == 1
     config = start("strategy", name)
@@ -107,7 +107,7 @@ def test_what_is_planned_by_freeze_steps_is_off_or_refused_in_one_line(name: str
     cached = plan_of(config | {"augment": views, "machine": config["machine"] | {"cache": True}})
     training = assemble(cached)
     assert training.cache is None
-    assert any("when it freezes depends on the data" in line for line in runner.notes(cached, training))
+    assert any("its freeze times depend on the data" in line for line in runner.notes(cached, training))
 
 
 @every

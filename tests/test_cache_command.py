@@ -111,7 +111,7 @@ def test_a_run_killed_in_mid_epoch_fills_its_cache_again_and_ends_as_if_it_had_n
 
     again = freezeout(*VIEWED, "out=parts")
     assert again.code == 0, again.err
-    assert "goes on from step 112 of 196" in again.err
+    assert "resumes from step 112 of 196" in again.err
     assert files_in(folder) == OWN_FILES
     one, other = (records.read_record(path) for path in (folder, whole))
     assert without_counters(one) == without_counters(other)
@@ -163,6 +163,6 @@ def test_frozen_stages_that_go_on_moving_are_not_remembered_and_one_line_says_so
     assert said.code == 0, said.err
     lines = [line for line in said.err.splitlines() if "cache" in line]
     assert lines == [
-        "note: machine.cache=true has no effect on freezeout: strategy.bn=train: its frozen stages go on moving"
+        "note: machine.cache=true has no effect on freezeout: strategy.bn=train: its frozen stages still change"
     ]
     assert records.read_record(only_run(tmp_path / "runs"))["cache"] is None

@@ -68,9 +68,9 @@ def test_choices_are_of_one_network_and_machine_whatever_they_are_and_whatever_t
         ("{", "holds no choices"),
         ("[]", "holds no choices"),
         ('{"choices": [1]}', "holds no choices"),
-        ('{"choices": {"run_ahead": 3}}', "run_ahead=3 is no choice"),
-        ('{"choices": {"fold": 1}}', "fold=1 is no choice"),
-        ('{"choices": {"speed": true}}', "speed=True is no choice"),
+        ('{"choices": {"run_ahead": 3}}', "run_ahead=3 is not a choice"),
+        ('{"choices": {"fold": 1}}', "fold=1 is not a choice"),
+        ('{"choices": {"speed": true}}', "speed=True is not a choice"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, text: str, part: str) -> None:
@@ -82,7 +82,7 @@ def test_a_damaged_file_is_one_line(tmp_path, text: str, part: str) -> None:
     line = str(caught.value)
     assert line.startswith(f"{path}: ")
     assert part in line
-    assert line.endswith("delete it; python -m freezeout.predict --measure writes it anew")
+    assert line.endswith("delete it; python -m freezeout.predict --measure rewrites it")
     assert "\n" not in line
     assert values(planned(tmp_path)) == (True, True, 1), "others do not read it"
 
@@ -92,7 +92,7 @@ WORDS = ("machine=measured", "machine.device=cpu", "model=wrn_10_1", "strategy=b
 
 def test_a_record_says_what_was_chosen_and_its_command_makes_that_run_again(freezeout, tmp_path) -> None:
     first = freezeout(*WORDS)
-    assert first.err.count("nothing was measured for wrn_10_1 here, so the written values hold") == 1
+    assert first.err.count("nothing was measured for wrn_10_1 here, so the default values apply") == 1
     ((_, before),) = find_records(tmp_path / "runs")
     assert before["effective"]["machine"]["channels_last"] is True
     plan = plan_of(before["config"])

@@ -49,7 +49,7 @@ def test_the_faster_values_are_chosen_written_and_said(plan, timed) -> None:
     written = json.loads(path.read_text())
     assert written["seconds"]["channels_last"] == pytest.approx({"true": 1.0, "false": 0.8})
     assert written["seconds"]["fold"] == pytest.approx({"true": 1.6, "false": 2.4})
-    words = "channels_last=false (true 1.25 times its seconds), fold=true (false 1.50 times its seconds)"
+    words = "channels_last=false (true 1.25 times as long), fold=true (false 1.50 times as long)"
     assert said == [f"choices: {words}: {path}; machine=measured trains with them"]
 
 
@@ -71,7 +71,7 @@ def test_where_memory_allows_windows_the_fastest_is_chosen(plan, timed, monkeypa
     said: list[str] = []
     choosing.choose(plan, said.append)
     assert choices.read(identity.choices_path(plan))["run_ahead"] == 5
-    assert "run_ahead=5 (10 1.29, 1 1.43, 2 1.29 times its seconds)" in said[0]
+    assert "run_ahead=5 (10 1.29, 1 1.43, 2 1.29 times as long)" in said[0]
 
 
 def test_what_was_chosen_once_stands_until_its_file_is_deleted(plan, timed, monkeypatch) -> None:

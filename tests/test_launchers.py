@@ -61,7 +61,7 @@ def test_every_preset_opens_with_a_comment_and_fills_in_the_schema_of_its_packag
     assert (said.code, said.err) == (0, "")
     assert f"_target_: hydra_plugins.{launchers.PLUGINS[path.stem][0]}" in said.out
     wrong = freezeout(*shown, "hydra.launcher.n_job=3", quick=False)
-    assert (wrong.code, wrong.err) == (2, "freezeout: hydra.launcher.n_job=3: there is no hydra.launcher.n_job\n")
+    assert (wrong.code, wrong.err) == (2, "freezeout: hydra.launcher.n_job=3: unknown key hydra.launcher.n_job\n")
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])

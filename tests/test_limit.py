@@ -48,7 +48,7 @@ def test_a_run_pauses_at_the_limit_and_goes_on_to_the_same_bits(through: Path, f
     assert record["reason"] == f"limit reached at step {stopped} of 140"
     assert said.out.endswith(f"interrupted: {record['reason']}; the same command resumes it\n")
     again = freezeout(*words)
-    assert f"goes on from step {stopped} of 140" in again.err
+    assert f"resumes from step {stopped} of 140" in again.err
     assert comparable(records.read_record(folder)) == comparable(records.read_record(through))
     a, b = (torch.load(f / "checkpoint.pt", weights_only=True)["model"] for f in (folder, through))
     assert all(torch.equal(a[key], b[key]) for key in b)

@@ -51,7 +51,7 @@ def test_so_it_is_where_the_words_are_the_process_own(monkeypatch, capsys) -> No
     )
     monkeypatch.setattr("sys.argv", ["predict", "modle=vgg"])
     assert refusal(lambda words: predict(), [], capsys).startswith(
-        "predict: modle=vgg: there is no modle; did you mean"
+        "predict: modle=vgg: unknown key modle; did you mean"
     )
 
 

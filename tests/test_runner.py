@@ -43,7 +43,7 @@ def test_the_same_command_goes_on_to_the_same_weights_and_record(
         assert name in record["reason"]
     again = freezeout(*WORDS, f"out={tmp_path}")
     assert again.code == 0, again.err
-    assert f"goes on from step {step} of 140" in again.err
+    assert f"resumes from step {step} of 140" in again.err
     resumed, whole = records.read_record(folder), records.read_record(through)
     assert comparable(resumed) == comparable(whole)
     assert len(resumed["segments"]) == 2
@@ -205,7 +205,7 @@ def test_epochs_that_the_metrics_have_lost_are_not_left_out_of_a_record(freezeou
     (folder / "metrics.jsonl").write_text("".join(left))
     said = freezeout("strategy=baseline", "epochs=2")
     assert said.code == 2
-    assert "metrics.jsonl: does not begin with the 2 epochs that the checkpoint has behind it; delete" in said.err
+    assert "metrics.jsonl: does not begin with the checkpoint's 2 epochs; delete" in said.err
     assert not (folder / "record.json").exists()
 
 
@@ -249,7 +249,7 @@ def test_compiling_is_charged_to_itself(freezeout, tmp_path) -> None:
 
 def test_a_scaled_rate_on_a_short_lived_stage_is_warned_of(freezeout) -> None:
     said = freezeout("t_0=0.3", "epochs=1")
-    assert "lives for 1 of 28 steps and its scaled rate starts at 3.7" in said.err
+    assert "trains for 1 of 28 steps and its scaled rate starts at 3.7" in said.err
     assert "warning" not in freezeout("t_0=0.3", "epochs=1", "strategy.scale_lr=false").err
 
 
@@ -299,5 +299,5 @@ def test_a_checkpoint_of_before_is_still_taken_up(freezeout, tmp_path, monkeypat
     state |= {"told": state.pop("clean"), "step": 1}
     torch.save(state, folder / "checkpoint.pt")
     said = freezeout("strategy=baseline", "epochs=2")
-    assert "goes on from step 1 of 56" in said.err
+    assert "resumes from step 1 of 56" in said.err
     assert records.read_record(folder)["repeated_seconds"] == 0.0

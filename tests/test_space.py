@@ -1,4 +1,4 @@
-"""A full disk: what was finished stays readable, one line says what is needed, and the same command goes on."""
+"""A full disk: what was finished stays readable, one line says what is needed, and the same command resumes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_run_goes_on_where_it_found_no_room(freezeout, tmp_path, monkeypatch, 
         said = freezeout("strategy=baseline", "epochs=3")
     folder = only_run(tmp_path / "runs")
     line = rf"freezeout: {folder.relative_to(tmp_path)}: {re.escape(FULL)}; the next checkpoint needs [\d.]+ MB, "
-    line += r"and [\d.]+ MB are free; the same command goes on once there is room"
+    line += r"and [\d.]+ MB are free; the same command resumes once there is room"
     assert re.fullmatch(line, said.err.splitlines()[-1])
     assert said.code == 2
     if name != "take":
@@ -131,7 +131,7 @@ def test_a_full_disk_is_called_that_whatever_torch_calls_it(tmp_path, monkeypatc
 
 def test_the_error_of_a_full_disk_comes_back_from_a_launchers_process(tmp_path) -> None:
     error = disk_full(tmp_path / "not/there", OSError(errno.EDQUOT, "Disk quota exceeded"), "a thing", 12_345_678)
-    line = f"{tmp_path}/not/there: disk full (Disk quota exceeded); a thing needs 12.3 MB; the same command goes on"
+    line = f"{tmp_path}/not/there: disk full (Disk quota exceeded); a thing needs 12.3 MB; the same command resumes"
     assert str(pickle.loads(pickle.dumps(error))) == f"{line} once there is room"
     assert isinstance(error, DiskFullError)
     assert not is_full(OSError(errno.EACCES, "Permission denied"))

@@ -123,7 +123,7 @@ def test_without_a_key_or_with_a_wrong_one_a_line_says_so(tmp_path):
         for given, because in (({}, "no API key: run `wandb login` or"), (wrong, "invalid API key")):
             done = in_new_process(SYNC, tmp_path, **given)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-            assert done.stderr.startswith("nothing uploaded of 1 offline run: ")
+            assert done.stderr.startswith("could not upload 1 offline run: ")
             assert because in done.stderr
     assert not list(tmp_path.rglob("*.synced"))
 

@@ -94,7 +94,7 @@ def test_the_lines_of_a_sweep_do_not_collide_with_its_bars(freezeout) -> None:
     assert len(lines) == 2
     for line in lines:
         assert re.fullmatch(r"\[\d/2\] freezeout cubic scaled t_0=0\.\d seed=0: error .* saving predicted", line)
-    assert len([line for line in screen if line.startswith("warning: the first stage lives for")]) == 2
+    assert len([line for line in screen if line.startswith("warning: stage 0 trains for")]) == 2
     for line in screen:
         assert not re.search(r"\S.*(epoch \d|sweep: +\d)", line), "a bar begins its line"
         assert not re.search(r"(epoch \d|sweep: +\d).*(warning|note|\[\d/)", line), "nothing follows a bar"

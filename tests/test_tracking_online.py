@@ -125,7 +125,7 @@ def test_no_epoch_that_the_server_has_is_given_to_wandb_again():
 def assert_offline_and_uploadable(done: subprocess.CompletedProcess, root: Path, because: str) -> None:
     """One warning that gives the reason and a command; both runs are on disk; the command uploads them."""
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("warning: W&B: going on offline (")
+    assert done.stderr.startswith("warning: W&B: logging offline (")
     assert because in done.stderr
     assert done.stderr.endswith(f"to upload later: wandb sync {root / 'wandb'}\n")
     assert done.stderr.count("\n") == 1, "decided once for all runs of the process"
@@ -215,7 +215,7 @@ def test_a_sweep_with_a_wrong_key_trains_and_says_once_how_to_upload(freezeout, 
     said = freezeout("-m", "seed=0,1", "epochs=1", "tracker=wandb", "tracker.mode=online")
     assert said.code == 0
     assert said.err.count(f"W&B online: {server.url}, your default entity/freezeout\n") == 1
-    assert said.err.count("going on offline") == said.err.count("to upload later: wandb sync runs/wandb\n") == 1
+    assert said.err.count("logging offline") == said.err.count("to upload later: wandb sync runs/wandb\n") == 1
     found = [records.read_record(path) for path in records.record_paths(Path("runs"))]
     assert [record["status"] for record in found] == ["done", "done"]
     for record in found:

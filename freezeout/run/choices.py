@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, bool | int]:
     Raises:
         ValueError: In one line: the file cannot be read or holds something else.
     """
-    remedy = "delete it; python -m freezeout.predict --measure writes it anew"
+    remedy = "delete it; python -m freezeout.predict --measure rewrites it"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["choices"]
         wrong = [f"{key}={value}" for key, value in found.items() if not _allowed(key, value)]
@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, bool | int]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: holds no choices; {remedy}") from error
     if wrong:
-        raise ValueError(f"{path}: {wrong[0]} is no choice; {remedy}")
+        raise ValueError(f"{path}: {wrong[0]} is not a choice; {remedy}")
     return dict(found)
 
 

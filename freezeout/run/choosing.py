@@ -111,10 +111,10 @@ def fastest(seconds: dict[bool | int, float]) -> bool | int:
 
 
 def ratios(seconds: dict[str, float], chosen: bool | int) -> str:
-    """`1 1.30, 2 1.12 times its seconds`: every value that was not chosen, relative to the chosen one."""
+    """`1 1.30, 2 1.12 times as long`: every value that was not chosen, relative to the chosen one."""
     own = seconds[_word(chosen)]
     others = [f"{word} {time / own:.2f}" for word, time in seconds.items() if word != _word(chosen)]
-    return f"{', '.join(others)} times its seconds"
+    return f"{', '.join(others)} times as long"
 
 
 def _word(value: Any) -> str:

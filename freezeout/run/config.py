@@ -116,7 +116,7 @@ class Config:
             if not given:
                 raise ValueError(f"{name}=: must name a folder, as in {name}=FOLDER")
         if self.out.startswith("~"):  # Hydra takes `~` literally, and would create a folder of that name
-            raise ValueError(f"out={self.out}: the ~ is not replaced here; write the path in full")
+            raise ValueError(f"out={self.out}: ~ is not expanded here; write the path in full")
         end_of(self.limit, began=0.0)
         if self.sweep is not None:
             check_name("sweep", self.sweep)
@@ -195,7 +195,7 @@ def check_fields(group: str, composed: DictConfig) -> None:
     schema = OmegaConf.get_type(section) if OmegaConf.is_config(section) else None
     if schema not in names:
         raise ValueError(
-            f"{group}: the option chosen has no schema; its file begins with the defaults "
+            f"{group}: the option chosen has no schema; begin its file with the defaults "
             f"[/schema/{group}/NAME@_here_, _self_], NAME one of {', '.join(names.values())}"
         )
     if unknown := [key for key in section if key not in field_names(schema)]:

@@ -62,10 +62,10 @@ def unreadable(override: str, reason: str) -> str:
     if match := re.search(r"while evaluating '.*?': (.*)", reason):
         return f"{shown(override)}: {match[1]}"
     if value.startswith("~"):
-        return f"{shown(override)}: the ~ is not replaced here; write the path in full"
+        return f"{shown(override)}: ~ is not expanded here; write the path in full"
     if {"'", '"'} & set(value):
         return f"{shown(override)}: its quotes do not match"
-    return f"{shown(override)}: cannot be read; plain text with such signs is quoted twice: \"{key}='{shown(value)}'\""
+    return f"{shown(override)}: cannot be parsed; quote special characters twice: \"{key}='{shown(value)}'\""
 
 
 def translated(text: str) -> str:
@@ -102,7 +102,7 @@ def no_such_key(match: re.Match[str]) -> str:
     """A key that the dataclass of its node lacks: one of ours, or one of Hydra's own."""
     group = match["path"].partition(".")[0]
     names = [name for name, schema in TABLES.get(group, {}).items() if schema.__name__ == match["schema"]]
-    rule = no_such_field(group, names[0], match["key"]) if names else f"there is no {match['path']}"
+    rule = no_such_field(group, names[0], match["key"]) if names else f"unknown key {match['path']}"
     return f"{shown(match['given'] or match['path'])}: {rule}"
 
 
@@ -141,7 +141,7 @@ RULES: list[tuple[str, Answer]] = [
     ),
     (
         r"An item is already at '[^']*'.\nEither remove \+ prefix: '(?P<given>.*?)'\n",
-        lambda match: f"+{shown(match['given'])}: it is there already; leave out the plus",
+        lambda match: f"+{shown(match['given'])}: it already exists; leave out the plus",
     ),
     (r"In '(?P<file>[^'\n]+)': Could not load '(?P<path>[^'\n]+)'", unknown_default),
     (r"Multiple values for (?P<given>[^.\n]*)\.", must("an option is chosen without a plus")),
@@ -164,5 +164,5 @@ RULES: list[tuple[str, Answer]] = [
     (r"is not a valid bool", must("must be true or false")),
     (r"is not Optional", must("must not be null")),
     (r"Cannot convert '\w+' to string", must("must be text")),
-    (MERGING, must("must be of another type")),
+    (MERGING, must("has the wrong type")),
 ]

@@ -53,8 +53,8 @@ def warnings_in_one_line() -> Iterator[None]:
 def unmeasured(plan: Plan) -> str:
     """The note for a plan whose choices have not been measured yet."""
     return (
-        f"note: machine=measured: nothing was measured for {network(plan.config_dict['model'])} here, so the written "
-        "values hold; python -m freezeout.predict --measure measures, and other values are other runs"
+        f"note: machine=measured: nothing was measured for {network(plan.config_dict['model'])} here, so the default "
+        "values apply; python -m freezeout.predict --measure measures them (new values make new runs)"
     )
 
 
@@ -66,22 +66,22 @@ def notes(plan: Plan, training: Training) -> list[str]:
     if freezeout.schedule.scaled and steps is not None and steps < FEW_STEPS:
         rate = base * freezeout.schedule.factors(0, freezeout.total_steps)[0]
         found.append(
-            f"warning: the first stage lives for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
+            f"warning: stage 0 trains for {steps} of {freezeout.total_steps} steps and its scaled rate starts "
             f"at {rate:.3g}; a larger t_0, more epochs or strategy.scale_lr=false is safer"
         )
     if plan.config.augment.views is not None and plan.views is None:
-        frozen = "no epoch begins with a frozen stage; augment.views_from=T lets them begin at a time"
+        frozen = "no epoch begins with a frozen stage; augment.views_from=T sets when views begin"
         since = plan.config.augment.views_from
         found.append(
             f"note: augment.views={plan.config.augment.views} has no effect on {plan.config_dict['strategy']['name']}: "
             + (frozen if since is None else f"no epoch begins at augment.views_from={since:g} or later")
         )
     if plan.config.machine.cache and plan.remember is None:
-        why = "nothing comes again"
+        why = "no input repeats"
         if plan.strategy.bn == "train":
-            why = "strategy.bn=train: its frozen stages go on moving"
+            why = "strategy.bn=train: its frozen stages still change"
         elif plan.is_adaptive:
-            why = "when it freezes depends on the data, and what is kept is planned beforehand"
+            why = "its freeze times depend on the data, but the cache is planned in advance"
         found.append(f"note: machine.cache=true has no effect on {plan.config_dict['strategy']['name']}: {why}")
     if not training.chain.executable:
         found.append(

@@ -102,16 +102,16 @@ def check_key(word: str, before: str) -> None:
     key, equals, value = word.lstrip("+~").partition("=")
     root = re.split(r"[.@/]", key)[0]
     if word.startswith("~") and root in fields and key.count(".") < 2:
-        raise ConfigError(f"{shown(word)}: nothing can be taken away; set another value, as in {key}=VALUE")
+        raise ConfigError(f"{shown(word)}: a key cannot be removed; set another value, as in {key}=VALUE")
     if (not equals and not word.startswith("~")) or not root:
-        quoted = f'; a value with spaces is quoted, as in "{before} {word}"' if "=" in before and word else ""
+        quoted = f'; quote a value with spaces, as in "{before} {word}"' if "=" in before and word else ""
         known = f", as in {key}=VALUE" if root in fields else ""
         raise ConfigError(f"{shown(word) or 'an empty word'}: must be KEY=VALUE{quoted or known}")
     if key in HABITS:
         note = ": a top-level value, so that it sweeps beside model= and seed=" if key == "strategy.t_0" else ""
         raise ConfigError(f"{shown(f'{key}={value}')}: here it is called {HABITS[key]}{note}; write {HABITS[key]}=...")
     if root not in fields and root != "hydra":
-        raise ConfigError(f"{shown(word)}: there is no {shown(root)}{nearest(root, fields)}")
+        raise ConfigError(f"{shown(word)}: unknown key {shown(root)}{nearest(root, fields)}")
     if root in fields and key.partition(".")[0] != root:
         raise ConfigError(f"{shown(word)}: {root} is set without {key[len(root)]}, as in {root}=VALUE")
     if key == "hydra":
@@ -129,13 +129,13 @@ def check_value(parsed: Override, *, multirun: bool, searchpath: bool) -> None:
     if key == "sweep" and value in options(
         "sweeps"
     ):  # else one default run would be trained and filed under that sweep
-        raise ConfigError(f"{shown(word)}: names a grid of your own; the runs of that file are -m sweeps={value}")
+        raise ConfigError(f"{shown(word)}: names a grid of your own; run that file with -m sweeps={value}")
     if key == "sweep" and not multirun and value != "null":
         raise ConfigError(f"{shown(word)}: names a sweep: add -m (python -m freezeout -m {shown(word)} ...)")
     if key == "sweeps" and not multirun and value not in ("null", ""):
         raise ConfigError(f"{shown(word)} names many runs: add -m (python -m freezeout -m {shown(word)})")
     if key == "sweeps" and "," in value:
-        raise ConfigError(f"{shown(word)}: one file at a time; give them in turn, what they share is trained once")
+        raise ConfigError(f"{shown(word)}: one file at a time; run them in turn (shared runs are trained once)")
     group, _, field = key.rpartition(".")
     if is_switch(TABLES[group].values() if group in TABLES else [Config] if not group else [], field):
         check_switch(key, parsed)

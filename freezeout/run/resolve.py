@@ -68,8 +68,8 @@ def _make_plan(config: Config) -> Plan:
         raise ConfigError("strategy.bn=reestimate: this network does not run stage by stage; choose eval or train")
     if plan.is_adaptive and config.augment.views is not None and config.augment.views_from is None:
         raise ConfigError(
-            f"augment.views={config.augment.views}: they begin with the first freeze, and when strategy "
-            f"{config_dict['strategy']['name']} freezes depends on the data; give augment.views_from=T"
+            f"augment.views={config.augment.views}: views begin at the first freeze, which for strategy "
+            f"{config_dict['strategy']['name']} depends on the data; give augment.views_from=T"
         )
     plan.applied.schedule(stages)  # refuse an impossible schedule before computing any cost from it
     plan.steps = full = plan.full_steps

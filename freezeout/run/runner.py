@@ -78,7 +78,7 @@ def run(plan: Plan, sweep: str | None = None, end: float = math.inf) -> Outcome:
             if is_full(error):
                 raise disk_full(current.folder, error, "the next checkpoint", checkpoint_bytes(current)) from error
             raise ConfigError(
-                f"{current.folder}: {os_reason(error)}; the same command goes on once that is mended"
+                f"{current.folder}: {os_reason(error)}; the same command resumes once that is fixed"
             ) from error
 
 
@@ -139,7 +139,7 @@ def _run(current: Run, sweep: str | None, found: dict[str, Any] | None, stop: St
         say_once(line)
     if current.training.step:
         print(
-            f"{run_title(plan.config_dict)}: goes on from step {current.training.step} of {plan.steps}", file=sys.stderr
+            f"{run_title(plan.config_dict)}: resumes from step {current.training.step} of {plan.steps}", file=sys.stderr
         )
     current.open_segment(started, origin["host"])
     tracker = tracking.open_tracker(

@@ -25,7 +25,7 @@ class DiskFullError(ConfigError):
         self.folder, self.words, self.needs = folder, words, needs
 
     def __str__(self) -> str:
-        return f"{self.folder}: disk full ({self.words}); {self.needs}; the same command goes on once there is room"
+        return f"{self.folder}: disk full ({self.words}); {self.needs}; the same command resumes once there is room"
 
 
 def is_full(error: OSError) -> bool:

@@ -169,8 +169,7 @@ def resume(run: Run) -> None:
     run.epochs = records.read_lines(metrics)[:behind]
     if [entry.get("epoch") for entry in run.epochs] != list(range(1, behind + 1)):
         raise ValueError(
-            f"{metrics}: does not begin with the {behind} epochs that the checkpoint has behind it; delete the run's "
-            "folder to train again"
+            f"{metrics}: does not begin with the checkpoint's {behind} epochs; delete the run's folder to train again"
         )
     if metrics.exists():
         records.rewrite_lines(metrics, run.epochs)

@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit code: 0; 1 if some runs could not be uploaded; 2 if nothing could. A line on stderr says why.
     """
     parser = Parser(prog="python -m freezeout.run.sync", description=__doc__)
-    text = "output roots (default: %(default)s); their W&B folders, those that their records name, and $WANDB_DIR/wandb"
+    text = "output roots (default: %(default)s); reads their W&B folders, those in their records and $WANDB_DIR/wandb"
     parser.add_argument("roots", nargs="*", type=Path, default=[Path("runs")], metavar="ROOT", help=text)
     roots: list[Path] = parser.parse_args(arguments).roots
     if missing := [root for root in roots if not root.exists()]:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         wandb_session.prepare("online")
     except Exception as error:  # whatever it is, one line: nothing has been uploaded
         reason = wandb_session.give_up(error)
-        print(f"nothing uploaded of {counted(len(unsent), 'offline run')}: {reason}", file=sys.stderr)
+        print(f"could not upload {counted(len(unsent), 'offline run')}: {reason}", file=sys.stderr)
         return 2
     print(f"uploading {counted(len(unsent), 'run')} to {wandb_session.server()}", flush=True)
     said = ""

@@ -109,7 +109,7 @@ def destination(tracker: Wandb | NoTracker, folder: Path) -> str:
     if wandb.effective_mode == "offline":
         return f"W&B offline: {wandb_folder(folder)}; nothing is uploaded"
     host = "its server"
-    with harmless("cannot tell its server"):
+    with harmless("server unknown"):
         host = wandb_session.server()
     if sweep := wandb_agent.sweep():
         return f"W&B online: {host}, run {wandb_agent.run_id()} of W&B's sweep {sweep}"
@@ -258,6 +258,6 @@ def open_tracker(
         started = start("offline")
         if reason:
             upload = f"wandb sync {shlex.quote(str(where))}"
-            print(f"warning: W&B: going on offline ({reason}); to upload later: {upload}", file=sys.stderr)
+            print(f"warning: W&B: logging offline ({reason}); to upload later: {upload}", file=sys.stderr)
         return started
     return Tracker()
