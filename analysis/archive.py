@@ -96,7 +96,7 @@ def listing(path: Path) -> dict[str, Any]:
         for run in found["runs"]:
             run["run_id"], run["seed"], run["label"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no list of runs") from error
+        raise ValueError(f"{path}: not a list of runs") from error
     return found
 
 

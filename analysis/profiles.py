@@ -45,7 +45,7 @@ def read_profiles(paths: Sequence[Path]) -> list[Profile]:
     """The profiles in some files, all of one device and no two of the same steps.
 
     Raises:
-        ValueError: In one line: a file is no profile, is of another device than the first, or times the same steps as
+        ValueError: In one line: a file is not a profile, is of a different device, or times the same steps as
             one before it, which would be ambiguous.
     """
     found: dict[Path, Profile] = {}
@@ -73,7 +73,7 @@ def read_profile(path: Path) -> Profile:
     profile = profile_file.read(path)
     for key in CONDITIONS:
         if key not in profile.conditions:
-            raise ValueError(f"{path}: is no profile (no '{key}' in its conditions); {MADE_BY}")
+            raise ValueError(f"{path}: is not a profile (no '{key}' in its conditions); {MADE_BY}")
     return profile
 
 

@@ -29,7 +29,7 @@ from benchmarks.gpu.session import ROOT
         ("--minutes many", "invalid float value: 'many'"),
         ("--minute 8", "--minute: unknown; did you mean --minutes?"),
         ("--sweep figure6", "--sweep figure6: unknown; did you mean figure5? Available: cpu_adaptive_confirm"),
-        ("--data missing.npz", "--data missing.npz: no such file"),
+        ("--data missing.npz", "--data missing.npz: not found"),
         ("--wheels empty", "--wheels empty: no *.whl there"),
     ],
 )
@@ -56,7 +56,7 @@ def test_wheels_are_there_for_the_parts_before_what_is_installed(tmp_path) -> No
     asked = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert asked.stdout == "of the wheel\n", asked.stderr
     (tmp_path / "hydra_core-1.whl").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="not a whole wheel"):
+    with pytest.raises(ValueError, match="not a complete wheel"):
         command.unpacked(tmp_path, tmp_path / "packages")
 
 

@@ -189,7 +189,7 @@ def test_results_of_a_rehearsal_are_not_gone_on_with_on_a_gpu(tmp_path) -> None:
     with pytest.raises(ValueError, match="a rehearsal's results"):
         state.read(tmp_path, rehearsal=False)
     (tmp_path / state.FILE).write_text("[")
-    with pytest.raises(ValueError, match="no state of a half hour"):
+    with pytest.raises(ValueError, match="not the state of a GPU session"):
         state.read(tmp_path, rehearsal=False)
 
 

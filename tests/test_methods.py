@@ -54,7 +54,7 @@ def test_it_names_the_curve_the_family_and_the_intervals_as_they_were(tmp_path, 
 def test_one_contrast_shares_its_variance_with_nobody(tmp_path, capsys):
     made_panel(tmp_path, arms=[(BETTER, 0.0)])
     text = said(tmp_path, capsys)
-    assert "This contrast has a 95 % interval from the t distribution with 4.0 degrees of freedom (2.78 standard" in text
+    assert "95 % interval from the t distribution with 4.0 degrees of freedom (2.78 standard errors)" in text
     assert "share a variance" not in text
 
 

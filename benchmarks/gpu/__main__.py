@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu: the first half hour on a GPU, in parts; the same command goes on where the last ended."""
+"""python -m benchmarks.gpu: the first half hour on a GPU, in parts; the same command resumes it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"gpu: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("gpu: interrupted; the same command goes on there", file=sys.stderr)
+        print("gpu: interrupted; the same command resumes there", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -72,7 +72,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         raise ValueError(f"--sweep {options.sweep}: unknown{nearest(options.sweep, known)}")
     for path in options.data:
         if not path.is_file():
-            raise ValueError(f"--data {path}: no such file from {Path.cwd()}")
+            raise ValueError(f"--data {path}: not found from {Path.cwd()}")
     return options
 
 
@@ -92,7 +92,7 @@ def unpacked(wheels: Path | None, folder: Path) -> Path | None:
             with zipfile.ZipFile(wheel) as file:
                 file.extractall(folder)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"{wheel}: not a whole wheel ({error})") from error
+            raise ValueError(f"{wheel}: not a complete wheel ({error})") from error
     return folder
 
 

@@ -99,6 +99,6 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as file:
             file.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive}: not a whole archive ({error}); name another one, or none, with --archive") from (
-            error
-        )
+        raise ValueError(
+            f"{archive}: not a complete archive ({error}); name another one, or none, with --archive"
+        ) from (error)

@@ -90,7 +90,7 @@ def read(folder: Path, *, rehearsal: bool) -> State:
         parts = {name: Outcome(**outcome) for name, outcome in found["parts"].items()}
         state = State(bool(found["rehearsal"]), parts, list(found["calls"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: no state of a half hour ({error}); name another folder with --out") from error
+        raise ValueError(f"{path}: not the state of a GPU session ({error}); name another folder with --out") from error
     if state.rehearsal != rehearsal:
         what = "a rehearsal's" if state.rehearsal else "a GPU's"
         raise ValueError(f"{path}: {what} results; name another folder and archive with --out and --archive")
