@@ -50,6 +50,8 @@ RUNS = {
     "model": "network, as it is typed",
     "model_name": "family of the network",
     "dataset": "name of the data set",
+    "setting": "keys that differ between panels of the same comparison, network and data set, as in "
+    "`optimizer.lr=0.05`; empty for a panel alone",
     "evaluation_split": "what `error` is measured on: `validation` or `test`",
     "evaluation_images": "number of images in that split",
     "synthetic": "whether the images are random, for timing only",

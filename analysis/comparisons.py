@@ -47,6 +47,11 @@ class Panel:
         return self.runs[column].iloc[0]
 
     @property
+    def what(self) -> str:
+        """`wrn_10_1 on cifar10`, and what tells it from the sweep's panels of the same: `, optimizer.lr=0.05`."""
+        return ", ".join(filter(None, [f"{self.first('model')} on {self.first('dataset')}", self.first("setting")]))
+
+    @property
     def margin(self) -> float | None:
         """The margin that its sweep fixed, relative; the smallest of compared sweeps; None if none was fixed."""
         return margin_of(self.runs)
@@ -98,9 +103,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
         is_absent = table["status"].ne("done") & table["left_out"].ne("diverged")
         absent = int((is_absent & table["comparison"].eq(comparison)).sum())
-        names = _names(
-            [(r["model_name"].iloc[0], r["dataset"].iloc[0], r["device"].iloc[0], g) for g, r in groups.items()]
-        )
+        names = _names([(*r[["model_name", "dataset", "device", "setting"]].iloc[0], g) for g, r in groups.items()])
         for (setting, own), name in zip(groups.items(), names, strict=True):
             timed_on = None
             if own["profiled_saving"].notna().all():
@@ -130,17 +133,19 @@ def named(devices: pd.Series) -> str:
 
 
 def _names(groups: list[tuple]) -> list[str]:
-    """What distinguishes settings in file names: "" for one alone; else model-dataset, then the device, then the hash.
+    """What distinguishes settings in file names: "" for one alone; else model-dataset, then device, setting or hash.
 
-    groups: (model, dataset, device, setting_id) of each.
+    groups: (model, dataset, device, setting, setting_id) of each.
     """
     if len(groups) == 1:
         return [""]
-    for parts in ((0, 1), (0, 1, 2)):
-        names = [file_name("-".join(str(group[i]) for i in parts)) for group in groups]
+    for parts in ((0, 1), (0, 1, 2), (0, 1, 3)):
+        names = ["-".join(file_name(str(group[i])) for i in parts) for group in groups]
         if len(set(names)) == len(names):
             return names
-    return [file_name(f"{model}-{dataset}-{str(group)[:8]}") for model, dataset, _, group in groups]
+    return [
+        f"{file_name(str(model))}-{file_name(str(dataset))}-{str(group)[:8]}" for model, dataset, *_, group in groups
+    ]
 
 
 def on(profiled_on: str | None) -> str:

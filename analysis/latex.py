@@ -52,7 +52,7 @@ def latex_table(one: PanelVerdicts) -> str:
     margin = f" Margin: {100 * one.margin:g} % of the error." if one.margin is not None else ""
     images = f"{panel.first('evaluation_images'):.0f} {panel.first('evaluation_split')} images"
     caption = (
-        f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}. Error: per cent of {images}, mean and 95 % "
+        f"{panel.what}, {panel.size}. Error: per cent of {images}, mean and 95 % "
         f"t interval. Saved: training time, {kind}. Difference: error above (+) or below (-) that of the baseline "
         f"shortened to the same time, per cent of it [95 % interval{over}].{margin}"
     )

@@ -18,6 +18,7 @@ import pandas as pd
 from freezeout.naming import configuration, data_set, label_of, network, series, swept
 from freezeout.records import replacing, setting_anywhere
 
+from .apart import panel_keys, with_settings
 from .collect import each
 from .own_profiles import beside, own_profile
 from .profiles import Profile, columns, without_unfit
@@ -71,8 +72,8 @@ def load(
     table[[*NUMBERS]] = table[[*NUMBERS]].apply(pd.to_numeric, errors="coerce")
     table["left_out"] = _left_out(table)
     table = _together(table, sweeps)
-    table = with_savings(without_other_machines(pooled(without_unfit(table))))
-    return table.drop(columns=["machine", "device_type", "anywhere", "is_pooled", "trained_epochs"])
+    table = with_settings(with_savings(without_other_machines(pooled(without_unfit(table)))))
+    return table.drop(columns=["machine", "device_type", "anywhere", "is_pooled", "trained_epochs", "panel_keys"])
 
 
 def write_runs(table: pd.DataFrame, out: Path, name: str = "runs") -> Path:
@@ -187,6 +188,7 @@ def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Pr
         "machine": json.dumps([get("device", "type"), get("device", "model"), threads, versions], sort_keys=True),
         "device_type": get("device", "type"),
         "anywhere": setting_anywhere(record),
+        "panel_keys": panel_keys(get("config") or {}),
         "host": get("host"),
         "shared_device": get("shared_device"),
         "command": get("command"),

@@ -50,14 +50,12 @@ def _names(rows: pd.DataFrame) -> list[str]:
 
 
 def _title(one: PanelVerdicts) -> str:
-    """The name of the panel's files, which distinguishes panels of one network, then what the panel is."""
     panel = one.panel
     seeds = counted(panel.runs["seed"].nunique(), "seed")
-    what = f"{panel.first('model')} on {panel.first('dataset')}, {seeds}, {panel.first('evaluation_split')}"
-    return f"{panel.name}: {what}"
+    return f"{panel.sweep}: {panel.what}, {seeds}, {panel.first('evaluation_split')}"
 
 
 def _table(one: PanelVerdicts, rows: pd.DataFrame) -> pd.DataFrame:
     panel = one.panel
-    whose = {"sweep": panel.sweep, "model": panel.first("model"), "dataset": panel.first("dataset")}
+    whose = {"sweep": panel.sweep, **{key: panel.first(key) for key in ("model", "dataset", "setting")}}
     return rows[[*COLUMNS]].assign(**whose)[[*whose, *COLUMNS]]

@@ -86,7 +86,7 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
     whole = {
         "sweep": panel.sweep,
         "panel": panel.name,
-        **{key: panel.first(key) for key in ("model", "dataset", "evaluation_split", "evaluation_images")},
+        **{key: panel.first(key) for key in ("model", "dataset", "setting", "evaluation_split", "evaluation_images")},
         "device": panel.devices,
         "margin": one.margin,
         "margin_of": one.margin_of or None,

@@ -208,7 +208,7 @@ def _words(axes: Axes, panel: Panel, table: pd.DataFrame, axis: Axis, clocks: st
     axes.set_xlabel(f"{axis.label}\n{source}, {panel.seeds}{clocks}{cut}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     axes.set_title(
-        f"{panel.first('model')} on {panel.first('dataset')}\n{panel.size}\n{interval}",
+        f"{panel.what}\n{panel.size}\n{interval}",
         fontsize=10,
         loc="left",
     )

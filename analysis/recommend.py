@@ -96,7 +96,7 @@ def sentence(one: PanelVerdicts, tolerance: float) -> str:
     """The answer for one panel, with the panel's name and the number of left-out runs: see `advice`."""
     panel = one.panel
     absent = f"; {counted(panel.unfit, 'run')} left out" if panel.unfit else ""
-    return f"{panel.sweep} ({panel.first('model')} on {panel.first('dataset')}{absent}): {advice(one, tolerance)}"
+    return f"{panel.sweep} ({panel.what}{absent}): {advice(one, tolerance)}"
 
 
 def advice(one: PanelVerdicts, tolerance: float) -> str:

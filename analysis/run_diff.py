@@ -6,7 +6,7 @@ from typing import Any
 
 from freezeout.records import NEUTRAL, flat
 
-from .text import text_table
+from .text import text_table, typed
 
 # Keys of an older record's configuration that never named a run; the fingerprint of the data stands for the data set.
 UNNAMED = ("dataset", "seed", "epochs", "t_0", "tracker", "out", "data_dir", "sweep", "sweeps")
@@ -29,7 +29,7 @@ def diff_text(a: dict[str, Any], b: dict[str, Any]) -> str:
     differ = [key for key in {**known[0], **known[1]} if known[0].get(key, ABSENT) != known[1].get(key, ABSENT)]
     if not differ:
         return f"{a['run_id']} and {b['run_id']}: no key differs; versions of the program name runs differently"
-    rows = [(key, *(_words(one.get(key, ABSENT)) for one in known)) for key in differ]
+    rows = [(key, *(typed(one.get(key, ABSENT)) for one in known)) for key in differ]
     same = a.get("setting_id") is not None and a.get("setting_id") == b.get("setting_id")
     end = "of one setting: they are compared in one panel" if same else "of two settings: they are in different panels"
     return "\n".join([text_table(("key", a["run_id"], b["run_id"]), rows), end])
@@ -50,7 +50,3 @@ def _named(record: dict[str, Any], *, whole: bool) -> dict[str, Any]:
         found |= {"machine": {**(config.get("machine") or {}), "device": device}, "steps": record.get("steps")}
     found["data"] = f"{data.get('name')} {str(data.get('fingerprint'))[:12]}"
     return {key: value for key, value in flat(found).items() if key not in NEUTRAL or value != NEUTRAL[key]}
-
-
-def _words(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -112,6 +112,6 @@ def _words(axes: Axes, panel: Panel, table: pd.DataFrame, truth: str) -> None:
     bars = ", with 95 % t intervals" if truth == MEASURED and table[f"{MEASURED}_n"].max() > 1 else ""
     axes.set_xlabel(f"Training time saved (%), {measured}{bars}")
     axes.set_ylabel("Training time saved (%), as stated beforehand")
-    title = f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}"
+    title = f"{panel.what}, {panel.size}"
     title += "\nabove the diagonal: less was saved than stated"
     axes.set_title(title, fontsize=10, loc="left")

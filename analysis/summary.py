@@ -36,7 +36,7 @@ def panel_text(panel: Panel) -> str:
     known = ("saved %", "prof. %", "pred. %") if profiled else ("saved %", "pred. %")
     header = ("strategy", "swept", "n", "error %", "seconds", *known, "against the curve")
     devices = panel.devices
-    heading = f"{panel.sweep}: {panel.first('model')} on {panel.first('dataset')}, {panel.size}, {devices}"
+    heading = f"{panel.sweep}: {panel.what}, {panel.size}, {devices}"
     length = f" of {panel.first('reference_epochs'):g} epochs" if panel.runs["epochs"].nunique() > 1 else ""
     note = (
         f"[95 % interval over n seeds]; seconds, saved: measured, against the baseline of the same seed{length}; "

@@ -7,6 +7,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 PAPER = 100  # columns if the output is no terminal, and the widest running text, for readability
 NARROWEST = 60  # columns; narrower terminals wrap lines themselves
@@ -21,6 +22,11 @@ def width() -> int:
 def number(value: float, digits: int, sign: str = "") -> str:
     """A number with this many decimals, `-` for NaN; never -0.0. sign: "+" also shows the sign of positive numbers."""
     return "-" if math.isnan(value) else f"{round(value, digits) + 0.0:{sign}.{digits}f}"
+
+
+def typed(value: Any) -> str:
+    """A value of a configuration as users type it: null, true, 0.05."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:

@@ -77,7 +77,7 @@ def _over_time(axes: Axes, one: PanelVerdicts, curve: DrawnCurve, arms: pd.DataF
     axes.set_xlabel(f"Training time saved (%), {kind}")
     axes.set_ylabel(f"{panel.first('evaluation_split').capitalize()} error (%)")
     few = "".join(f"\n{line}" for line in few_images(panel))
-    axes.set_title(f"{panel.first('model')} on {panel.first('dataset')}, {panel.size}{few}", fontsize=10, loc="left")
+    axes.set_title(f"{panel.what}, {panel.size}{few}", fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8, loc="best")
 
 

@@ -20,7 +20,7 @@ KINDS = {
 def verdict_text(one: PanelVerdicts) -> str:
     """One panel: its curve, one row per arm, its controls, and the basis of the verdicts."""
     said, panel = document(one), one.panel
-    heading = f"{said['sweep']}: {said['model']} on {said['dataset']}, {panel.size}, {said['device']}"
+    heading = f"{said['sweep']}: {panel.what}, {panel.size}, {said['device']}"
     lines = [*wrapped(heading), *few_images(panel)]
     for text in (curve_words(said), placebo_words(said), time_words(one)):
         lines += wrapped(text)

@@ -160,6 +160,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
     return {
         "model": str(said["model"]),
         "dataset": str(said["dataset"]),
+        "what": panel.what,
         "about": [
             f"sweep {panel.sweep}",
             f"{' and '.join(f'{e:g}' for e in epochs)} epochs" if epochs else "",
