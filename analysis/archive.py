@@ -37,31 +37,39 @@ class Kept:
     runs: int
 
 
-def archive(runs: Path, sweep: str, out: Path) -> Kept:
+def archive(runs: Path, sweep: str, out: Path, *, whole_seeds: bool = False) -> Kept:
     """Add the finished runs of a sweep to those already kept, with the whole list of the sweep.
 
     Args:
         runs: The folder of runs.
         sweep: The sweep's name.
         out: The folder of kept records. A record that is already there is never replaced.
+        whole_seeds: Add no run of a seed that has unfinished runs: another machine then trains all of its arms.
 
     Raises:
-        ValueError: There is no such sweep, no run of it is done, or a record or list cannot be read.
+        ValueError: There is no such sweep, no run (or seed) of it is done, or a record or list cannot be read.
     """
     path = sweep_path(runs, sweep)
     if not path.exists():
         raise ValueError(f"{path}: no such sweep; train it first (python -m freezeout -m sweeps={sweep})")
     given, kept = listing(path), out / f"{sweep}.jsonl"
     listed = given["runs"]
-    found = {record["run_id"]: record for record in packed.read(kept)}
+    before = {record["run_id"]: record for record in packed.read(kept)}
+    found = dict(before)
     for run in listed:
         record = read_record(run_folder(runs, run["run_id"].rpartition("-")[0], int(run["seed"])))
         if record is not None and is_finished(record):
             found.setdefault(run["run_id"], portable(compact(record)))
-    if not found:
-        raise ValueError(f"no run of sweep {sweep} is done yet, so there is nothing to keep")
     manifest = sweep_path(out, sweep)
-    whole = merged(listing(manifest)["runs"] if manifest.exists() else [], listed, set(found))
+    earlier = listing(manifest)["runs"] if manifest.exists() else []
+    whole = merged(earlier, listed, set(found))
+    if whole_seeds:
+        begun = {run["seed"] for run in whole if run["run_id"] not in found}
+        found = before | {key: record for key, record in found.items() if record["seed"] not in begun}
+        whole = merged(earlier, listed, set(found))
+    if not found:
+        what = f"no seed of sweep {sweep} is whole" if whole_seeds else f"no run of sweep {sweep} is done"
+        raise ValueError(f"{what} yet, so there is nothing to keep")
     kept.parent.mkdir(parents=True, exist_ok=True)
     packed.write(kept, found.values())
     write_json_atomic(manifest, given | {"runs": whole})

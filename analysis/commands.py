@@ -90,7 +90,7 @@ def _methods(chosen: argparse.Namespace) -> None:
 
 
 def _archive(chosen: argparse.Namespace) -> None:
-    kept = archive(chosen.runs or RUNS, chosen.sweep, chosen.out)
+    kept = archive(chosen.runs or RUNS, chosen.sweep, chosen.out, whole_seeds=chosen.whole_seeds)
     print(f"sweep {chosen.sweep}: {kept.done} of {counted(kept.runs, 'run')} kept")
     print("\n".join(f"wrote {path}" for path in kept.paths))
 

@@ -108,6 +108,8 @@ def parser() -> Parser:
     command = add("archive", text)
     command.add_argument("--sweep", required=True, help="name of the sweep")
     command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
+    whole = "leave out seeds that have unfinished runs, so that all arms of a seed are trained on one machine"
+    command.add_argument("--whole-seeds", action="store_true", help=whole)
     commands.metavar = f"{{{','.join(commands.choices)}}}"  # shown by the error of a call without a command
     return found
 

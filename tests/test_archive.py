@@ -56,6 +56,29 @@ def test_of_an_unfinished_sweep_what_is_finished_is_kept_and_the_whole_list(tmp_
     assert load(kept)["status"].tolist() == ["done", "missing", "failed", "missing", "missing"]
 
 
+def test_of_whole_seeds_alone_the_rest_is_left_for_the_next_machine(tmp_path, kept, capsys) -> None:
+    made = [make_run(tmp_path, strategy, seed) for seed in (0, 1) for strategy in (BASELINE, ARM)]
+    made += [make_run(tmp_path, BASELINE, 2), make_run(tmp_path, ARM, 2, status="interrupted")]
+    write_manifest(tmp_path, made, "mine")
+    words = ["archive", "--runs", str(tmp_path), "--sweep", "mine", "--out", str(kept)]
+    assert main([*words, "--whole-seeds"]) == 0
+    assert "sweep mine: 4 of 6 runs kept" in capsys.readouterr().out
+    assert ids(kept) == [one["run_id"] for one in made[:4]]
+    assert listed(kept) == [one["run_id"] for one in made]
+    assert main(words) == 0
+    assert main([*words, "--whole-seeds"]) == 0
+    assert len(ids(kept)) == 5, "what is kept stays"
+
+
+def test_without_a_whole_seed_nothing_is_kept(tmp_path, kept, capsys) -> None:
+    made = [make_run(tmp_path, BASELINE), make_run(tmp_path, ARM, status="interrupted")]
+    write_manifest(tmp_path, made, "mine")
+    words = ["archive", "--runs", str(tmp_path), "--sweep", "mine", "--out", str(kept), "--whole-seeds"]
+    assert main(words) == 2
+    assert "no seed of sweep mine is whole yet" in capsys.readouterr().err
+    assert not kept.exists()
+
+
 def test_nothing_is_kept_of_a_sweep_without_a_finished_run_or_that_is_not_there(tmp_path, kept, capsys) -> None:
     write_manifest(tmp_path, [make_run(tmp_path, BASELINE, status="interrupted")], "mine")
     for sweep, words in (("mine", "no run of sweep mine is done yet"), ("other", "other.json: no such sweep")):
