@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from freezeout.records import replacing, setting_anywhere
 
 from .apart import panel_keys, with_settings
 from .collect import each
-from .own_profiles import beside, own_profile
+from .own_profiles import Trained, beside, own_profile, trained
 from .profiles import Profile, columns, without_unfit
 from .savings import CURVE, pooled, with_savings, without_other_machines
 
@@ -63,9 +63,13 @@ def load(
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
     if not root.is_dir():
         raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
-    found = each(root) if records is None else records.items()
+
+    def every() -> Iterable[tuple[str, dict[str, Any]]]:
+        return each(root) if records is None else records.items()
+
     own = [] if profiles else [*beside(root).values()]
-    rows = _rows(root, {run_id: _facts(record, profiles, own) for run_id, record in found})
+    among = trained(record for _, record in every()) if len({one.device for one in own}) > 1 else None
+    rows = _rows(root, {run_id: _facts(record, profiles, own, among) for run_id, record in every()})
     if not rows:
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
     table = pd.DataFrame(rows, columns=_columns(rows))
@@ -89,7 +93,7 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
     """One row per run of every manifest, then the runs that no manifest lists."""
     rows: list[dict[str, Any]] = []
     listed: set[str] = set()
-    missing = _facts({"status": "missing"}, (), ())
+    missing = _facts({"status": "missing"})
     for path in sorted((root / "sweeps").glob("*.json")):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -144,7 +148,12 @@ def _row(facts: dict[str, Any], run_id: str, seed: int | None, label: dict[str, 
     return own if own["trained_epochs"] is not None else own | {"trained_epochs": label.get("epochs")}
 
 
-def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Profile]) -> dict[str, Any]:
+def _facts(
+    record: dict[str, Any],
+    profiles: Sequence[Profile] = (),
+    own: Sequence[Profile] = (),
+    among: Trained | None = None,
+) -> dict[str, Any]:
     """The part of a row that comes from the record alone; `own_label` is the label by the run's own configuration."""
 
     def get(*keys: str) -> Any:
@@ -175,7 +184,7 @@ def _facts(record: dict[str, Any], profiles: Sequence[Profile], own: Sequence[Pr
         "repeated_seconds": get("repeated_seconds"),
         "estimated_saving": get("saving", "estimated"),
         "predicted_saving": predicted,
-        **columns(record, profiles, own_profile(record, own)),
+        **columns(record, profiles, own_profile(record, own, among)),
         "model": network(get("config", "model")),
         "model_name": get("config", "model", "name"),
         "dataset": data_set((get("config", "dataset") or {}) | named),

@@ -54,6 +54,19 @@ def test_of_several_the_one_of_the_runs_own_device_counts(tmp_path) -> None:
     assert load(tmp_path)["timed_on"].unique().tolist() == ["B"]
 
 
+def test_without_its_own_a_run_is_timed_as_most_runs_of_its_setting_are(tmp_path) -> None:
+    """However the files are called: a profile that comes with other runs changes nothing."""
+    beside(tmp_path, "a", "B")
+    beside(tmp_path, "b", "C")
+    entries = []
+    for seed, device, smoothing in ((0, "A", 0.0), (1, "C", 0.0), (2, "B", 0.1), (3, "B", 0.1)):
+        effective = {"machine": {**ENGINE, "device": device, "threads": 1}, "label_smoothing": smoothing}
+        own = {"device": {"type": "cpu", "model": device, "threads": 1}, "effective": effective}
+        entries.append(run(tmp_path, BASELINE, seed, **own))
+    write_manifest(tmp_path, entries)
+    assert load(tmp_path)["timed_on"].tolist() == ["C", "C", "B", "B"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

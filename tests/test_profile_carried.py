@@ -95,7 +95,7 @@ def test_the_table_prints_profiled_savings_beside_measured_ones(root, capsys):
     said = capsys.readouterr().out
     (row,) = [line for line in said.splitlines() if line.startswith("FreezeOut cubic")]
     assert row.split()[-7:] == ["20.9", "25.0", "25.0", "under", "3", "seeds", "+0.00"]
-    assert "prof.: from seconds a step on Xeon 8480" in " ".join(said.split())
+    assert "prof.: from step times on Xeon 8480" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("bn", ["eval", "reestimate"])
