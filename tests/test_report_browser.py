@@ -273,7 +273,7 @@ def test_hovering_tells_what_a_mark_is(open_page, width):
     for words in ("configuration", "3 (0, 1, 2)", "error [95 %]", "s by the runs' clocks", "log-0-0, log-0-1, log-0-2"):
         assert all(words in tip for tip in tips)
     assert any("layer_freezing" in tip for tip in tips)
-    assert "seeds that would tell" in shown.hover(shown.marks(0, "differences")[0])
+    assert "seeds needed to tell" in shown.hover(shown.marks(0, "differences")[0])
     assert "ms [" in shown.hover(shown.marks(0, "times")[1])
     assert "frozen from t = " in shown.hover(shown.marks(0, "frozen")[0])
     assert "→" in shown.hover(shown.marks(0, "savings")[0])
