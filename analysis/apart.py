@@ -9,18 +9,19 @@ import pandas as pd
 
 from freezeout.records import flat
 
+from .comparisons import named
 from .text import typed
 
 # Sections of a configuration that make a panel. The network is named anyway; arms of a panel differ in their strategy.
 SECTIONS = ("dataset", "optimizer", "augment", "machine", "batch_size", "label_smoothing", "compat")
-FILES = ("root", "train", "test", "target")  # of a data set: where its images are, not what they are
+FILES = {"dataset.root", "dataset.train", "dataset.test", "dataset.target"}  # where images are, not what they are
 OPEN = object()  # value of a key in which the runs of one panel differ
 
 
 def panel_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a run's configuration that may tell its panel apart: {"optimizer.lr": 0.1, ...}."""
     own = flat({section: config[section] for section in SECTIONS if section in config})
-    return {key: value for key, value in own.items() if key not in {f"dataset.{name}" for name in FILES}}
+    return {key: value for key, value in own.items() if key not in FILES}
 
 
 def with_settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def with_settings(table: pd.DataFrame) -> pd.DataFrame:
         if len(groups) < 2:
             continue
         shared = {setting: _shared(own["panel_keys"]) for setting, own in groups.items()}
-        devices = {setting: ", ".join(map(str, own["device"].unique())) for setting, own in groups.items()}
+        devices = {setting: named(own["device"]) for setting, own in groups.items()}
         names = dict.fromkeys(key for keys in shared.values() for key in keys)
         differ = [key for key in names if _differs([keys.get(key) for keys in shared.values()])]
         for setting, keys in shared.items():
