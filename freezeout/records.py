@@ -172,6 +172,8 @@ def null_if_not_finite(value: Any) -> Any:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that replaces `path` if the block succeeds, and is deleted if it raises.
 
+    It is on the disk before it takes the name, so that a machine that loses power has the old file or the new one.
+
     Raises:
         OSError: The folder cannot be made or written; the previous file at `path` is unchanged.
     """
@@ -182,6 +184,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.chmod(temporary, 0o644)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, path)
     except BaseException as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:

@@ -65,6 +65,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
 
 
+def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch) -> None:
+    path, synced = tmp_path / "record.json", {}
+    records.write_json_atomic(path, {"a": 1})
+
+    def fsync(file: int) -> None:
+        synced[os.fstat(file).st_ino] = (os.fstat(file).st_size, path.stat().st_ino)
+
+    before = path.stat().st_ino
+    monkeypatch.setattr(os, "fsync", fsync)
+    records.write_json_atomic(path, {"a": 22})
+    assert synced == {path.stat().st_ino: (path.stat().st_size, before)}
+
+
 def write_to_full_disk(path, kept: list) -> None:
     with records.replacing(path) as temporary:
         kept.append(temporary.open("wb", buffering=0))  # as torch's writer, which outlives its failure for a while
