@@ -14,6 +14,7 @@ from .images import Wrong
 from .pooled import LEAST
 from .savings import CURVE
 from .twins import ONLY_CONTROLS, Pair, pairs
+from .two_way import TwoWay
 from .verdicts import Judgement, judge, log_error
 
 
@@ -38,7 +39,7 @@ class Cells:
         trust: The error of profiled savings by the scatter of their profiles' rounds, a fraction of the full time; 0
             for other savings, and if the profiles are not available.
         wrong: Which images each run misclassified, by (seed's row, cell), the curve's cells first.
-        dropped: Budgets left out, with less than half as many seeds as the fullest: few seeds would have all budgets.
+        dropped: Budgets left out, with less than half as many seeds as the fullest: the curve weighs all alike.
         diverged_budgets: Number of diverged seeds of baseline and shortened runs, by budget, if any.
     """
 
@@ -70,8 +71,8 @@ class Cells:
 
     @cached_property
     def curve_means(self) -> np.ndarray:
-        """(k,) mean log errors of the curve's cells, over the seeds that each has."""
-        return np.nanmean(self.curve_z, axis=0)
+        """(k,) mean log errors of the curve's cells, over all seeds that have any."""
+        return TwoWay(self.curve_z).means
 
     def judged(self, margin: float | None = None) -> Judgement:
         """The verdicts of the family against the curve, in the family's order; margin: as `judge` takes it."""

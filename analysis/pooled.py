@@ -1,7 +1,7 @@
 """Contrasts of a family of arms with a pooled variance and simultaneous intervals.
 
-Each contrast is a linear form of the cells (configurations), computed seed by seed, so that effects shared by all runs
-of a seed cancel. Their correlations follow from the design alone; estimated from 3 seeds they would be singular.
+Each contrast is a linear form of the cells (configurations), within seeds, so that effects shared by all runs of a seed
+cancel. Correlations follow from the design alone; estimated from 3 seeds they would be singular.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from .curve import CONFIDENCE
+from .two_way import SMALL, TwoWay
 
 SHRUNK = 8.0  # degrees of freedom given to the pooled variance in a contrast's own
 POWER = 0.84  # standard errors beyond the critical value for a power of 80 %
@@ -26,18 +27,18 @@ class Pooled:
     """The estimates of a family of m contrasts.
 
     Attributes:
-        estimate: (m,) means over seeds; NaN if no seed has all cells of a contrast.
-        n: (m,) seeds that have all cells of a contrast.
-        v: (m,) sums of the squared weights: the variance of a contrast, in units of a cell's.
-        s: (m,) standard deviation of a cell, shrunk towards the pooled one; NaN if no contrast has two seeds.
+        estimate: (m,) by least squares: with no run missing, means over seeds; NaN if the runs do not tell a contrast.
+        v: (m,) sums of the squared weights: the variance of a contrast under one seed, in units of a cell's.
+        variance: (m,) of the estimates, in units of a cell's: v / seeds if no run is missing.
+        s: (m,) standard deviation of a cell, shrunk towards the pooled one; NaN if no two runs tell it.
         common: The pooled standard deviation of a cell; NaN as `s`.
         nu: Degrees of freedom of the pooled variance.
         critical: Half-width of a simultaneous interval, in standard errors.
     """
 
     estimate: np.ndarray
-    n: np.ndarray
     v: np.ndarray
+    variance: np.ndarray
     s: np.ndarray
     common: float
     nu: float
@@ -46,66 +47,92 @@ class Pooled:
     @property
     def half(self) -> np.ndarray:
         """(m,) half-widths of the simultaneous intervals, without the bound on time."""
-        return self.critical * self.s * np.sqrt(self.v / np.maximum(self.n, 1))
+        return self.critical * self.s * np.sqrt(self.variance)
 
 
 def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
     """Estimate contrasts over seeds.
 
     Args:
-        forms: (m, cells) weights, one row per contrast.
-        z: (seeds, cells) log errors; NaN for a missing run. A contrast uses the seeds that have all cells with a
-            nonzero weight.
+        forms: (m, cells) weights, one row per contrast; each row's sum is 0.
+        z: (seeds, cells) log errors; NaN for a missing run. Cells without a weight take no part.
     """
-    used = forms != 0
-    whole = np.array([~np.isnan(z[:, cells]).any(axis=1) for cells in used])  # (m, seeds)
-    each = np.nan_to_num(z) @ forms.T  # (seeds, m); only whole ones are read
-    n = whole.sum(axis=1)
-    v = np.sum(forms**2, axis=1)
-    estimate = np.array([each[rows, c].mean() if rows.any() else math.nan for c, rows in enumerate(whole)])
-    u = np.array([each[rows, c].var(ddof=1) / v[c] if n[c] > 1 else 0.0 for c, rows in enumerate(whole)])
-    free = np.maximum(n - 1, 0)
-    if not free.any():
-        nothing = np.full(len(v), math.nan)
-        return Pooled(estimate, n, v, nothing, math.nan, math.nan, math.nan)
-    told = free > 0
-    correlation = (forms[told] @ forms[told].T) / np.sqrt(np.outer(v[told], v[told]))
-    together = whole[told].astype(float)
-    s2 = float(free @ u / free.sum())
-    nu = _degrees(correlation, together @ together.T, n[told])
-    own = (SHRUNK * s2 + free * u) / (SHRUNK + free)
-    critical = quantile(*_parts(forms[told], whole[told]), nu)
-    return Pooled(estimate, n, v, np.sqrt(np.maximum(s2, own)), math.sqrt(s2), nu, critical)
+    used = (forms != 0).any(axis=0)
+    forms, layout = forms[:, used], TwoWay(z[:, used])
+    told = layout.has(forms)
+    v, nothing = np.sum(forms**2, axis=1), np.full(len(forms), math.nan)
+    estimate = np.where(told, forms @ layout.effects, math.nan)
+    covariance = forms @ layout.inverse @ forms.T
+    variance = np.where(told, np.diag(covariance), math.nan)
+    if not told.any():
+        return Pooled(estimate, v, variance, nothing, math.nan, math.nan, math.nan)
+    squares, expected, between = _own_squares(forms[told], layout)
+    known = expected > SMALL
+    if not known.any():
+        return Pooled(estimate, v, variance, nothing, math.nan, math.nan, math.nan)
+    relative = between[np.ix_(known, known)] / np.outer(expected[known], expected[known])
+    u, free = np.zeros(len(known)), np.zeros(len(known))
+    u[known], free[known] = squares[known] / expected[known], 1 / np.diag(relative)
+    s2, share = float(free @ u / free.sum()), free[known] / free.sum()
+    nu = float(1 / (share @ relative @ share))
+    s = nothing.copy()
+    s[told] = np.sqrt(np.maximum(s2, (SHRUNK * s2 + free * u) / (SHRUNK + free)))
+    critical = quantile(*_parts(forms[told], layout, covariance[np.ix_(told, told)]), nu)
+    return Pooled(estimate, v, variance, s, math.sqrt(s2), nu, critical)
 
 
-def _degrees(correlation: np.ndarray, shared: np.ndarray, n: np.ndarray) -> float:
-    """Satterthwaite's degrees of freedom of the mean variance; (n - 1) m^2 / sum R^2 if all share n seeds."""
-    pairs = np.outer(n, n)
-    common = (shared - shared / n[:, None] - shared / n[None] + shared**2 / pairs) / np.outer(n - 1, n - 1)
-    share = (n - 1) / (n - 1).sum()
-    return float(1 / (share @ (correlation**2 * common) @ share))
+def _own_squares(forms: np.ndarray, layout: TwoWay) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each contrast itself says of the variance: its squared residuals, summed over seeds.
+
+    With no run missing they are the squared deviations of its values under n seeds from their mean. A pure two-way
+    residual would be wrong: arms that share a schedule share a part of their noise.
+
+    Args:
+        forms: (m, cells) weights of contrasts that the runs tell.
+        layout: The fit.
+
+    Returns:
+        (m,) sums of squares; (m,) their expectations for a cell's variance of 1, with no run missing (n - 1) v; (m, m)
+        half their covariances, with no run missing (n - 1) (L_c L_d)^2.
+    """
+    moved = forms @ layout.centring  # (seeds, m, cells)
+    values, vectors = np.linalg.eigh(layout.inverse)
+    fitted = moved @ (vectors * np.sqrt(np.maximum(values, 0)))
+    squares = np.sum((layout.residuals @ forms.T) ** 2, axis=0)
+    expected, between = np.zeros(len(forms)), np.zeros((len(forms), len(forms)))
+    for i in range(len(moved)):
+        own = moved[i] @ forms.T - fitted[i] @ fitted[i].T
+        expected += np.diag(own)
+        between += own**2
+        for j in range(i):
+            cross = (fitted[i] @ fitted[j].T) ** 2
+            between += cross + cross.T
+    return squares, expected, between
 
 
-def _parts(forms: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The estimates, scaled to variance 1, split into each contrast's own part and the part shared with others.
+def _parts(forms: np.ndarray, layout: TwoWay, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The estimates, scaled to variance 1, split into each contrast's own part and a part shared with others.
 
-    The own part comes from cells that no other contrast uses: an arm's own runs. The rest comes from the curve.
+    The own part is that of cells that no other contrast uses: an arm's own runs. The rest comes from the curve and,
+    where runs are missing, from the seeds' effects. Where these leave less than the whole own part, it is made smaller.
 
     Args:
         forms: (m, cells) weights.
-        whole: (m, seeds) which seeds a contrast uses.
+        layout: The fit.
+        covariance: (m, m) of the estimates.
 
     Returns:
         (m,) standard deviations of the own parts, and (m, r) loadings on r independent normals.
     """
-    scaled = forms / np.sqrt(np.sum(forms**2, axis=1))[:, None]
+    variance = np.diag(covariance)
+    correlation = covariance / np.sqrt(np.outer(variance, variance))
     is_own = (forms != 0).sum(axis=0) == 1
-    own = np.sqrt(np.sum(scaled[:, is_own] ** 2, axis=1))
-    seeds = whole / np.sqrt(whole.sum(axis=1))[:, None]
-    common = (scaled[:, ~is_own, None] * seeds[:, None, :]).reshape(len(forms), -1)
-    u, size, _ = np.linalg.svd(common, full_matrices=False)
-    kept = size > 1e-9 * max(size.max(initial=0.0), 1.0)
-    return own, u[:, kept] * size[kept]
+    seeds = np.maximum((~np.isnan(layout.z)).sum(axis=0), 1)
+    own = np.sqrt(np.sum((forms**2 / seeds)[:, is_own], axis=1) / variance)
+    own *= math.sqrt(min(1.0, max(SMALL, float(np.linalg.eigvalsh(correlation / np.outer(own, own))[0]))))
+    size, u = np.linalg.eigh(correlation - np.diag(own**2))
+    kept = np.flatnonzero(size > SMALL)[::-1]
+    return own, u[:, kept] * np.sqrt(size[kept])
 
 
 def quantile(own: np.ndarray, loadings: np.ndarray, nu: float, confidence: float = CONFIDENCE) -> float:

@@ -55,13 +55,13 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
     forms = np.zeros((len(ways), z.shape[1]))
     for row, (_, _, _, cell, _) in enumerate(ways):
         forms[row, [found.budgets.index(1.0), cell]] = -1.0, 1.0
-    pooled = pool(forms, z)
+    pooled, seeds = pool(forms, z), (~np.isnan(z)).sum(axis=0)
     return [
         Candidate(
             name=name,
             label=label,
             saving=saving,
-            n=int(pooled.n[row]),
+            n=int(seeds[forms[row] > 0][0]),
             difference=float(pooled.estimate[row]),
             low=float(pooled.estimate[row] - pooled.half[row]),
             high=float(pooled.estimate[row] + pooled.half[row]),

@@ -15,6 +15,7 @@ import numpy as np
 from .curve import SAME, Curve, fit
 from .images import Wrong, image_variance
 from .pooled import LEAST, Pooled, pool, seeds_that_tell
+from .two_way import TwoWay
 
 ROUNDING = 1e-9  # runs of equal errors differ from their curve by at most this much
 LEAST_BOUND = 0.01  # of the full time: no clock or profile is trusted to better than one point of saving
@@ -27,7 +28,7 @@ class Verdict:
 
     Attributes:
         word: `better`, `worse`, `as good` or `cannot tell`; or why there is none.
-        n: Seeds that have the arm and all cells of the curve that it is compared with.
+        n: Seeds that have the arm and a run of the curve.
         difference: NaN if there is no verdict.
         low, high: Simultaneous 95 % interval over seeds, widened by the bound on time.
         low_images, high_images: The same over seeds and evaluation images; NaN if misclassified images are not known.
@@ -133,13 +134,15 @@ def judge(
     inside, level = np.clip(own, low, high), np.copy(z)  # level: log errors corrected to the arm's budget
     for c, b in zip(family, at, strict=True):
         level[:, k + c] -= along(curve, curve_z, b, inside[:, c])
-    pooled, means = pool(forms, level), np.nanmean(curve_z, axis=0)
+    pooled, means = pool(forms, level), TwoWay(curve_z).means
+    shared = ~np.isnan(arm_z) & ~np.isnan(curve_z).all(axis=1)[:, None]
     for row, (c, b) in enumerate(zip(family, at, strict=True)):
         slope = float(curve.slope_weights(b) @ means)
         beyond = float(np.abs(own - inside)[~np.isnan(arm_z[:, c]), c].mean())
         time_part = abs(slope / b) * (bounds[c] + beyond)
         images = image_variance(forms[row], z, wrong) if wrong else math.nan
-        verdicts[c] = _verdict(pooled, row, time_part, images, margin, lost[c], curve, b, means)
+        n = int(shared[:, c].sum())
+        verdicts[c] = _verdict(pooled, row, n, time_part, images, margin, lost[c], curve, b, means)
     words = [one or Verdict("outside the curve") for one in verdicts]
     return Judgement(words, curve, family, pooled, bound, bounds)
 
@@ -171,6 +174,7 @@ def _without(budget: float, has_no_error: bool, diverged: int) -> Verdict | None
 def _verdict(
     pooled: Pooled,
     row: int,
+    n: int,
     time_part: float,
     images: float,
     margin: float | None,
@@ -179,7 +183,7 @@ def _verdict(
     budget: float,
     means: np.ndarray,
 ) -> Verdict:
-    estimate, n = float(pooled.estimate[row]), int(pooled.n[row])
+    estimate = float(pooled.estimate[row])
     half = float(pooled.half[row]) + time_part if n > 1 else math.nan
     over_images = math.hypot(pooled.half[row], pooled.critical * math.sqrt(images)) + time_part
     on_curve = float(curve.weights(budget) @ means)
@@ -189,7 +193,7 @@ def _verdict(
     if margin is not None and n > 1:
         needed = seeds_that_tell(float(pooled.v[row]), float(pooled.s[row]), pooled.critical, equal - time_part)
     return Verdict(
-        word=_word(estimate - half, estimate + half, n, equal, bool(diverged)),
+        word=_word(estimate, estimate - half, estimate + half, n, equal, bool(diverged)),
         n=n,
         difference=estimate,
         low=estimate - half,
@@ -203,9 +207,9 @@ def _verdict(
     )
 
 
-def _word(low: float, high: float, n: int, margin: float, diverged: bool) -> str:
-    if n == 0:
-        return "no seed has all of its cells"
+def _word(estimate: float, low: float, high: float, n: int, margin: float, diverged: bool) -> str:
+    if not n or math.isnan(estimate):
+        return "no seed in common with the whole curve"
     if n < LEAST:
         return f"under {LEAST} seeds"
     if low > ROUNDING:

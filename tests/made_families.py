@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from analysis.verdicts import BETTER, WORSE, judge
 
@@ -27,6 +28,7 @@ class Family:
         overstated: By how much every arm's saving is said to be more than it is.
         scattered: Standard deviation of a run's saving about its arm's, as of strategies that decide in training.
         time_bound: As `judge` takes it.
+        lost: Share of the runs that are missing, at random.
     """
 
     noise: float = 0.013
@@ -39,27 +41,45 @@ class Family:
     overstated: float = 0.0
     scattered: float = 0.0
     time_bound: float = 0.01
+    lost: float = 0.0
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How often, of all draws: any arm is called better or worse, any better, and the first arm better."""
+    """How often, of all draws: any arm is called better or worse, any better, the first arm better, and each better."""
 
     any_called: float
     any_better: float
     first_better: float
+    each_better: tuple[float, ...]
 
 
-def rates(family: Family, seeds: int, draws: int, seed: int = 0) -> Rates:
-    """The error rates and the power of the verdicts on a family."""
+def rates(family: Family, seeds: int, draws: int, seed: int = 0, *, singly: bool = False) -> Rates:
+    """The error rates and the power of the verdicts on a family; `singly`: of the way that they replace."""
     rng, found = np.random.default_rng(seed), []
     for _ in range(draws):
         z, own = draw(family, seeds, rng)
-        given = {"own_budgets": own, "time_bound": family.time_bound}
-        judged = judge(BUDGETS, z[:, :6], list(own.mean(axis=0)), z[:, 6:], **given)
-        words = [one.word for one in judged.verdicts]
-        found.append((BETTER in words or WORSE in words, BETTER in words, words[0] == BETTER))
-    return Rates(*map(float, np.mean(found, axis=0)))
+        found.append(single_words(z, own) if singly else judged_words(family, z, own))
+    better, worse = (np.array([[word == of for word in words] for words in found]) for of in (BETTER, WORSE))
+    each = tuple(map(float, better.mean(axis=0)))
+    return Rates(float((better | worse).any(axis=1).mean()), float(better.any(axis=1).mean()), each[0], each)
+
+
+def judged_words(family: Family, z: np.ndarray, own: np.ndarray) -> list[str]:
+    there = np.flatnonzero(~np.isnan(z[:, :6]).all(axis=0))
+    budgets, curve = [BUDGETS[j] for j in there], z[:, there]
+    given = {"own_budgets": own, "time_bound": family.time_bound}
+    return [one.word for one in judge(budgets, curve, list(own.mean(axis=0)), z[:, 6:], **given).verdicts]
+
+
+def single_words(z: np.ndarray, own: np.ndarray) -> list[str]:
+    """Error against the straight line between the neighbouring budgets, a paired t test for each arm by itself."""
+    errors, budgets = np.exp(z), BUDGETS[::-1]
+    lines = np.array([np.interp(at, budgets, curve[::-1]) for at, curve in zip(own, errors[:, :6], strict=True)])
+    apart = errors[:, 6:] - lines
+    t = apart.mean(axis=0) / (apart.std(axis=0, ddof=1) / math.sqrt(len(z)))
+    least = float(stats.t.ppf(0.975, len(z) - 1))
+    return [BETTER if one < -least else WORSE if one > least else "" for one in t]
 
 
 def draw(family: Family, seeds: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +96,8 @@ def draw(family: Family, seeds: int, rng: np.random.Generator) -> tuple[np.ndarr
     x = np.log(np.column_stack([np.tile(BUDGETS, (seeds, 1)), own + family.overstated]))
     z = family.slope * x + family.bend * x**2 + noise
     z[:, 6] += math.log(1 - family.effect)
+    if family.lost:
+        z[rng.random(z.shape) < family.lost] = math.nan
     return z, own
 
 

@@ -47,7 +47,7 @@ def test_one_arm_is_on_it_as_probably_as_it_lies_below_the_curve(tmp_path, effec
     made_panel(tmp_path, [(ON_CURVE, effect)], noise=0.01)
     (one,) = judged_panels(tmp_path)
     pooled = one.judgement.pooled
-    t = pooled.estimate[0] / (pooled.s[0] * np.sqrt(pooled.v[0] / pooled.n[0]))
+    t = pooled.estimate[0] / (pooled.s[0] * np.sqrt(pooled.variance[0]))
     below = stats.t.cdf(-t, pooled.nu)
     assert 0.001 < below < 0.999
     assert chances(tmp_path, draws=20_000)["t_0", ON_CURVE["t_0"]] == pytest.approx(below, abs=0.015)

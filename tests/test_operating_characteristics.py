@@ -26,6 +26,31 @@ PLANNED = {
     ),
     "an effect of 3 %": (Family(effect=0.03), "first_better", (59, 90, 100)),
 }
+# The rows of the table in docs/verdicts.md that are neither above nor below: per cent at 3, 5 and 10 seeds.
+DOCUMENTED = {
+    "the same, all runs of a seed correlated .5": (Family(seeds_correlated=0.5), "any_called"),
+    "the same, steep curve, seeds correlated .5": (
+        Family(effect=0.015, seeds_correlated=0.5, **STEEP),
+        "first_better",
+    ),
+    "on a steep curve, savings overstated by 1.7 points: any called better, D = 1 point": (
+        Family(overstated=0.017, **STEEP),
+        "any_better",
+    ),
+    "the same, seeds correlated .5, D = 1 point": (
+        Family(overstated=0.017, seeds_correlated=0.5, **STEEP),
+        "any_better",
+    ),
+    "no effect, one run in ten missing": (Family(lost=0.1), "any_called"),
+    "the same, two half families of arms correlated .5, one run in ten missing": (
+        Family(lost=0.1, arms_correlated=0.5),
+        "any_called",
+    ),
+    "1.5 % effect found, seeds correlated .5, one run in ten missing": (
+        Family(lost=0.1, effect=0.015, seeds_correlated=0.5),
+        "first_better",
+    ),
+}
 # As PLANNED, but at most so much, whatever the number of seeds.
 AT_MOST = {
     "one arm of twice the spread": (Family(one_scatters=True), "any_called", 7.4),

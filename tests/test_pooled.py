@@ -26,15 +26,27 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def test_the_estimate_is_that_of_ordinary_least_squares_with_seeds_as_blocks():
-    z, weights = normal(4, 14), forms()
-    found = pool(weights, z)
-    seed, cell = (index.ravel() for index in np.indices(z.shape))
-    model = sm.OLS(z.ravel(), np.column_stack([np.eye(14)[cell], np.eye(4)[seed][:, 1:]])).fit()
-    tested = model.t_test(np.column_stack([weights, np.zeros((8, 3))]))
+def by_statsmodels(z: np.ndarray) -> tuple[sm.regression.linear_model.RegressionResultsWrapper, np.ndarray]:
+    """The layout of seeds and cells fitted by another program, and the test of the contrasts in it."""
+    seed, cell = (index[~np.isnan(z)] for index in np.indices(z.shape))
+    seeds, cells = z.shape
+    model = sm.OLS(z[~np.isnan(z)], np.column_stack([np.eye(cells)[cell], np.eye(seeds)[seed][:, 1:]])).fit()
+    return model, model.t_test(np.column_stack([forms(), np.zeros((len(ARMS), seeds - 1))]))
+
+
+# Runs that are missing: none, of arms, of the curve, of both, and a different budget of the curve in each seed.
+LOST = [[], [(0, 6), (1, 6), (3, 9)], [(0, 2), (3, 5)], [(0, 2), (1, 6), (2, 6)], [(s, s) for s in range(4)]]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_estimates_are_those_of_ordinary_least_squares_with_seeds_as_blocks_whichever_runs_are_missing(lost):
+    z = normal(4, 14) + 10 * normal(4, 1, seed=1)
+    for run in lost:
+        z[run] = math.nan
+    found, (model, tested) = pool(forms(), z), by_statsmodels(z)
     assert found.estimate == pytest.approx(tested.effect)
-    # Its standard errors rest on the residual variance of all cells, ours on the contrasts' own: same L, same v.
-    assert found.v / 4 == pytest.approx((tested.sd / math.sqrt(model.mse_resid)) ** 2)
+    # Its standard errors rest on the residual variance of all cells, ours on the contrasts' own: same L, same design.
+    assert found.variance == pytest.approx((tested.sd / math.sqrt(model.mse_resid)).ravel() ** 2)
 
 
 def test_of_one_contrast_it_is_the_paired_t_test():
@@ -80,14 +92,13 @@ APART = [*((s, c) for s in (2, 3, 4) for c in range(6, 10)), *((s, c) for s in (
 
 
 @pytest.mark.parametrize("lost", [[], [(0, 6), (1, 6), (4, 9)], [(0, 2), (3, 7)], APART])
-def test_the_quantile_is_scipys_with_seeds_missing_too(lost):
+def test_the_quantile_is_scipys_with_runs_missing_too(lost):
     """By scipy's integral over as many dimensions as there are arms, from the correlation of the estimates."""
-    weights, z = forms(), normal(5, 14)
+    z = normal(5, 14)
     for cell in lost:
         z[cell] = math.nan
-    found = pool(weights, z)
-    whole = np.array([~np.isnan(z[:, one != 0]).any(axis=1) for one in weights]).astype(float)
-    between = (weights @ weights.T) * (whole @ whole.T)
+    found, (model, _) = pool(forms(), z), by_statsmodels(z)
+    between = forms() @ model.cov_params()[:14, :14] @ forms().T
     between /= np.sqrt(np.outer(np.diag(between), np.diag(between)))
     box, t = np.full(8, found.critical), stats.multivariate_t
     held = t.cdf(box, shape=between, df=found.nu, lower_limit=-box, maxpts=200_000, random_state=0)
@@ -109,15 +120,16 @@ def test_the_degrees_of_freedom_follow_from_the_design():
     assert pool(weights, normal(3, 14)).nu == pytest.approx(2 * 64 / np.sum(r**2))
 
 
-def test_with_unequal_seeds_the_degrees_of_freedom_are_those_that_the_variance_has():
-    """Satterthwaite's 2 / (relative variance), seen over many draws with one arm short of 4 of 6 seeds."""
+@pytest.mark.parametrize("lost", [[(s, 6) for s in range(2, 6)], [(s, s) for s in range(6)]])
+def test_with_runs_missing_the_degrees_of_freedom_are_those_that_the_variance_has(lost):
+    """Satterthwaite's 2 / (relative variance), and no bias, seen over many draws."""
     weights, gap = forms(ARMS[:2]), np.zeros((6, 8))
-    gap[2:, 6] = math.nan
-    found = pool(weights, normal(6, 8) + gap)
-    each = normal(20_000, 6, 8, seed=1) @ weights.T / np.sqrt(found.v)
-    s2 = (each[:, :2, 0].var(axis=1, ddof=1) + 5 * each[:, :, 1].var(axis=1, ddof=1)) / 6
-    assert found.n.tolist() == [2, 6]
-    assert found.nu == pytest.approx(2 / s2.var(), rel=0.05)
+    for run in lost:
+        gap[run] = math.nan
+    found = [pool(weights, z + gap) for z in normal(4000, 6, 8)]
+    s2 = np.array([one.common for one in found]) ** 2
+    assert s2.mean() == pytest.approx(1, abs=0.05)
+    assert found[0].nu == pytest.approx(2 / s2.var(), rel=0.1)
 
 
 def test_an_arm_that_scatters_more_than_the_others_has_a_wider_interval_and_a_calm_one_no_narrower():
@@ -131,14 +143,27 @@ def test_an_arm_that_scatters_more_than_the_others_has_a_wider_interval_and_a_ca
     assert found.s[1:].min() == pytest.approx(math.sqrt(s2))
 
 
-def test_a_contrast_is_taken_over_the_seeds_that_have_all_of_its_cells():
+def test_a_missing_run_takes_what_it_would_have_told_and_not_its_whole_seed():
     z = normal(5, 14)
-    z[4, 7] = math.nan  # arm 1 lacks the last seed
-    found, whole = pool(forms(), z), pool(forms(), z[:4])
-    assert found.n.tolist() == [5, 4, *[5] * 6]
-    assert found.estimate[1] == pytest.approx(whole.estimate[1])
-    z[0, 2] = math.nan  # a budget of the curve: every contrast lacks its seed
-    assert pool(forms(), z).n.tolist() == [4, 3, *[4] * 6]
+    whole = pool(forms(), z)
+    assert whole.estimate == pytest.approx((z @ forms().T).mean(axis=0))
+    assert whole.variance == pytest.approx(whole.v / 5)
+    z[4, 7] = math.nan  # a run of the second arm: the others are told as before
+    found, others = pool(forms(), z), np.arange(8) != 1
+    assert found.estimate[others] == pytest.approx(whole.estimate[others])
+    assert found.variance[others] == pytest.approx(whole.variance[others])
+    assert whole.variance[1] < found.variance[1] < found.v[1] / 4
+    z[0, 2] = math.nan  # one of the curve's: every contrast loses a little
+    less = pool(forms(), z)
+    assert ((less.variance > found.variance) & (less.variance < found.v / 3)).all()
+
+
+def test_arms_and_a_curve_without_a_seed_in_common_are_not_compared():
+    z = normal(6, 14)
+    z[:3, 6:], z[3:, :6] = math.nan, math.nan
+    found = pool(forms(), z)
+    assert np.isnan(found.estimate).all()
+    assert np.isnan(found.half).all()
 
 
 def test_one_seed_is_an_estimate_without_an_interval():
@@ -151,8 +176,8 @@ def test_an_arm_without_any_seed_takes_no_part():
     z = normal(4, 14)
     z[:, 6] = math.nan
     found, others = pool(forms(), z), pool(forms()[1:], z)
-    assert found.n[0] == 0
     assert math.isnan(found.estimate[0])
+    assert math.isnan(found.half[0])
     assert (found.nu, found.critical) == (pytest.approx(others.nu), pytest.approx(others.critical))
 
 

@@ -132,9 +132,25 @@ def test_the_free_fraction_is_0_on_the_curve_and_1_at_the_full_baselines_error()
 def test_seeds_are_those_that_an_arm_shares_with_the_curve():
     rng = np.random.default_rng(0)
     z = rng.normal(0, 0.002, (6, 8)) + np.append(truth(BUDGETS), truth([0.75] * 2))
-    z[0, 6] = z[5, 2] = math.nan  # the first arm lacks a seed, and so does a budget of the curve
+    z[0, 6] = z[5, 2] = math.nan  # the first arm lacks a seed; so does a budget of the curve, which leaves the others
+    z[1, :6] = math.nan
     found = judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])
     assert [one.n for one in found.verdicts] == [4, 5]
+
+
+def test_a_curve_that_lacks_another_run_in_each_seed_still_tells():
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 0.002, (6, 8)) + np.append(truth(BUDGETS), truth([0.75] * 2) + np.array([-0.05, 0.05]))
+    z += rng.normal(0, 0.3, (6, 1))
+    for seed in range(6):
+        z[seed, seed] = math.nan
+    assert words(judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])) == ["better", "worse"]
+
+
+def test_arms_of_other_seeds_than_the_curves_have_no_verdict():
+    z = np.full((6, 8), math.nan)
+    z[:3, :6], z[3:, 6:] = truth(BUDGETS), truth([0.75] * 2)
+    assert words(judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])) == ["no seed in common with the whole curve"] * 2
 
 
 def test_each_run_is_set_against_the_curve_at_its_own_budget():
