@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import archive, page, state
-from benchmarks.gpu.parts import GPU, REHEARSAL, parts
+from benchmarks.gpu.parts import GPU, OF_IMAGES, REHEARSAL, parts
 from benchmarks.gpu.results import last_line
 from benchmarks.gpu.session import ROOT, Session
 from freezeout.checks import nearest
@@ -27,6 +27,7 @@ from freezeout.naming import options as options_of
 from freezeout.parser import Parser
 
 INTERRUPTED = 130
+CIFAR = ("cifar-100-python", "cifar-100-python.tar.gz")  # unpacked, and as it is fetched
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,8 +61,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--minutes", type=float, default=25.0, help="that the call may take in all; default: 25")
     add("--rehearse", action="store_true", help="on a CPU, with tiny networks and few steps")
-    add("--sweep", metavar="NAME", help=f"a file of sweeps/ for the minutes that are left; default: {GPU.sweep}")
-    add("--data", nargs="+", type=Path, default=[], metavar="FILE", help="npz files that the sweep trains on")
+    default = f"{', then '.join(OF_IMAGES)}, if there are images; else {GPU.sweep}"
+    add("--sweep", metavar="NAME", help=f"a file of sweeps/ for the minutes that are left; default: {default}")
+    add("--data", nargs="+", type=Path, default=[], metavar="FILE", help="npz files that the sweeps train on")
     add("--wheels", type=Path, metavar="FOLDER", help="wheels of packages that are not installed")
     add("--out", type=Path, default=Path("figures/gpu"), metavar="FOLDER", help="default: figures/gpu")
     add("--archive", type=Path, default=Path("gpu.tar.gz"), metavar="FILE", help="default: gpu.tar.gz")
@@ -74,6 +76,18 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         if not path.is_file():
             raise ValueError(f"--data {path}: not found from {Path.cwd()}")
     return options
+
+
+def sweeps_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """The sweeps for the minutes that are left: the one that was named, else by the images that there are."""
+    if options.sweep:
+        return (options.sweep,)
+    folder = ROOT / Path(os.environ.get("FREEZEOUT_DATA", "data")).expanduser()
+    if options.data or (not options.rehearse and any((folder / name).exists() for name in CIFAR)):
+        return OF_IMAGES
+    own = REHEARSAL.sweep if options.rehearse else GPU.sweep
+    print(f"no real images: the sweep is {own}; DATA=train.npz (--data) trains {', then '.join(OF_IMAGES)} on them")
+    return (own,)
 
 
 def unpacked(wheels: Path | None, folder: Path) -> Path | None:
@@ -107,7 +121,7 @@ def _call(options: argparse.Namespace, words: Sequence[str], began: float, packa
     started = datetime.now(UTC).isoformat(timespec="seconds")
     command = shlex.join(["python", "-m", "benchmarks.gpu", *words])
     half_hour.calls.append({"started": started, "minutes": options.minutes, "command": command, "machine": machine})
-    todo = parts(scale, out, sweep=options.sweep, data=options.data)
+    todo = parts(scale, out, sweeps=sweeps_of(options), data=options.data)
     deadline = began + 60 * options.minutes
     session = Session(todo, half_hour, out, options.archive, environment=environment, deadline=deadline)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the part is ended and everything written

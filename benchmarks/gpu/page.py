@@ -35,7 +35,8 @@ def text(parts: Sequence[Part], state: State, out: Path, left_out: Sequence[str]
             missed.append(f"{part.name}: {outcome.line} (logs/{part.name}.log); it is tried again")
         if status in ("owed", "begun", "cut") and not (part.open_ended and found.owed):
             before = f", {outcome.line} after {outcome.minutes:.1f}" if outcome and status == "cut" else ""
-            owed.append(f"{part.name}: about {state.needed(part, parts):.1f} minutes{before}")
+            needed = f"about {state.needed(part, parts):.1f} minutes"
+            owed.append(f"{part.name}: {'as many minutes as are left' if part.open_ended else needed}{before}")
         warned += [f"{part.name}: {line}" for line in warnings(log_text(out, part))]
     owed += [f"not in the archive, which holds at most {LIMIT / 2**20:g} MiB: {line}" for line in left_out]
     done = sum(state.status(part) == "done" for part in parts)

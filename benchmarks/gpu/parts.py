@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.settings import SETTINGS
 
 LEAST = 2.0  # least minutes left for a sweep to be started
+OF_IMAGES = ("figure4", "figure2")  # the sweeps where there are real images: WRN-40-4, then DenseNet-BC-76-12
 RUNS = ("-m", "freezeout", "-m", "retry_failed=true")  # by the next call, as any part that failed
 
 
@@ -46,8 +47,8 @@ class Scale:
         run_steps: Training steps of a whole run of each network that has one.
         overrides: Further words of every epoch and profile.
         compiled: Whether the compiled arm is measured.
-        sweep: The sweep unless another one is named.
-        sweep_overrides: Further words of a sweep.
+        sweep: The sweep where there are no images and none is named.
+        sweep_overrides: Further words of every sweep.
         pace: Factor on the minutes of every part.
     """
 
@@ -90,21 +91,21 @@ REHEARSAL = Scale(
     overrides=("dataset.size=8", "dataset.train=200", "dataset.test=50", "machine.threads=1"),
     compiled=False,  # g++ takes a minute
     sweep="digits",
-    sweep_overrides=("epochs=1",),
+    sweep_overrides=("model=wrn_10_1", "epochs=1", "t_0=0.5", "seed=0", "machine.threads=1"),
     pace=0.1,
 )
 
 
-def parts(scale: Scale, out: Path, *, sweep: str | None = None, data: Sequence[Path] = ()) -> list[Part]:
+def parts(scale: Scale, out: Path, *, sweeps: Sequence[str] = (), data: Sequence[Path] = ()) -> list[Part]:
     """Every part, in order of worth.
 
     Args:
         scale: GPU or REHEARSAL.
         out: The folder of the results; absolute.
-        sweep: A file of sweeps/, or None for the scale's own.
-        data: Files of images (dataset=npz) that the sweep trains on; without any, on the data set that it names.
+        sweeps: Files of sweeps/, each of which gets the time that the one before leaves; () for the scale's own.
+        data: Files of images (dataset=npz) that they train on; without any, on the data set that each names.
     """
-    ordered = [
+    return [
         _tests("tests", scale.tests, 3 * scale.pace),
         *_first_steps(scale, out),
         *_other_steps(scale, out),
@@ -113,9 +114,8 @@ def parts(scale: Scale, out: Path, *, sweep: str | None = None, data: Sequence[P
         *_whole_runs(scale, out),
         *([_tests("slow-tests", scale.slow_tests, 3 * scale.pace)] if scale.slow_tests else []),
         *_variants(scale, out),
-        _sweep(scale, out, sweep or scale.sweep, data),
+        *(_sweep(scale, out, sweep, data) for sweep in sweeps or (scale.sweep,)),
     ]
-    return ordered
 
 
 def _tests(name: str, which: tuple[str, ...], minutes: float) -> Part:

@@ -60,10 +60,11 @@ class State:
     def waiting(self, parts: Iterable[Part]) -> list[Part]:
         """The parts that are not done, in the order in which a call tries them.
 
-        Failed parts come after the others, and the part that takes all the time left comes last.
+        Failed parts come after the others. Last come those that take all the time left, always in their order: a
+        failed run of the first must not give its minutes to the second.
         """
         todo = [part for part in parts if self.status(part) != "done"]
-        return sorted(todo, key=lambda part: (part.open_ended, self.status(part) == "failed"))
+        return sorted(todo, key=lambda part: (part.open_ended, not part.open_ended and self.status(part) == "failed"))
 
     def needed(self, part: Part, parts: Iterable[Part]) -> float:
         """Minutes that a part should take here, from the times of its kind and its own progress so far."""
