@@ -186,6 +186,23 @@ def test_no_runs_is_one_line_on_stderr_and_exit_code_2(tmp_path, capsys, command
         assert "python -m freezeout -m sweeps=digits" in streams.err
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_where_there_are_no_runs_the_kept_records_are_offered_and_not_shown(tmp_path, capsys, monkeypatch, there):
+    kept = tmp_path / "here" / "analysis" / "records"
+    monkeypatch.setattr("analysis.load.RECORDS", kept)
+    kept.parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    if there:
+        make_sweep(kept)
+    assert main(["verdicts"]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    first = "analysis: --runs runs: there is no such folder; `python -m freezeout -m sweeps=digits out=runs` makes one"
+    more = "; --runs analysis/records shows the records that come with the program"
+    assert streams.err == f"{first}{more if there else ''}\n"
+    assert main(["verdicts", "--runs", str(kept)]) == (0 if there else 2)
+
+
 def takes_runs() -> list[str]:
     """The commands that take a folder of records."""
     (commands,) = [action.choices for action in parser()._actions if action.dest == "command"]
