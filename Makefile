@@ -86,7 +86,7 @@ analysis: install ## redraw the Pareto plots of every sweep in RUNS
 	$(BIN)/python -m analysis pareto --runs $(RUNS) --out $(FIGURES)
 
 report: install ## everything that RUNS show as one interactive page in FIGURES (the kept records where there are no runs)
-	$(BIN)/python -m analysis report $(addprefix --runs ,$(wildcard $(RUNS))) --out $(FIGURES) $(ARGS)
+	$(BIN)/python -m analysis report $(addprefix --runs ,$(or $(filter-out runs,$(RUNS)),$(wildcard runs))) --out $(FIGURES) $(ARGS)
 
 reproduce-figures: install ## redraw the paper's figures, training what is missing (PRESET=cached, quick or paper)
 	@sweeps=$$($(REPRODUCE) --sweeps) || exit $$?; for sweep in $$sweeps; do \

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freezeout import packed
-from freezeout.naming import command
+from freezeout.naming import command, with_todays_network
 from freezeout.records import read_record, record_paths
 
 STATES = ("done", "failed", "interrupted")
@@ -75,7 +75,7 @@ def todays(record: dict[str, Any]) -> dict[str, Any]:
     Earlier versions called `setting_id` `group`, and wrote `full_steps`: the steps of the baseline that the run was
     first compared with. Savings and FLOPs were relative to that baseline; here they are made relative to a baseline
     with as many steps as the run itself. Some versions left out `split` and `command`, and `repeated_seconds` of an
-    uninterrupted run.
+    uninterrupted run; some named a network in `command` by an option of another size.
     """
     new = {key: value for key, value in record.items() if key not in ("group", "full_steps", "const_time")}
     new.setdefault("setting_id", record.get("group"))
@@ -85,6 +85,8 @@ def todays(record: dict[str, Any]) -> dict[str, Any]:
         new["repeated_seconds"] = 0.0
     if "command" not in new:
         new["command"] = command(record["config"])
+    elif "name" in ((record.get("config") or {}).get("model") or {}):
+        new["command"] = with_todays_network(record["command"], record["config"])
     steps, full = record.get("steps"), record.get("full_steps")
     if full and steps:
         flops, saving = record.get("flops") or {}, record.get("saving") or {}

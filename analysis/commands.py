@@ -33,7 +33,7 @@ from .run_diff import diff_text
 from .run_list import runs_text
 from .status import show
 from .summary import left_out_text, next_text, panel_text
-from .text import wrapped
+from .text import from_here, wrapped
 from .timeline import timeline
 from .verdict_plot import draw_verdicts
 from .verdict_text import verdict_text
@@ -68,16 +68,19 @@ def _recommend(chosen: argparse.Namespace) -> None:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    kept = chosen.profile or not RUNS.is_dir()  # a fresh checkout then has a page to show
+    there = RUNS.is_dir()  # a fresh checkout has no runs, and still a page to show
+    root = chosen.runs or (RECORDS if chosen.profile or not there else RUNS)
     path = write_report(
-        chosen.runs or (RECORDS if kept else RUNS),
+        root,
         chosen.out,
         profile=chosen.profile,
         sweeps=chosen.sweep,
         margin=chosen.margin,
         tolerance=chosen.tolerance,
     )
-    print(f"wrote {path}")
+    kept = "kept " if root == RECORDS else ""
+    why = "" if chosen.runs or there else f", as there is no folder {RUNS}"
+    print(f"wrote {path} from the {kept}records in {from_here(root)}{why}")
 
 
 def _methods(chosen: argparse.Namespace) -> None:

@@ -18,11 +18,13 @@ import pandas as pd
 from freezeout.naming import configuration, data_set, label_of, network, series, swept
 from freezeout.records import replacing, setting_anywhere
 
+from . import RECORDS
 from .apart import panel_keys, with_settings
 from .collect import each
 from .own_profiles import Trained, beside, own_profile, trained
 from .profiles import Profile, columns, without_unfit
 from .savings import CURVE, pooled, with_savings, without_other_machines
+from .text import from_here
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
@@ -61,8 +63,9 @@ def load(
         ValueError: There is no sweep of that name, or a sweep's margin is not a number above 0.
     """
     remedy = f"`python -m freezeout -m sweeps=digits out={root}` makes"
+    kept = f"; --runs {from_here(RECORDS)} shows the records that come with the program" if RECORDS.is_dir() else ""
     if not root.is_dir():
-        raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one")
+        raise NothingToDrawError(f"--runs {root}: there is no such folder; {remedy} one{kept}")
 
     def every() -> Iterable[tuple[str, dict[str, Any]]]:
         return each(root) if records is None else records.items()
@@ -71,7 +74,7 @@ def load(
     among = trained(record for _, record in every()) if len({one.device for one in own}) > 1 else None
     rows = _rows(root, {run_id: _facts(record, profiles, own, among) for run_id, record in every()})
     if not rows:
-        raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some")
+        raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some{kept}")
     table = pd.DataFrame(rows, columns=_columns(rows))
     table[[*NUMBERS]] = table[[*NUMBERS]].apply(pd.to_numeric, errors="coerce")
     table["left_out"] = _left_out(table)

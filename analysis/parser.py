@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 from freezeout.parser import Parser
@@ -25,7 +26,7 @@ def parser() -> Parser:
     def add(name: str, text: str, *, out: str | None = None, runs: str = "runs") -> Parser:
         command = commands.add_parser(name, help=text, description=text)
         if runs:
-            command.add_argument("--runs", type=Path, help=f"the folder of records (default: {runs})")
+            command.add_argument("--runs", type=_folder, help=f"the folder of records (default: {runs})")
         if out:
             command.add_argument("--out", type=Path, default=Path(out), help=f"where to write (default: {out})")
         return command
@@ -79,7 +80,7 @@ def parser() -> Parser:
     )
     command = add("status", text, runs="")
     folders = "the folders of records (default: runs)"
-    command.add_argument("--runs", type=Path, nargs="+", action="extend", default=[], help=folders)
+    command.add_argument("--runs", type=_folder, nargs="+", action="extend", default=[], help=folders)
     anew = "print it again every SECONDS (default: 5) until all runs have ended, or Ctrl-C"
     command.add_argument("--watch", type=_count, nargs="?", const=5, metavar="SECONDS", help=anew)
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help="these sweeps only")
@@ -112,6 +113,15 @@ def parser() -> Parser:
     command.add_argument("--whole-seeds", action="store_true", help=whole)
     commands.metavar = f"{{{','.join(commands.choices)}}}"  # shown by the error of a call without a command
     return found
+
+
+def _folder(text: str) -> Path:
+    """A folder of records, which may not exist yet."""
+    path = Path(text)
+    if path.is_file():
+        up = "../../.." if path.name == "record.json" else ".."  # runs/NAME/SEED/record.json
+        raise argparse.ArgumentTypeError(f"{text}: is a file; give its folder: --runs {os.path.normpath(path / up)}")
+    return path
 
 
 def _count(text: str) -> int:

@@ -13,6 +13,8 @@ from .panel_verdicts import PanelVerdicts
 from .pooled import LEAST, pool, seeds_that_tell
 from .savings import CURVE
 
+MOST = 1000  # seeds; of a larger number only that it is larger is said
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -125,5 +127,6 @@ def advice(one: PanelVerdicts, tolerance: float) -> str:
     if not told:
         return f"cannot tell how much time can be saved with {asked}: fewer than {LEAST} seeds."
     n, need = max(way.n for way in told), max(way.seeds_that_tell or 0 for way in told)
-    more = f"; {need} seeds would show it for a way that costs nothing" if need > n else ""
+    count = f"{need}" if need <= MOST else f"more than {MOST:,}"
+    more = f"; {count} seeds would show it for a way that costs nothing" if need > n else ""
     return f"cannot tell from {counted(n, 'seed')} how much time can be saved with {asked}{more}."

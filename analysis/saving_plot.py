@@ -15,10 +15,10 @@ from .intervals import limits
 from .looks import COLOURS, CURVE_COLOUR, STYLE, marker_face, write
 from .savings import CURVE
 
-SAID = {  # column -> colour, marker, what a legend calls it
-    "estimated_saving": (COLOURS[3], "v", "estimated: the paper's formula"),
-    "predicted_saving": (COLOURS[1], "^", "predicted: counted FLOPs"),
-    "profiled_saving": (COLOURS[0], "o", "profiled: seconds a step at each prefix"),
+SAID = {  # column -> colour, marker, its size, what a legend calls it; each is seen beneath the smaller ones after it
+    "estimated_saving": (COLOURS[3], "v", 11.0, "estimated: the paper's formula"),
+    "predicted_saving": (COLOURS[1], "^", 9.0, "predicted: counted FLOPs"),
+    "profiled_saving": (COLOURS[0], "o", 4.5, "profiled: seconds a step at each prefix"),
 }
 MEASURED = "measured_saving"
 COLUMNS = (
@@ -81,8 +81,8 @@ def _points(axes: Axes, table: pd.DataFrame, truth: str, said: list[str]) -> Non
     axes.vlines(x, spread.min(axis=1), spread.max(axis=1), color="#bbbbbb", linewidth=0.7, zorder=2)
     n = arms[f"{MEASURED}_n"] if truth == MEASURED else arms["n"].clip(lower=2)  # a profile does not depend on the seed
     for column in said:
-        colour, marker, name = SAID[column]
-        style: dict[str, Any] = {"linestyle": "", "color": colour, "markersize": 6.5, "zorder": 4}
+        colour, marker, size, name = SAID[column]
+        style: dict[str, Any] = {"linestyle": "", "color": colour, "markersize": size, "zorder": 4}
         for several in (True, False):
             own = arms[(n > 1) == several]
             axes.plot(100 * own[truth], 100 * own[column], marker, **style, **marker_face(colour, 2 if several else 1))

@@ -7,6 +7,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 PAPER = 100  # columns if the output is no terminal, and the widest running text, for readability
@@ -27,6 +28,11 @@ def number(value: float, digits: int, sign: str = "") -> str:
 def typed(value: Any) -> str:
     """A value of a configuration as users type it: null, true, 0.05."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def from_here(path: Path) -> Path:
+    """The path as users type it here: relative if it is below the working directory."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:

@@ -82,7 +82,8 @@ def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any
     Returns:
         The option with the fewest differing fields, and these fields. In a tie between options that match exactly, one
         whose name is not the schema's (`wrn_40_4`, not `wide_resnet`); in a tie between others, the one named after the
-        schema. If no option has that schema, the schema's name and all fields.
+        schema. An option is left out if a field differs that distinguishes it from the one named after the schema: a
+        network of depth 16 is no `wrn_10_1`. If no option has that schema, the schema's name and all fields.
     """
     name = str(config[group]["name"])
     given = {key: value for key, value in config[group].items() if key != "name"}
@@ -91,7 +92,14 @@ def option_of(group: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any
         known = {key: value for key, value in given.items() if key in values or value not in (None, {}, [])}
         return {k: v for k, v in known.items() if k not in values or not _same(v, values[k], config)}
 
-    found = [(option, differing(values)) for option, (schema, values) in _files(group).items() if schema == name]
+    files = {option: values for option, (schema, values) in _files(group).items() if schema == name}
+    plain = files.get(name)
+
+    def misnamed(values: dict[str, Any], other: dict[str, Any]) -> bool:
+        return plain is not None and any(key in other and values[key] != plain.get(key) for key in values)
+
+    known = [(option, values, differing(values)) for option, values in files.items()]
+    found = [(option, other) for option, values, other in known if not misnamed(values, other)]
     rank = [(len(other), (option == name) != bool(other)) for option, other in found]
     return found[rank.index(min(rank))] if found else (name, given)
 
@@ -127,17 +135,33 @@ def command(config: Mapping[str, Any]) -> str:
     words = []
     for group, section in config.items():
         if isinstance(section, Mapping) and "name" in section and group != "tracker":
-            option, other = option_of(group, config)
-            words.append(f"{group}={option}")
-            for key, value in other.items():
-                if isinstance(value, Mapping):  # Hydra adds a new key to an open dictionary with a plus
-                    words += [f"+{group}.{key}.{name}={_word(item)}" for name, item in value.items()]
-                else:
-                    words.append(f"{group}.{key}={_word(value)}")
+            words += _group_words(group, config)
     for key, value in config.items():
         if key != "out" and key in defaults and not isinstance(value, Mapping) and not _same(value, defaults[key], {}):
             words.append(f"{key}={_word(value)}")
     return shlex.join(["python", "-m", "freezeout", *words])
+
+
+def _group_words(group: str, config: Mapping[str, Any]) -> list[str]:
+    """The words of a command that choose an option and override its fields."""
+    option, other = option_of(group, config)
+    words = [f"{group}={option}"]
+    for key, value in other.items():
+        if isinstance(value, Mapping):  # Hydra adds a new key to an open dictionary with a plus
+            words += [f"+{group}.{key}.{name}={_word(item)}" for name, item in value.items()]
+        else:
+            words.append(f"{group}.{key}={_word(value)}")
+    return words
+
+
+def with_todays_network(said: str, config: Mapping[str, Any]) -> str:
+    """A recorded command with the network as `command` names it today; once it was `model=wrn_10_1 model.depth=16`."""
+    todays = _group_words("model", config)
+    if " model=" not in said or f" {shlex.join(todays)} " in f"{said} ":
+        return said
+    words = shlex.split(said)
+    own = [i for i, word in enumerate(words) if re.match(r"\+?model[.=]", word)]  # they stand together
+    return shlex.join([*words[: own[0]], *todays, *words[own[-1] + 1 :]])
 
 
 def _word(value: Any) -> str:

@@ -13,6 +13,7 @@ import pytest
 from made_records import BASELINE, freezeout, make_run, make_sweep, write_manifest
 
 from analysis.__main__ import main
+from analysis.parser import parser
 from analysis.text import PAPER
 
 HOUSE = Path(__file__).parents[1]
@@ -183,6 +184,49 @@ def test_no_runs_is_one_line_on_stderr_and_exit_code_2(tmp_path, capsys, command
         assert streams.err.count("\n") == 1
         assert str(folder) in streams.err
         assert "python -m freezeout -m sweeps=digits" in streams.err
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_where_there_are_no_runs_the_kept_records_are_offered_and_not_shown(tmp_path, capsys, monkeypatch, there):
+    kept = tmp_path / "here" / "analysis" / "records"
+    monkeypatch.setattr("analysis.load.RECORDS", kept)
+    kept.parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    if there:
+        make_sweep(kept)
+    assert main(["verdicts"]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    first = "analysis: --runs runs: there is no such folder; `python -m freezeout -m sweeps=digits out=runs` makes one"
+    more = "; --runs analysis/records shows the records that come with the program"
+    assert streams.err == f"{first}{more if there else ''}\n"
+    assert main(["verdicts", "--runs", str(kept)]) == (0 if there else 2)
+
+
+def takes_runs() -> list[str]:
+    """The commands that take a folder of records."""
+    (commands,) = [action.choices for action in parser()._actions if action.dest == "command"]
+    return [name for name, command in commands.items() if "--runs" in command.flags]
+
+
+@pytest.mark.parametrize("command", takes_runs())
+def test_a_file_instead_of_the_folder_of_records_is_called_one_and_its_folder_is_named(tmp_path, capsys, command):
+    file = tmp_path / "kept" / "digits.jsonl"
+    file.parent.mkdir()
+    file.write_text("{}\n")
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--runs", str(file)])
+    said = f"analysis {command}: --runs: {file}: is a file; give its folder: --runs {file.parent}\n"
+    assert (stop.value.code, capsys.readouterr().err) == (2, said)
+
+
+def test_the_record_of_a_run_is_two_folders_below_the_folder_of_records(root, capsys, monkeypatch):
+    folder = next(root.glob("*/0"))
+    monkeypatch.chdir(folder)
+    for file, runs in ((folder / "record.json", root), ("record.json", "../..")):
+        with pytest.raises(SystemExit):
+            main(["table", "--runs", str(file)])
+        assert capsys.readouterr().err.endswith(f"give its folder: --runs {runs}\n")
 
 
 def test_only_left_out_runs_are_counted_before_the_line_that_nothing_can_be_drawn(tmp_path, capsys):

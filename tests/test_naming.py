@@ -92,6 +92,39 @@ def test_an_exact_fit_has_a_name_of_its_own_and_others_are_sized_by_their_fields
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("model=wide_resnet model.depth=16 model.widen=1", "model=wide_resnet model.depth=16 model.widen=1"),
+        ("model=wrn_10_1 model.widen=2", "model=wide_resnet model.depth=10 model.widen=2"),
+        ("model=densenet_bc model.depth=16 model.growth=8", "model=densenet_bc model.depth=16 model.growth=8"),
+        ("model=resnet8 model.depth=14", "model=resnet_cifar model.depth=14"),
+        ("model=vgg_small model.width=0.25", "model=vgg model.width=0.25"),
+        ("model=wrn_10_1 model.dropout=0.3", "model=wrn_10_1 model.dropout=0.3"),
+        ("model=densenet_bc_16_4 model.dropout=0.2", "model=densenet_bc_16_4 model.dropout=0.2"),
+        ("model=resnet8 model.width=8", "model=resnet8 model.width=8"),
+    ],
+)
+def test_a_network_is_called_by_a_size_only_where_it_has_it(words: str, said: str) -> None:
+    asked_for = asked(words.split())
+    assert command(asked_for).startswith(f"python -m freezeout {said} dataset=")
+    assert asked(shlex.split(command(asked_for))[3:]) == asked_for
+
+
+@pytest.mark.parametrize(
+    ("words", "recorded"),
+    [
+        ("model=wide_resnet model.depth=16 model.widen=1", "model=wrn_10_1 model.depth=16"),
+        ("model=wrn_10_1", "model=wrn_10_1"),
+        ("model=timm +model.options.drop_path_rate=0.1", "model=timm +model.options.drop_path_rate=0.1"),
+    ],
+)
+def test_a_recorded_command_calls_the_network_as_it_is_called_today(words: str, recorded: str) -> None:
+    rest = "dataset=npz 'dataset.train=[a b.npz]' machine=auto data_dir=data"
+    record = {"config": asked(words.split()), "command": f"python -m freezeout {recorded} {rest}"}
+    assert todays(record)["command"] == f"python -m freezeout {words} {rest}"
+
+
+@pytest.mark.parametrize(
     ("dataset", "name"),
     [
         ({"name": "npz", "train": ["data/cifar10_train.npz"]}, "cifar10 (npz)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def test_where_the_seeds_are_too_few_it_cannot_tell_and_says_how_many_would(tmp_
     assert "can be saved with an error at most 3 % above the full baseline's" in said
     assert why in said
     assert ("seeds would show it" in said) == (seeds == 3)
+
+
+@pytest.mark.parametrize(("tolerance", "needed"), [(0.03, None), (1e-5, "more than 1,000")])
+def test_numbers_of_seeds_that_nobody_trains_are_not_counted(tmp_path, tolerance, needed):
+    made_panel(tmp_path, seeds=3, noise=0.05)
+    (count,) = re.findall(r"; (.*) seeds would show it", answer(tmp_path, tolerance))
+    assert count == needed if needed else 3 < int(count) <= 1000
 
 
 def test_a_configuration_with_a_diverged_seed_is_not_recommended(tmp_path):

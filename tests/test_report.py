@@ -30,6 +30,7 @@ from analysis.report.provenance import left_out, provenance
 from analysis.verdict_text import row
 
 HOUSE = Path(__file__).parents[1]
+LAYERS = {"name": "layer_freezing", "epochs": 20, "freeze_start": 0.5, "freeze_level": 1.0, "bn": "train"}
 HOSTILE = "</script><script>alert('\"&\u2028')</script>"
 charted = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("altair", "vl_convert", "jinja2"))), reason="the extra `report` is missing"
@@ -142,6 +143,25 @@ def test_the_command_that_saves_the_time_stands_below_the_advice(tmp_path, toler
     made_panel(tmp_path)
     text = page(tmp_path, tolerance=tolerance)
     assert text.count("<pre>python -m freezeout model=wrn_10_1 ") == commands
+
+
+@pytest.mark.parametrize(
+    ("arms", "first"),
+    [
+        ([(LAYERS, -0.1)], "layer_freezing freeze_start=0.5 saves 25 % "),
+        ([(BETTER, -0.1)], "FreezeOut cubic scaled t_0=0.5 saves 25 % "),
+        ([], "Cannot tell how much time can be saved "),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_unless_its_first_word_is_a_name(tmp_path, arms, first):
+    made_panel(tmp_path, arms, seeds=5 if arms else 2)
+    (said,) = re.findall(r'<p class="advice">(.*?)</p>', page(tmp_path, tolerance=0.02))
+    assert said.startswith(first)
+
+
+def test_the_style_leaves_the_letters_of_a_sentence_that_may_begin_with_a_name():
+    css = (HOUSE / "analysis" / "report" / "page.css").read_text()
+    assert re.findall(r"[^{}\n]*::first-letter", css) == [".answer .word::first-letter"]  # yes, no, ...: English
 
 
 def test_the_paragraph_on_methods_stands_with_the_provenance(tmp_path):

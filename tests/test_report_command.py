@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,32 @@ def test_the_command_writes_one_file_and_says_where(tmp_path, capsys):
     made_panel(tmp_path / "runs", seeds=3)
     assert main(["report", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "figures")]) == 0
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["report.html"]
-    assert f"wrote {tmp_path / 'figures' / 'report.html'}" in capsys.readouterr().out
+    said = f"wrote {tmp_path / 'figures' / 'report.html'} from the records in {tmp_path / 'runs'}\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_it_says_so_where_it_shows_the_kept_records_because_there_are_no_runs(tmp_path, monkeypatch, capsys, own):
+    made_panel(tmp_path / "kept", seeds=3)
+    if own:
+        made_panel(tmp_path / "runs", seeds=3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("analysis.commands.RECORDS", tmp_path / "kept")
+    assert main(["report", "--out", "figures"]) == 0
+    why = "the records in runs" if own else "the kept records in kept, as there is no folder runs"
+    assert capsys.readouterr().out == f"wrote figures/report.html from {why}\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [([], ""), (["RUNS=rnus"], " --runs rnus"), (["RUNS=elsewhere"], " --runs elsewhere")],
+)
+def test_make_report_falls_back_only_where_no_folder_was_asked_for(tmp_path, given, passed):
+    (tmp_path / "elsewhere").mkdir()
+    words = ["make", "--dry-run", "--file", str(HOUSE / "Makefile"), "--old-file=install", "report", *given]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert f"-m analysis report{passed} --out figures" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("there", [True, False])

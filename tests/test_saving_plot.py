@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from made_figures import make_figure
 from made_records import BASELINE, freezeout, make_run, write_manifest
-from made_verdicts import made_panel
+from made_verdicts import BETTER, made_panel
+from matplotlib.colors import to_rgb
 
 from analysis.comparisons import Panel, panels
 from analysis.load import load
-from analysis.saving_plot import compared, draw_savings
+from analysis.saving_plot import SAID, compared, draw_savings
 
 
 def panel(root: Path) -> Panel:
@@ -64,6 +67,27 @@ def test_the_figure_has_a_point_for_each_arm_and_kind_and_the_diagonal(tmp_path)
     written = pd.read_csv(paths[2])
     assert len(written) == 3 + 6
     assert written["estimated_saving"].isna().all()
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_where_all_kinds_agree_each_is_seen(tmp_path, seeds):
+    """Of one arm alone; a whole marker of the usual size has some 200 pixels in the figure as it is written."""
+    made_panel(tmp_path, [(BETTER, 0.0)], seeds=seeds)
+    found = panel(tmp_path)
+    found = replace(found, points=found.points.assign(**dict.fromkeys(SAID, found.points["measured_saving"])))
+    kept = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", kept.append)
+        draw_savings(found, tmp_path)
+    (figure,) = kept
+    figure.axes[0].get_legend().remove()
+    figure.set_dpi(200)
+    figure.canvas.draw()
+    shown = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    plt.close(figure)
+    for colour, *_ in SAID.values():
+        near = np.abs(shown - 255 * np.array(to_rgb(colour))).max(axis=2) < 2
+        assert near.sum() >= 60, colour
 
 
 def test_a_redraw_is_byte_identical(tmp_path):

@@ -91,7 +91,8 @@ def described(*words: str) -> dict:
         ),
         (
             "model.widen=2 strategy=baseline optimizer=adamw optimizer.lr=1e-4 epochs=9 machine=cpu",
-            "wrn_10_1 digits baseline seed=0 model.widen=2 optimizer=adamw optimizer.lr=0.0001 machine=cpu epochs=9",
+            "wide_resnet digits baseline seed=0 model.depth=10 model.widen=2 optimizer=adamw optimizer.lr=0.0001 "
+            "machine=cpu epochs=9",
         ),
         (
             "model=wide_resnet model.depth=16 model.widen=2 strategy=geometric strategy.bn=train",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from freezeout.records import replacing
+from freezeout.strategies import STRATEGIES
 
 from ..collect import collect
 from ..judging import judged_panels
@@ -126,6 +127,11 @@ def as_script(rows: Any) -> str:
     return json.dumps(rows, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
+def capitalised(sentence: str) -> str:
+    """The sentence with a capital letter, unless it begins with a strategy's name, which is shown as users type it."""
+    return sentence if sentence.split(" ", 1)[0] in STRATEGIES else sentence[:1].upper() + sentence[1:]
+
+
 def headline(words: list[str]) -> str:
     """The page's first sentence: the answers of all panels, counted."""
     found, n = Counter(words), len(words)
@@ -169,7 +175,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
             panel.devices,
         ],
         "answer": answer(one),
-        "advice": advice(one, tolerance),
+        "advice": capitalised(advice(one, tolerance)),
         "command": command(one, tolerance),
         "warning": " ".join(few_images(panel)),
         "absent": absent,
