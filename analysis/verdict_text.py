@@ -63,11 +63,11 @@ def placebo_words(said: dict) -> str:
     found = said["curve"]["placebos"]
     if not found:
         return ""
-    differences = [one["difference"] for one in found]
+    ends = [number(end([one["difference"] for one in found]), 1, "+") for end in (min, max)]
     told = sum(one["is_told"] for one in found)
     return (
-        f"placebos, shortened runs against the curve of the other budgets: {min(differences):+.1f} to "
-        f"{max(differences):+.1f} % of the error; {told} of {len(found)} significant (1 in 20 expected by chance)"
+        f"placebos, shortened runs against the curve of the other budgets: {' to '.join(ends)} % of the error; "
+        f"{told} of {len(found)} significant (1 in 20 expected by chance)"
     )
 
 
