@@ -17,7 +17,7 @@ from .comparisons import on, panels
 from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
-from .judging import judged_panel, judged_panels
+from .judging import judged_panel, judged_panels, judged_table
 from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
 from .methods import paragraph
@@ -40,11 +40,13 @@ from .verdict_text import verdict_text
 
 
 def _verdicts(chosen: argparse.Namespace) -> None:
-    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep, chosen.margin)
+    table, found = judged_table(chosen.runs, chosen.profile, chosen.sweep, chosen.margin)
     if chosen.json:
         print(json.dumps({"panels": [document(one) for one in found]}, indent=2))
     else:
         print("\n\n".join(verdict_text(one) for one in found))
+        if reasons := left_out_text(table):
+            print(reasons)
     for path in [path for one in found if chosen.out for path in draw_verdicts(one, chosen.out)]:
         print(f"wrote {path}", file=sys.stderr if chosen.json else sys.stdout)
 

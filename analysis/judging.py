@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from . import RECORDS, RUNS
 from .cells import cells
@@ -26,7 +27,18 @@ def judged_panels(
     margin: float | None = None,
     records: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[PanelVerdicts]:
-    """The verdicts of every panel of some records.
+    """The verdicts of every panel of some records: the second part of `judged_table`, which takes the same."""
+    return judged_table(root, profile, sweeps, margin, records)[1]
+
+
+def judged_table(
+    root: Path | None,
+    profile: Sequence[Path] = (),
+    sweeps: Sequence[str] = (),
+    margin: float | None = None,
+    records: Mapping[str, dict[str, Any]] | None = None,
+) -> tuple[pd.DataFrame, list[PanelVerdicts]]:
+    """The table of some records, and the verdicts of every panel of it.
 
     Args:
         root: The folder of records; None takes the runs, or with a profile the kept records.
@@ -48,7 +60,7 @@ def judged_panels(
         why = left_out_text(table).replace("\n", "; ")
         raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
     wrong = wrong_by_run(records)
-    return [judged_panel(one, margin=margin, wrong=wrong) for one in found]
+    return table, [judged_panel(one, margin=margin, wrong=wrong) for one in found]
 
 
 def judged_panel(

@@ -13,12 +13,10 @@ from typing import Any
 from freezeout.records import replacing
 
 from ..collect import collect
-from ..judging import judged_panels
-from ..load import load
+from ..judging import judged_table
 from ..looks import COLOURS, MARKERS
 from ..methods import paragraph
 from ..panel_verdicts import PanelVerdicts, document
-from ..profiles import read_profiles
 from ..recommend import advice, command
 from ..savings import CURVE
 from ..summary import few_images
@@ -77,8 +75,7 @@ def html(
     import jinja2
 
     records = collect(root)
-    table = load(root, read_profiles(profile), sweeps, records)
-    verdicts = judged_panels(root, profile, sweeps, margin, records)
+    table, verdicts = judged_table(root, profile, sweeps, margin, records)
     pool: dict[str, int] = {}
     rows = [_rows(one, records, pool) for one in verdicts]
     panels = [_words(one, records, drawn, tolerance) for one, drawn in zip(verdicts, rows, strict=True)]
