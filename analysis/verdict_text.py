@@ -7,7 +7,7 @@ import math
 from freezeout.naming import counted
 
 from .panel_verdicts import PanelVerdicts, document
-from .summary import few_images
+from .summary import few_images, to_do_text
 from .text import number, text_table, wrapped
 from .verdicts import CANNOT_TELL
 
@@ -22,7 +22,7 @@ def verdict_text(one: PanelVerdicts) -> str:
     """One panel: its curve, one row per arm, its controls, and the basis of the verdicts."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {panel.what}, {panel.size}, {said['device']}"
-    lines = [*wrapped(heading), *few_images(panel)]
+    lines = [*wrapped(heading), *to_do_text(panel), *few_images(panel)]
     for text in (curve_words(said), placebo_words(said), time_words(one)):
         lines += wrapped(text)
     rows = [row(arm, said["margin"] is not None) for arm in said["arms"]]

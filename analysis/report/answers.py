@@ -12,6 +12,7 @@ from ..panel_verdicts import PanelVerdicts, document
 from ..pooled import LEAST
 from ..text import number
 from ..verdicts import AS_GOOD, BETTER, CANNOT_TELL, WORSE
+from ..whole import NOT_WHOLE, still
 
 WORDS = (BETTER, WORSE, AS_GOOD, CANNOT_TELL)
 YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
@@ -22,7 +23,7 @@ class Answer:
     """The answer at the top of a panel.
 
     Attributes:
-        word: YES, NO, EVEN or OPEN.
+        word: YES, NO, EVEN or OPEN; NOT_WHOLE while runs of its sweep are to do.
         sentence: Which arms, by how much and from how many seeds.
     """
 
@@ -37,6 +38,8 @@ def answer(one: PanelVerdicts) -> Answer:
     worse is *as good*. Otherwise the answer is open, and the sentence says what is missing.
     """
     arms = document(one)["arms"]
+    if one.panel.waits:
+        return Answer(NOT_WHOLE, f"{still(one.panel.to_do)}; verdicts are given at the end.")
     if not arms:
         return Answer(OPEN, "No way of freezing has been tried here.")
     if one.judgement.curve is None:

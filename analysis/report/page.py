@@ -19,9 +19,10 @@ from ..methods import paragraph
 from ..panel_verdicts import PanelVerdicts, document
 from ..recommend import advice, command
 from ..savings import CURVE
-from ..summary import few_images
+from ..summary import few_images, to_do_text
 from ..text import number
 from ..verdict_text import HEADER, curve_words, interval_words, placebo_words, row, time_words
+from ..whole import NOT_WHOLE
 from .answers import EVEN, NO, OPEN, YES, answer
 from .provenance import left_out, provenance
 from .rows import SYMBOLS, forest, looks, pareto
@@ -64,18 +65,19 @@ def html(
     sweeps: Sequence[str] = (),
     margin: float | None = None,
     tolerance: float,
+    unfinished: bool = False,
 ) -> str:
     """The page.
 
     Args:
         root: The folder of records.
-        profile, sweeps, margin: As `judging.judged_panels` takes them.
+        profile, sweeps, margin, unfinished: As `judging.judged_panels` takes them.
         tolerance: The tolerated relative increase of the error, for which the page says how much time can be saved.
     """
     import jinja2
 
     records = collect(root)
-    table, verdicts = judged_table(root, profile, sweeps, margin, records)
+    table, verdicts = judged_table(root, profile, sweeps, margin, records, unfinished=unfinished)
     pool: dict[str, int] = {}
     rows = [_rows(one, records, pool) for one in verdicts]
     panels = [_words(one, records, drawn, tolerance) for one, drawn in zip(verdicts, rows, strict=True)]
@@ -132,6 +134,7 @@ def headline(words: list[str]) -> str:
         NO: f"Freezing does not pay {anywhere}.",
         EVEN: f"Freezing is as good as training for less time {here}.",
         OPEN: f"The runs cannot tell whether freezing pays {anywhere}.",
+        NOT_WHOLE: f"Freezing is not judged yet {here}: runs are still to do.",
     }
     if len(found) == 1:
         return alike[words[0]]
@@ -140,6 +143,7 @@ def headline(words: list[str]) -> str:
         NO: "does not in",
         EVEN: "is as good as less training in",
         OPEN: "is undecided in",
+        NOT_WHOLE: "is not judged yet in",
     }
     return f"Of {n} panels, {', '.join(f'{said[word]} {found[word]}' for word in said if found[word])}."
 
@@ -168,7 +172,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "answer": answer(one),
         "advice": advice(one, tolerance),
         "command": command(one, tolerance),
-        "warning": " ".join(few_images(panel)),
+        "warning": " ".join([*to_do_text(panel), *few_images(panel)]),
         "absent": absent,
         "notes": [*filter(None, [curve_words(said), placebo_words(said)]), time_words(one), interval_words(said)],
         "rows": [row(arm, said["margin"] is not None) for arm in said["arms"]],
