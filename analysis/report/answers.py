@@ -8,12 +8,17 @@ from typing import Any
 
 from freezeout.naming import counted
 
+from ..comparisons import Panel
 from ..panel_verdicts import PanelVerdicts, document
 from ..pooled import LEAST
+from ..summary import FEW_IMAGES
 from ..text import number
 from ..verdicts import AS_GOOD, BETTER, CANNOT_TELL, WORSE
 from ..whole import NOT_WHOLE, still
 
+# Why a panel's answer is no result, and how a list calls it.
+SCREEN, FEW = "errors of the validation split (chosen on, not reported on)", f"fewer than {FEW_IMAGES:,} images"
+MARKS = {SCREEN: "a screen", FEW: "few images"}
 WORDS = (BETTER, WORSE, AS_GOOD, CANNOT_TELL)
 YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
 
@@ -54,6 +59,16 @@ def answer(one: PanelVerdicts) -> Answer:
     }
     word = _word(by_word, len(arms))
     return Answer(word, f"{_first(by_word, len(arms))} {_rest(by_word, len(arms), judged)}".strip())
+
+
+def uncounted(panel: Panel) -> str:
+    """Why the answer of a panel does not count as a result: SCREEN or FEW; "" if it counts.
+
+    Arms and margins of other sweeps are chosen on errors of the validation split.
+    """
+    if panel.first("evaluation_split") == "validation":
+        return SCREEN
+    return FEW if panel.first("evaluation_images") < FEW_IMAGES else ""
 
 
 def _word(by_word: dict[str, list], of: int) -> str:

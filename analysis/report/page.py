@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from freezeout.naming import counted
 from freezeout.records import replacing
 
 from ..collect import collect
@@ -23,7 +24,7 @@ from ..summary import few_images, to_do_text
 from ..text import number
 from ..verdict_text import HEADER, curve_words, interval_words, placebo_words, row, time_words
 from ..whole import NOT_WHOLE
-from .answers import EVEN, NO, OPEN, YES, answer
+from .answers import EVEN, MARKS, NO, OPEN, SCREEN, YES, answer, uncounted
 from .provenance import left_out, provenance
 from .rows import SYMBOLS, forest, looks, pareto
 from .steps import step_times
@@ -89,7 +90,7 @@ def html(
         lstrip_blocks=True,
     ).get_template("template.html")
     return page.render(
-        headline=headline([panel["answer"].word for panel in panels]),
+        headline=headline([panel["answer"].word for panel in panels], [uncounted(one.panel) for one in verdicts]),
         panels=panels,
         models=sorted({panel["model"] for panel in panels}),
         datasets=sorted({panel["dataset"] for panel in panels}),
@@ -125,10 +126,26 @@ def as_script(rows: Any) -> str:
     return json.dumps(rows, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def headline(words: list[str]) -> str:
-    """The page's first sentence: the answers of all panels, counted."""
+def headline(words: Sequence[str], reasons: Sequence[str] = ()) -> str:
+    """The page's first sentence: the answers of all panels, counted.
+
+    Args:
+        words: The answer of each panel.
+        reasons: Why each does not count, as `uncounted` gives it; () if all count.
+    """
+    found = [word for word, why in zip(words, reasons, strict=True) if not why] if any(reasons) else [*words]
+    left = ", ".join(f"{counted(n, 'panel')} with {why}" for why, n in Counter(filter(None, reasons)).items())
+    if not found:
+        return f"{_counted(words)} This is provisional: {left}."
+    if not left:
+        return _counted(found)
+    return f"{_counted(found, 'in the panel that counts')} Not counted: {left}."
+
+
+def _counted(words: Sequence[str], one: str = "here") -> str:
+    """The answers in a sentence; one: what a single panel is called."""
     found, n = Counter(words), len(words)
-    here, anywhere = ("here", "here") if n == 1 else (f"in all {n} panels", f"in any of {n} panels")
+    here, anywhere = (one, one) if n == 1 else (f"in all {n} panels", f"in any of {n} panels")
     alike = {
         YES: f"Freezing pays {here}.",
         NO: f"Freezing does not pay {anywhere}.",
@@ -150,7 +167,8 @@ def headline(words: list[str]) -> str:
 
 def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """The text of a panel outside its charts; drawn: its rows."""
-    said, panel = document(one), one.panel
+    said, panel, why = document(one), one.panel, uncounted(one.panel)
+    screen = ["Errors of the validation split: chosen on, not reported on."] if why == SCREEN else []
     epochs = sorted(panel.runs["epochs"].dropna().unique())
     ids = [*panel.with_diverged["run_id"]]
     absent = [
@@ -163,7 +181,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "dataset": str(said["dataset"]),
         "what": panel.what,
         "about": [
-            f"sweep {panel.sweep}",
+            ", ".join(filter(None, [f"sweep {panel.sweep}", MARKS.get(why, "")])),
             f"{' and '.join(f'{e:g}' for e in epochs)} epochs" if epochs else "",
             panel.size,
             f"{said['evaluation_split']} error",
@@ -172,7 +190,8 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "answer": answer(one),
         "advice": advice(one, tolerance),
         "command": command(one, tolerance),
-        "warning": " ".join([*to_do_text(panel), *few_images(panel)]),
+        "counts": not why,
+        "warning": " ".join([*to_do_text(panel), *few_images(panel), *screen]),
         "absent": absent,
         "notes": [*filter(None, [curve_words(said), placebo_words(said)]), time_words(one), interval_words(said)],
         "rows": [row(arm, said["margin"] is not None) for arm in said["arms"]],
