@@ -6,7 +6,7 @@ import json
 import re
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -117,14 +117,12 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
         done: The run ids whose records are kept.
     """
     ours = {run["run_id"] for run in now}
-    times = Counter(map(_anywhere, now))
+    times = Counter(map(anywhere, now))
     whole, place = list(before), {run["run_id"]: i for i, run in enumerate(before)}
-    twins = {_anywhere(run): i for i, run in enumerate(before) if run["run_id"] not in ours}
+    twins = {anywhere(run): i for i, run in enumerate(before) if run["run_id"] not in ours}
     for run in now:
         same = place.get(run["run_id"])
-        twin = (
-            twins.get(_anywhere(run)) if times[_anywhere(run)] == 1 else None
-        )  # else only the machine tells them apart
+        twin = twins.get(anywhere(run)) if times[anywhere(run)] == 1 else None  # else only the machine tells them apart
         if same is not None:
             whole[same] = run
         elif twin is None:
@@ -134,7 +132,7 @@ def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]], done
     return whole
 
 
-def _anywhere(run: dict[str, Any]) -> tuple[str, int]:
+def anywhere(run: Mapping[str, Any]) -> tuple[str, int]:
     """The name of a run that is the same on every machine; its own name if its list has no such name."""
     return run.get("anywhere") or run["run_id"].rpartition("-")[0], run["seed"]
 

@@ -17,6 +17,7 @@ from .paper import FIGURES, Figure, runs_of
 from .pooled import LEAST
 from .recommend import Candidate, candidates
 from .text import number, text_table, wrapped
+from .whole import NOT_WHOLE
 
 SAVED = 15.0  # per cent: "20 %" as the paper gives it, to the nearest ten
 NO_LOSS = 0.3  # points of error: as finely as the paper's Figure 4 can be read
@@ -76,7 +77,9 @@ def holds(saved: Range, increase: Range, limit: float) -> bool | None:
     return True if saved.low >= SAVED and increase.high <= limit else None
 
 
-def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool, diverged: bool = False) -> str:
+def verdict(
+    claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool, diverged: bool = False, waits: bool = False
+) -> str:
     """Whether runs agree with a claim of the paper.
 
     Args:
@@ -86,12 +89,15 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
         n: Seeds that have both the setting and the full baseline.
         smoke: The runs are not of the paper's network and data, so they are no evidence either way.
         diverged: Whether a seed diverged; an answer from the other seeds alone would not be valid.
+        waits: Whether runs of the sweep are still to do.
 
     Returns:
         "agree", "disagree" or "cannot tell", the last with the reason unless the ranges are the reason.
     """
     if smoke:
         return "cannot tell (smoke data)"
+    if waits:
+        return f"cannot tell ({NOT_WHOLE})"
     if diverged:
         return "cannot tell (a seed diverged)"
     if n < LEAST:
@@ -102,13 +108,16 @@ def verdict(claim: Claim, saved: Range, increase: Range, n: int, *, smoke: bool,
     return "agree" if found == claim.true else "disagree"
 
 
-def panel_of(figure: Figure, table: pd.DataFrame, sweep: str) -> Panel | None:
-    """The panel that the figure draws, including its diverged runs; None if it has no runs."""
+def panel_of(figure: Figure, table: pd.DataFrame, sweep: str, *, unfinished: bool = False) -> Panel | None:
+    """The panel that the figure draws, including its diverged runs; None if it has no runs.
+
+    unfinished: As `comparisons.panels` takes it.
+    """
     runs = runs_of(figure, table, sweep)
     if runs.empty:
         return None
-    same = (table["sweep"] == sweep) & (table["setting_id"] == runs["setting_id"].iloc[0])
-    (found,) = panels(table[same])
+    same = (table["setting_id"] == runs["setting_id"].iloc[0]) | table["to_do"]
+    (found,) = panels(table[(table["sweep"] == sweep) & same], unfinished=unfinished)
     return found
 
 
@@ -127,7 +136,7 @@ def rows_of(claim: Claim, figure: Figure, one: PanelVerdicts | None) -> list[tup
         n = way.n if way else int((~np.isnan(one.cells.arm_z[:, place])).sum())
         lost = bool(one.cells.diverged[place])
         name = f"  {how_scale} {'scaled' if scale_lr else 'unscaled'} {t_0}"
-        answer = verdict(claim, saved, increase, n, smoke=smoke, diverged=lost)
+        answer = verdict(claim, saved, increase, n, smoke=smoke, diverged=lost, waits=one.panel.waits)
         unit = "" if math.isnan(increase.middle) else " %" if claim.relative else " points"
         rows.append((name, str(n), words(saved), words(increase, "+") + unit, answer))
     return rows or [("  -", "0", "-", "-", "cannot tell (no runs)")]

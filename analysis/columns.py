@@ -63,6 +63,8 @@ RUNS = {
     "host": "name of the computer",
     "shared_device": "whether others used the device at the same time, or the run stood still",
     "command": "command that makes the run again",
+    "to_do": "whether the sweep's list waits for the run: not started, running or interrupted; no arm has a verdict "
+    "while one is",
     "margin": "difference of the error that does not matter, a fraction of it, fixed beforehand by the sweep",
 }
 

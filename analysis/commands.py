@@ -17,7 +17,7 @@ from .comparisons import on, panels
 from .drawing import draw_panels
 from .figure1 import draw_schedules
 from .figures import draw_figure
-from .judging import judged_panel, judged_panels
+from .judging import judged_panel, judged_panels, judged_table
 from .latex import escaped, latex_table
 from .load import NothingToDrawError, load, write_runs
 from .methods import paragraph
@@ -40,11 +40,13 @@ from .verdict_text import verdict_text
 
 
 def _verdicts(chosen: argparse.Namespace) -> None:
-    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep, chosen.margin)
+    table, found = judged_table(chosen.runs, chosen.profile, chosen.sweep, chosen.margin, unfinished=chosen.unfinished)
     if chosen.json:
         print(json.dumps({"panels": [document(one) for one in found]}, indent=2))
     else:
         print("\n\n".join(verdict_text(one) for one in found))
+        if reasons := left_out_text(table):
+            print(reasons)
     for path in [path for one in found if chosen.out for path in draw_verdicts(one, chosen.out)]:
         print(f"wrote {path}", file=sys.stderr if chosen.json else sys.stdout)
 
@@ -53,14 +55,14 @@ def _overview(chosen: argparse.Namespace) -> None:
     root = chosen.runs or RUNS
     records = collect(root)
     wanted = [[name] for name in chosen.sweep] or [[]]
-    paths = draw_overview(
-        [one for own in wanted for one in judged_panels(root, sweeps=own, records=records)], chosen.out
-    )
+    anyway = chosen.unfinished
+    found = [one for own in wanted for one in judged_panels(root, sweeps=own, records=records, unfinished=anyway)]
+    paths = draw_overview(found, chosen.out)
     print("\n".join(f"wrote {path}" for path in paths) or "nothing to draw: no arm can be set against a curve")
 
 
 def _recommend(chosen: argparse.Namespace) -> None:
-    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
+    found = judged_panels(chosen.runs, chosen.profile, chosen.sweep, unfinished=chosen.unfinished)
     for one in found:
         print(sentence(one, chosen.tolerance))
         if told := command(one, chosen.tolerance):
@@ -77,6 +79,7 @@ def _report(chosen: argparse.Namespace) -> None:
         sweeps=chosen.sweep,
         margin=chosen.margin,
         tolerance=chosen.tolerance,
+        unfinished=chosen.unfinished,
     )
     kept = "kept " if root == RECORDS else ""
     why = "" if chosen.runs or there else f", as there is no folder {RUNS}"
@@ -86,9 +89,8 @@ def _report(chosen: argparse.Namespace) -> None:
 def _methods(chosen: argparse.Namespace) -> None:
     root = chosen.runs or (RECORDS if chosen.profile else RUNS)
     records = collect(root)
-    found = [
-        paragraph(one, records) for one in judged_panels(root, chosen.profile, chosen.sweep, chosen.margin, records)
-    ]
+    given = (root, chosen.profile, chosen.sweep, chosen.margin, records)
+    found = [paragraph(one, records) for one in judged_panels(*given, unfinished=chosen.unfinished)]
     print("\n\n".join(escaped(text) if chosen.latex else "\n".join(wrapped(text)) for text in found))
 
 
@@ -121,13 +123,13 @@ def _diff(chosen: argparse.Namespace) -> None:
 
 def _table(chosen: argparse.Namespace) -> None:
     if chosen.command == "table" and chosen.latex:
-        found = judged_panels(chosen.runs, chosen.profile, chosen.sweep)
+        found = judged_panels(chosen.runs, chosen.profile, chosen.sweep, unfinished=chosen.unfinished)
         print("\n\n".join(latex_table(one) for one in found))
         return
     profiles = read_profiles(chosen.profile)
     root = chosen.runs or (RECORDS if profiles else RUNS)
     table = load(root, profiles, chosen.sweep)
-    drawn = panels(table, profiles[0].device if profiles else None)
+    drawn = panels(table, profiles[0].device if profiles else None, unfinished=chosen.unfinished)
     if not drawn and profiles:
         why, files = left_out_text(table).replace("\n", "; "), " ".join(map(str, chosen.profile))
         raise NothingToDrawError(f"--profile {files}: nothing in {root} can be redrawn: {why}")
@@ -162,8 +164,8 @@ def _figures(chosen: argparse.Namespace) -> None:
     paths = draw_schedules(chosen.out)
     found = {}
     for figure, source in zip(FIGURES, sources, strict=True):
-        paths += draw_figure(figure, tables[source.root], source, chosen.out)
-        found[figure.number] = panel_of(figure, tables[source.root], source.sweep)
+        paths += draw_figure(figure, tables[source.root], source, chosen.out, unfinished=chosen.unfinished)
+        found[figure.number] = panel_of(figure, tables[source.root], source.sweep, unfinished=chosen.unfinished)
     print(*(f"wrote {path}" for path in paths), claims_text(found), sep="\n")
 
 

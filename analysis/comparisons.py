@@ -31,6 +31,8 @@ class Panel:
         absent: Number of runs of its sweep that are not done and did not diverge: not started, cut short, failed or
             unreadable. The panel they belong to is not known.
         unfit: Number of done runs of its setting that are left out: not what the profile timed, or other versions.
+        to_do: Number of listed runs of its sweep that are not started, running or interrupted, whatever their panel.
+        anyway: Whether its arms are judged although runs are to do.
     """
 
     sweep: str
@@ -41,6 +43,8 @@ class Panel:
     profiled_on: str | None = None
     absent: int = 0
     unfit: int = 0
+    to_do: int = 0
+    anyway: bool = False
 
     def first(self, column: str):
         """A value that all runs of a panel share."""
@@ -50,6 +54,11 @@ class Panel:
     def what(self) -> str:
         """`wrn_10_1 on cifar10`, and what tells it from the sweep's panels of the same: `, optimizer.lr=0.05`."""
         return ", ".join(filter(None, [f"{self.first('model')} on {self.first('dataset')}", self.first("setting")]))
+
+    @property
+    def waits(self) -> bool:
+        """Whether its arms have no words yet: its sweep is not whole."""
+        return self.to_do > 0 and not self.anyway
 
     @property
     def margin(self) -> float | None:
@@ -86,7 +95,7 @@ class Panel:
         return f"{size} ({', '.join(others)})" if others else size
 
 
-def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
+def panels(table: pd.DataFrame, profiled_on: str | None = None, *, unfinished: bool = False) -> list[Panel]:
     """The panels of a table, from the runs that are not left out; equal tables give equal panels.
 
     Savings are profiled if every run of the panel has a profiled one, else measured.
@@ -95,6 +104,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
         table: As `load` gives it.
         profiled_on: The device of the profile that the table was loaded with. Without one, each run names the device
             whose profile gives its saving.
+        unfinished: Judge arms although runs of their sweep are still to do.
     """
     made = []
     # A run that shared its device has a valid error, but its seconds are not those of its configuration.
@@ -103,6 +113,7 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
         groups = dict(list(runs.groupby("setting_id", sort=False, dropna=False)))
         is_absent = table["status"].ne("done") & table["left_out"].ne("diverged")
         absent = int((is_absent & table["comparison"].eq(comparison)).sum())
+        to_do = int((table["to_do"] & table["comparison"].eq(comparison)).sum())
         names = _names([(*r[["model_name", "dataset", "device", "setting"]].iloc[0], g) for g, r in groups.items()])
         for (setting, own), name in zip(groups.items(), names, strict=True):
             timed_on = None
@@ -115,9 +126,10 @@ def panels(table: pd.DataFrame, profiled_on: str | None = None) -> list[Panel]:
             counting = table[lost | table.index.isin(own.index)]
             if len(own[CLOCK].drop_duplicates()) > 1:
                 counting = counting.assign(seconds_train=np.nan)
-            drawn = points(counting, saving, margin_of(own))
+            drawn = points(counting, saving, margin_of(own), waits=to_do > 0 and not unfinished)
             stem = "_".join(filter(None, [file_name(str(comparison)), name, on(profiled_on)]))
-            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, absent, unfit))
+            counts = {"absent": absent, "unfit": unfit, "to_do": to_do}
+            made.append(Panel(str(comparison), stem, own, drawn, counting, timed_on, **counts, anyway=unfinished))
     return made
 
 

@@ -19,6 +19,7 @@ from scipy import stats
 from .cells import cells
 from .pooled import CONFIDENCE
 from .savings import CURVE
+from .whole import judged
 
 MEASURES = {  # column of the table -> whether it has an interval in the points
     "error": True,
@@ -70,13 +71,16 @@ def _reach(n: int) -> float:
     return float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
 
 
-def points(runs: pd.DataFrame, saving: str = "measured_saving", margin: float | None = None) -> pd.DataFrame:
+def points(
+    runs: pd.DataFrame, saving: str = "measured_saving", margin: float | None = None, *, waits: bool = False
+) -> pd.DataFrame:
     """Means over seeds: one row per configuration, in the order of the table but grouped by series.
 
     Args:
         runs: The runs of one panel that may enter error plots, and those that diverged, which are only counted.
         saving: The column that gives a run's place on the curve.
         margin: A relative difference of the error that does not matter; None if none was fixed.
+        waits: Whether runs of the sweep are still to do, so that no arm has its word (`whole`).
 
     Returns:
         The columns of `analysis.columns.POINTS`: `n` seeds with an error, and for each measure its mean under its own
@@ -84,7 +88,7 @@ def points(runs: pd.DataFrame, saving: str = "measured_saving", margin: float | 
         distance from it in points of error, `against_curve`.
     """
     rows, lengths = [], runs["epochs"].nunique()
-    said = _against_curve(runs, saving, margin)
+    said = _against_curve(runs, saving, margin, waits)
     for (_, label), group in _by_series(runs).groupby(["series", "label"], sort=False):
         own, first = group[group["left_out"].isna()], group.iloc[0]
         row = {"label": label, **first[["strategy", "configuration", "series", "swept", "epochs"]].to_dict()}
@@ -108,7 +112,7 @@ def _by_series(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.sort_values("series", key=lambda names: names.map(order), kind="stable")
 
 
-def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dict[str, dict[str, Any]]:
+def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None, waits: bool) -> dict[str, dict[str, Any]]:
     """The verdict of each arm, and its distance from the curve in points of error, by label."""
     found = cells(runs, saving)
     said = {
@@ -119,7 +123,7 @@ def _against_curve(runs: pd.DataFrame, saving: str, margin: float | None) -> dic
             "against_curve_high": one.curve_error * math.expm1(one.high),
             "against_curve_n": one.n,
         }
-        for c, one in zip(found.family, found.judged(margin).verdicts, strict=True)
+        for c, one in zip(found.family, judged(found, margin, waits).verdicts, strict=True)
     }
     return {label: {"verdict": "control"} for label in found.arms} | said  # outside the family: controls only
 

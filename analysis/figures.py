@@ -28,7 +28,9 @@ COLUMNS = (
 UNITS = ((120 * 60, 3600.0, "hours"), (300, 60.0, "minutes"), (0, 1.0, "s"))  # from so many seconds on
 
 
-def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) -> list[Path]:
+def draw_figure(
+    figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path, *, unfinished: bool = False
+) -> list[Path]:
     """Write figure<number>.png, .svg, .pdf and .csv; a figure without runs states the reason instead.
 
     Args:
@@ -36,6 +38,7 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
         table: The runs below `chosen.root`, as `load` gives them.
         chosen: Where the figure's runs are.
         out: The folder to write into.
+        unfinished: Judge arms although runs of their sweep are still to do.
 
     Returns:
         The paths written.
@@ -46,7 +49,8 @@ def draw_figure(figure: Figure, table: pd.DataFrame, chosen: Chosen, out: Path) 
         quick = ", quick" if chosen.sweep == "quick" else ""
         heading = f"Figure {figure.number}{quick}: not drawn\n({figure.title})"
         return draw_nothing(heading, why_empty(figure, chosen), [*COLUMNS], stem)
-    made = points_of(runs)
+    to_do = table["to_do"] & table["sweep"].eq(chosen.sweep)
+    made = points_of(runs, waits=bool(to_do.any()) and not unfinished)
     theirs = read_off(figure) if figure.at_papers_size(runs) else read_off(figure).iloc[:0]
     names = list(dict.fromkeys(made["series"]))
     entries = len(names) + 1 + (figure.tolerance is not None) + (len(theirs) > 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from . import RECORDS, RUNS
 from .cells import cells
@@ -17,6 +18,7 @@ from .load import NothingToDrawError, load
 from .panel_verdicts import PanelVerdicts
 from .profiles import read_profiles
 from .summary import left_out_text
+from .whole import judged
 
 
 def judged_panels(
@@ -25,8 +27,23 @@ def judged_panels(
     sweeps: Sequence[str] = (),
     margin: float | None = None,
     records: Mapping[str, dict[str, Any]] | None = None,
+    *,
+    unfinished: bool = False,
 ) -> list[PanelVerdicts]:
-    """The verdicts of every panel of some records.
+    """The verdicts of every panel of some records: the second part of `judged_table`, which takes the same."""
+    return judged_table(root, profile, sweeps, margin, records, unfinished=unfinished)[1]
+
+
+def judged_table(
+    root: Path | None,
+    profile: Sequence[Path] = (),
+    sweeps: Sequence[str] = (),
+    margin: float | None = None,
+    records: Mapping[str, dict[str, Any]] | None = None,
+    *,
+    unfinished: bool = False,
+) -> tuple[pd.DataFrame, list[PanelVerdicts]]:
+    """The table of some records, and the verdicts of every panel of it.
 
     Args:
         root: The folder of records; None takes the runs, or with a profile the kept records.
@@ -34,6 +51,7 @@ def judged_panels(
         sweeps: The sweeps wanted, compared with each other if several; all if empty.
         margin: A relative difference that does not matter; overrides the margins that the sweeps fixed.
         records: The records below `root`, if already read; None reads them.
+        unfinished: Judge arms although runs of their sweep are still to do.
 
     Raises:
         NothingToDrawError: No run may enter a verdict.
@@ -43,12 +61,12 @@ def judged_panels(
     root = root or (RECORDS if timed else RUNS)
     records = collect(root) if records is None else records
     table = load(root, timed, sweeps, records)
-    found = panels(table, timed[0].device if timed else None)
+    found = panels(table, timed[0].device if timed else None, unfinished=unfinished)
     if not found:
         why = left_out_text(table).replace("\n", "; ")
         raise NothingToDrawError(f"--runs {root}: no run may enter a verdict: {why}")
     wrong = wrong_by_run(records)
-    return [judged_panel(one, margin=margin, wrong=wrong) for one in found]
+    return table, [judged_panel(one, margin=margin, wrong=wrong) for one in found]
 
 
 def judged_panel(
@@ -67,7 +85,7 @@ def judged_panel(
     chosen = margin if margin is not None else panel.margin
     found = cells(panel.with_diverged, panel.saving, wrong)
     clocks = cells(panel.with_diverged, "measured_saving").calibration
-    judgement = found.judged(chosen)
+    judgement = judged(found, chosen, panel.waits)
     of = "the command line" if margin is not None else "" if chosen is None else "the sweep"
     return PanelVerdicts(panel, found, judgement, chosen, of, clocks)
 

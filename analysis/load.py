@@ -25,6 +25,7 @@ from .own_profiles import Trained, beside, own_profile, trained
 from .profiles import Profile, columns, without_unfit
 from .savings import CURVE, pooled, with_savings, without_other_machines
 from .text import from_here
+from .whole import still_to_do
 
 LOOSE = "runs"  # the sweep of runs that no manifest lists
 NUMBERS = (
@@ -77,6 +78,7 @@ def load(
         raise NothingToDrawError(f"--runs {root}: no record in it yet; {remedy} some{kept}")
     table = pd.DataFrame(rows, columns=_columns(rows))
     table[[*NUMBERS]] = table[[*NUMBERS]].apply(pd.to_numeric, errors="coerce")
+    table["to_do"] = table["to_do"].eq(True)  # an unreadable list says nothing of it
     table["left_out"] = _left_out(table)
     table = _together(table, sweeps)
     table = with_settings(with_savings(without_other_machines(pooled(without_unfit(table)))))
@@ -106,13 +108,16 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         margin = _margin(path, manifest)
+        to_do = still_to_do(manifest["runs"], {run_id: own["status"] for run_id, own in facts.items()})
         for run_id, seed, label in entries:
             row = _row(facts.get(run_id, missing), run_id, seed, label)
-            rows.append({"sweep": manifest.get("sweep", path.stem), **row, "margin": margin})
+            rows.append({"sweep": manifest.get("sweep", path.stem), **row, "margin": margin, "to_do": run_id in to_do})
             listed.add(run_id)
     for run_id, own in facts.items():
         if run_id not in listed:
-            rows.append({"sweep": LOOSE, **_row(own, run_id, own["seed"], own["own_label"]), "margin": None})
+            rows.append(
+                {"sweep": LOOSE, **_row(own, run_id, own["seed"], own["own_label"]), "margin": None, "to_do": False}
+            )
     return rows
 
 

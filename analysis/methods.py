@@ -11,6 +11,7 @@ from freezeout.naming import counted
 from .curve import LACK_OF_FIT
 from .panel_verdicts import PanelVerdicts
 from .savings import CURVE
+from .whole import still
 
 
 def paragraph(one: PanelVerdicts, records: Mapping[str, dict[str, Any]]) -> str:
@@ -166,6 +167,10 @@ def _intervals(one: PanelVerdicts) -> str:
         f"{how}, widened to allow for the error in the time saved. Better and worse mean that the interval excludes 0; "
         "with fewer than 3 seeds no verdict is given."
     )
+    if one.panel.waits:
+        text += f" No verdict is given yet: {still(one.panel.to_do)}."
+    elif one.panel.to_do:
+        text += f" Verdicts are given although {still(one.panel.to_do)}."
     if one.margin is not None:
         by = "before the first run" if one.margin_of == "the sweep" else "by the analyst"
         text += f" The equivalence margin is {100 * one.margin:g} % of the error, fixed {by}: as good means that the"

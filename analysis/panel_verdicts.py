@@ -12,7 +12,9 @@ import numpy as np
 from .cells import Cells
 from .comparisons import Panel
 from .placebos import placebos
+from .twins import Pair
 from .verdicts import Judgement, Verdict
+from .whole import shown
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class PanelVerdicts:
         """The name of an arm, with its epochs if the panel has several lengths."""
         point = self.panel.points.set_index("label").loc[self.cells.arms[arm]]
         return " ".join(filter(None, [point["series"], point["swept"]]))
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The controls with their twins."""
+        return [shown(pair, self.panel.waits) for pair in self.cells.pairs]
 
     def bound(self, arm: int) -> float:
         """The bound on the error of an arm's saving, a fraction of the full time."""
@@ -81,13 +88,14 @@ def document(one: PanelVerdicts) -> dict[str, Any]:
             "n": pair.n,
             **_per_cent({"difference": pair.difference, "low": pair.low, "high": pair.high}),
         }
-        for pair in found.pairs
+        for pair in one.pairs
     ]
     whole = {
         "sweep": panel.sweep,
         "panel": panel.name,
         **{key: panel.first(key) for key in ("model", "dataset", "setting", "evaluation_split", "evaluation_images")},
         "device": panel.devices,
+        "to_do": panel.to_do,
         "margin": one.margin,
         "margin_of": one.margin_of or None,
         "curve": {

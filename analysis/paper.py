@@ -97,13 +97,13 @@ def runs_of(figure: Figure, table: pd.DataFrame, sweep: str) -> pd.DataFrame:
     return found[found["setting_id"] == found["setting_id"].value_counts().index[0]] if len(found) else found
 
 
-def points_of(runs: pd.DataFrame) -> pd.DataFrame:
+def points_of(runs: pd.DataFrame, *, waits: bool = False) -> pd.DataFrame:
     """One row per configuration: means, 95 % intervals and standard deviations over seeds, and the figure's axes.
 
     On the axis of the paper's estimates the full baseline is at 0 and shortened runs are omitted: the formula does not
-    cover them, and the share of the steps that they leave out is a different scale.
+    cover them, and the share of the steps that they leave out is a different scale. waits: as `points` takes it.
     """
-    made = points(runs)
+    made = points(runs, waits=waits)
     made["error_sd"] = made["label"].map(runs.groupby("label")["error"].std(ddof=1))
     made["t_0"] = made["label"].map(runs.groupby("label")["t_0"].first()) if "t_0" in runs else np.nan
     is_full = (made["strategy"] == "baseline") & (made["predicted_saving"].abs() < 1e-9)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .curve import fit
 from .pooled import LEAST, pool
+from .verdicts import ROUNDING
 
 FEWEST = 3  # budgets that the curve needs without the placebo; through two it would be a line
 
@@ -32,8 +33,8 @@ class Placebo:
 
     @property
     def is_told(self) -> bool:
-        """Whether its interval excludes 0, as one in twenty does by chance."""
-        return self.low > 0 or self.high < 0
+        """Whether its interval excludes 0, as one in twenty does by chance. Equal errors do not, to within rounding."""
+        return self.low > ROUNDING or self.high < -ROUNDING
 
 
 def placebos(budgets: Sequence[float], curve_z: np.ndarray) -> list[Placebo]:

@@ -12,6 +12,7 @@ from freezeout.naming import counted
 from .panel_verdicts import PanelVerdicts
 from .pooled import LEAST, pool, seeds_that_tell
 from .savings import CURVE
+from .whole import NOT_WHOLE, still
 
 MOST = 1000  # seeds; of a larger number only that it is larger is said
 
@@ -85,7 +86,7 @@ def largest(known: list[Candidate], tolerance: float) -> Candidate | None:
 
 def command(one: PanelVerdicts, tolerance: float) -> str | None:
     """The command that trains the recommendation: that of its first run; None if nothing is recommended."""
-    best = largest(candidates(one, tolerance), tolerance)
+    best = None if one.panel.waits else largest(candidates(one, tolerance), tolerance)
     if best is None:
         return None
     runs = one.panel.runs
@@ -104,6 +105,8 @@ def sentence(one: PanelVerdicts, tolerance: float) -> str:
 def advice(one: PanelVerdicts, tolerance: float) -> str:
     """The largest saving whose interval stays within the tolerance, or that there is none; without the panel's name."""
     panel, limit = one.panel, math.log1p(tolerance)
+    if panel.waits:
+        return f"{NOT_WHOLE}: {still(panel.to_do)}, so nothing is recommended yet (--unfinished recommends anyway)."
     asked = f"an error at most {100 * tolerance:g} % above the full baseline's"
     known = candidates(one, tolerance)
     if not known:

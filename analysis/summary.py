@@ -12,6 +12,7 @@ from . import PROGRAM
 from .comparisons import Panel
 from .estimates import binomial_error
 from .text import number, text_table, width, wrapped
+from .whole import sentence
 
 FEW_IMAGES = 2000  # with fewer, the evaluation set is too small to distinguish close configurations
 
@@ -51,7 +52,7 @@ def panel_text(panel: Panel) -> str:
     if panel.points["diverged_seeds"].any():
         note += " Means are over the seeds that did not diverge; a configuration with a diverged seed is never better."
     table = text_table(header, rows, optional=("seconds", "pred. %", *(["prof. %"] if profiled else [])))
-    return "\n".join([*wrapped(heading), *few_images(panel), table, *wrapped(note)])
+    return "\n".join([*wrapped(heading), *to_do_text(panel), *few_images(panel), table, *wrapped(note)])
 
 
 def _as_good(panel: Panel) -> str:
@@ -64,6 +65,11 @@ def seeds(point: pd.Series) -> str:
     """The number of seeds behind a point: `3`, or `2 of 3, 1 diverged`."""
     n, diverged = point["n"], point["diverged_seeds"]
     return f"{n} of {n + diverged}, {diverged} diverged" if diverged else str(n)
+
+
+def to_do_text(panel: Panel) -> list[str]:
+    """A note if runs of the panel's sweep are still to do."""
+    return wrapped(sentence(panel.to_do, panel.anyway))
 
 
 def few_images(panel: Panel) -> list[str]:

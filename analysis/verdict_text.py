@@ -7,8 +7,9 @@ import math
 from freezeout.naming import counted
 
 from .panel_verdicts import PanelVerdicts, document
-from .summary import few_images
+from .summary import few_images, to_do_text
 from .text import number, text_table, wrapped
+from .verdicts import CANNOT_TELL
 
 HEADER = ("arm", "n", "saved %", "error %", "difference %", "points", "verdict", "n to tell", "free")
 KINDS = {
@@ -21,7 +22,7 @@ def verdict_text(one: PanelVerdicts) -> str:
     """One panel: its curve, one row per arm, its controls, and the basis of the verdicts."""
     said, panel = document(one), one.panel
     heading = f"{said['sweep']}: {panel.what}, {panel.size}, {said['device']}"
-    lines = [*wrapped(heading), *few_images(panel)]
+    lines = [*wrapped(heading), *to_do_text(panel), *few_images(panel)]
     for text in (curve_words(said), placebo_words(said), time_words(one)):
         lines += wrapped(text)
     rows = [row(arm, said["margin"] is not None) for arm in said["arms"]]
@@ -63,11 +64,11 @@ def placebo_words(said: dict) -> str:
     found = said["curve"]["placebos"]
     if not found:
         return ""
-    differences = [one["difference"] for one in found]
+    ends = [number(end([one["difference"] for one in found]), 1, "+") for end in (min, max)]
     told = sum(one["is_told"] for one in found)
     return (
-        f"placebos, shortened runs against the curve of the other budgets: {min(differences):+.1f} to "
-        f"{max(differences):+.1f} % of the error; {told} of {len(found)} significant (1 in 20 expected by chance)"
+        f"placebos, shortened runs against the curve of the other budgets: {' to '.join(ends)} % of the error; "
+        f"{told} of {len(found)} significant (1 in 20 expected by chance)"
     )
 
 
@@ -84,7 +85,6 @@ def time_words(one: PanelVerdicts) -> str:
 
 def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
     """The cells of an arm of a document, under HEADER."""
-    tells = arm["seeds_that_tell"]
     n, lost = arm["n"], arm["diverged_seeds"]
     return (
         arm["arm"],
@@ -94,9 +94,17 @@ def row(arm: dict, has_margin: bool) -> tuple[str, ...]:
         _interval(arm, 2),
         _number(arm["difference_points"], 2, sign="+"),
         arm["verdict"],
-        "-" if not has_margin or arm["difference"] is None else "never" if tells is None else str(tells),
+        seeds_needed(arm, has_margin),
         _number(arm["free_fraction"], 2),
     )
+
+
+def seeds_needed(arm: dict, has_margin: bool) -> str:
+    """The seeds that would tell, of an arm that cannot be told and needs more than it has; `never` if none suffice."""
+    tells = arm["seeds_that_tell"]
+    if not has_margin or arm["verdict"] != CANNOT_TELL:
+        return "-"
+    return "never" if tells is None else str(tells) if tells > arm["n"] else "-"
 
 
 def interval_words(said: dict) -> str:
@@ -114,9 +122,9 @@ def interval_words(said: dict) -> str:
         text += "; no margin was fixed, so no arm can be as good and n to tell is undefined"
     else:
         text += (
-            f"; margin: {100 * margin:g} % of the error, fixed by {said['margin_of']}; n to tell: seeds needed to "
-            "detect a difference as large as the margin with 80 % power (never: the time saved is not known accurately "
-            "enough)"
+            f"; margin: {100 * margin:g} % of the error, fixed by {said['margin_of']}; n to tell, where one cannot "
+            "tell: seeds needed to detect a difference as large as the margin with 80 % power (-: n would already; "
+            "never: the time saved is not known accurately enough)"
         )
     return f"{text}; free: 0 if freezing is only as good as shortening, 1 if the saving costs nothing."
 

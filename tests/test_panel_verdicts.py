@@ -16,6 +16,7 @@ from made_verdicts import BETTER, DATA, IMAGES, ON_CURVE, WORSE, curve, made_pan
 from analysis.__main__ import main
 from analysis.judging import judged_panels
 from analysis.panel_verdicts import PanelVerdicts, document
+from analysis.verdict_text import HEADER, row
 from freezeout.records import sweep_path
 
 
@@ -280,6 +281,33 @@ def test_the_text_has_a_row_for_each_arm_and_says_how_many_seeds_would_tell(tmp_
         "curve: n = 5, budgets 1, 0.9, 0.8, 0.7, 0.6, 0.5; log error quadratic in log budget (fits: lack of fit p = "
     )
     assert found in " ".join(out.split())
+
+
+def needed(root: Path, **options: Any) -> list[str]:
+    """The cells of `n to tell`, by t_0."""
+    at = HEADER.index("n to tell")
+    return [row(arm, options.get("margin") is not None)[at] for _, arm in sorted(said(root, **options).items())]
+
+
+def test_seeds_that_would_tell_are_shown_where_it_cannot_be_told_and_more_of_them_are_needed(tmp_path):
+    made_panel(tmp_path / "told")
+    assert words(tmp_path / "told", margin=0.03) == ["better", "worse", "as good"]
+    assert needed(tmp_path / "told", margin=0.03) == ["-"] * 3
+    assert all(arm["seeds_that_tell"] == 3 for arm in said(tmp_path / "told", margin=0.03).values())
+    made_panel(tmp_path / "open", [(ON_CURVE, 0.0)], noise=0.04)
+    (arm,) = said(tmp_path / "open", margin=0.03).values()
+    assert (arm["verdict"], needed(tmp_path / "open", margin=0.03)) == ("cannot tell", [str(arm["seeds_that_tell"])])
+    assert needed(tmp_path / "open", margin=0.0001) == ["never"]
+    assert needed(tmp_path / "open") == ["-"]
+
+
+def test_no_number_is_shown_where_as_many_seeds_are_there_already(tmp_path):
+    entries = made_panel(tmp_path, [(BETTER, 0.0)], without=[(BETTER, 4)])
+    lost = make_run(tmp_path, BETTER, 4, status="failed", diverged=True, error=None, data=DATA)
+    write_manifest(tmp_path, [*entries, lost], "made")
+    (arm,) = said(tmp_path, margin=0.03).values()
+    assert (arm["verdict"], arm["seeds_that_tell"], arm["n"]) == ("cannot tell", 3, 4)
+    assert needed(tmp_path, margin=0.03) == ["-"]
 
 
 def test_the_document_is_json_without_nan(tmp_path, capsys):

@@ -40,6 +40,19 @@ def test_a_budget_that_lies_off_the_curve_of_the_others_is_told():
     assert found[1].low < 0.05 < found[1].high
 
 
+@pytest.mark.parametrize("error", [3.0, 12.34, 100.0])
+def test_equal_errors_are_no_difference_whatever_rounding_leaves_of_them(error):
+    found = placebos(BUDGETS, np.full((4, len(BUDGETS)), np.log(error)))
+    assert not any(placebo.is_told for placebo in found)
+
+
+@pytest.mark.parametrize("error", [3.0, 0.0])
+def test_verdicts_find_none_significant_where_all_errors_are_equal(tmp_path, capsys, error):
+    made_panel(tmp_path, [(ON_CURVE, 0.0)], error=error)
+    assert main(["verdicts", "--runs", str(tmp_path)]) == 0
+    assert " +0.0 to +0.0 % of the error; 0 of 4 significant" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_that_is_missing_takes_its_seed_out():
     z = drawn(np.random.default_rng(0))
     z[2, 3] = np.nan

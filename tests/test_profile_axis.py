@@ -165,6 +165,18 @@ def test_one_line_counts_the_runs_left_out_and_names_the_nearest_difference(root
     assert {"profiled_saving", "profiled_seconds", "measured_saving", "seconds_train"} <= set(written.columns)
 
 
+def test_verdicts_say_why_runs_are_left_out(root, profile, capsys):
+    fits = [run(root, strategy, s) for strategy in (BASELINE, shortened(0.5), freezeout(0.5)) for s in range(2)]
+    write_manifest(root, [*fits, *(run(root, freezeout(0.8), s, config={"batch_size": 100}) for s in range(2))])
+    words = ["verdicts", "--runs", str(root), "--profile", str(profile)]
+    assert main(words) == 0
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert "(2 left out)" in heading
+    assert lines[-1] == "left out: 2 runs, not what the profile timed (nearest: batch size 100, the profile's 50)"
+    assert main([*words, "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(("width", "bound"), [([0.0, 0.04, 0.06, 0.06, 0.5], 0.03), ([0.001] * 5, 0.01), (None, 0.01)])
 def test_a_profiles_own_rounds_say_how_far_verdicts_may_trust_it(root, profile, width, bound):
     write_manifest(root, [run(root, BASELINE), run(root, shortened(0.5)), run(root, freezeout(0.5))])

@@ -24,7 +24,7 @@ from analysis.judging import judged_panels
 from analysis.load import load
 from analysis.methods import paragraph
 from analysis.panel_verdicts import document
-from analysis.report.answers import answer
+from analysis.report.answers import FEW, SCREEN, answer, uncounted
 from analysis.report.page import headline, html
 from analysis.report.provenance import left_out, provenance
 from analysis.verdict_text import row
@@ -174,6 +174,33 @@ def test_the_first_sentence_counts_the_panels():
     assert headline(["no"]) == "Freezing does not pay here."
     assert headline(["cannot tell"] * 2) == "The runs cannot tell whether freezing pays in any of 2 panels."
     assert headline(["no", "yes", "no"]) == "Of 3 panels, freezing pays in 1, does not in 2."
+
+
+def test_panels_that_report_nothing_are_counted_apart():
+    said = headline(["yes", "yes", "cannot tell", "no", "yes"], ["", SCREEN, "", FEW, SCREEN])
+    assert said == (
+        "Of 2 panels, freezing pays in 1, is undecided in 1. Not counted: 2 panels with errors of the validation "
+        "split (chosen on, not reported on), 1 panel with fewer than 2,000 images."
+    )
+    alone = headline(["yes", "no"], ["", FEW])
+    assert alone == "Freezing pays in the panel that counts. Not counted: 1 panel with fewer than 2,000 images."
+    assert headline(["no", "no"], [FEW, FEW]) == (
+        "Freezing does not pay in any of 2 panels. This is provisional: 2 panels with fewer than 2,000 images."
+    )
+
+
+def test_a_screen_is_marked_by_the_split_that_it_is_evaluated_on(tmp_path):
+    made_panel(tmp_path, seeds=3, sweep="pick", split="validation", data={**DATA, "validation": 5000}, setting_id="p")
+    made_panel(tmp_path, seeds=3, sweep="report")
+    assert [uncounted(one.panel) for one in judged_panels(tmp_path)] == [SCREEN, ""]
+    text = visible(page(tmp_path))
+    assert "Freezing pays in the panel that counts. Not counted: 1 panel with errors of the validation split" in text
+    assert "sweep pick, a screen yes" in text
+    assert text.count("Errors of the validation split: chosen on, not reported on.") == 1
+    make_sweep(tmp_path / "digits")
+    (smoke,) = judged_panels(tmp_path / "digits")
+    assert uncounted(smoke.panel) == FEW
+    assert "This is provisional: 1 panel with fewer than 2,000 images." in visible(page(tmp_path / "digits"))
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

@@ -8,11 +8,17 @@ from typing import Any
 
 from freezeout.naming import counted
 
+from ..comparisons import Panel
 from ..panel_verdicts import PanelVerdicts, document
 from ..pooled import LEAST
+from ..summary import FEW_IMAGES
 from ..text import number
 from ..verdicts import AS_GOOD, BETTER, CANNOT_TELL, WORSE
+from ..whole import NOT_WHOLE, still
 
+# Why a panel's answer is no result, and how a list calls it.
+SCREEN, FEW = "errors of the validation split (chosen on, not reported on)", f"fewer than {FEW_IMAGES:,} images"
+MARKS = {SCREEN: "a screen", FEW: "few images"}
 WORDS = (BETTER, WORSE, AS_GOOD, CANNOT_TELL)
 YES, NO, EVEN, OPEN = "yes", "no", "no difference", "cannot tell"
 
@@ -22,7 +28,7 @@ class Answer:
     """The answer at the top of a panel.
 
     Attributes:
-        word: YES, NO, EVEN or OPEN.
+        word: YES, NO, EVEN or OPEN; NOT_WHOLE while runs of its sweep are to do.
         sentence: Which arms, by how much and from how many seeds.
     """
 
@@ -37,6 +43,8 @@ def answer(one: PanelVerdicts) -> Answer:
     worse is *as good*. Otherwise the answer is open, and the sentence says what is missing.
     """
     arms = document(one)["arms"]
+    if one.panel.waits:
+        return Answer(NOT_WHOLE, f"{still(one.panel.to_do)}; verdicts are given at the end.")
     if not arms:
         return Answer(OPEN, "No way of freezing has been tried here.")
     if one.judgement.curve is None:
@@ -51,6 +59,16 @@ def answer(one: PanelVerdicts) -> Answer:
     }
     word = _word(by_word, len(arms))
     return Answer(word, f"{_first(by_word, len(arms))} {_rest(by_word, len(arms), judged)}".strip())
+
+
+def uncounted(panel: Panel) -> str:
+    """Why the answer of a panel does not count as a result: SCREEN or FEW; "" if it counts.
+
+    Arms and margins of other sweeps are chosen on errors of the validation split.
+    """
+    if panel.first("evaluation_split") == "validation":
+        return SCREEN
+    return FEW if panel.first("evaluation_images") < FEW_IMAGES else ""
 
 
 def _word(by_word: dict[str, list], of: int) -> str:

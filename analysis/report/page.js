@@ -28,7 +28,6 @@ const rowsOf = {
     for (const arm of rows) {
       arm.seeds = arm.diverged_seeds ? `${arm.n}, ${arm.diverged_seeds} diverged` : arm.n;
       arm.saving_words = percent(arm.saving);
-      arm.tells = margin === null ? "no margin fixed" : arm.seeds_that_tell ?? "never: time saved not known accurately enough";
     }
     return { arms: rows, margin: margin === null ? [] : [{ low: -margin, high: margin }], zero: [{ at: 0 }] };
   },

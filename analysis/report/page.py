@@ -10,22 +10,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from freezeout.naming import counted
 from freezeout.records import replacing
 from freezeout.strategies import STRATEGIES
 
 from ..collect import collect
-from ..judging import judged_panels
-from ..load import load
+from ..judging import judged_table
 from ..looks import COLOURS, MARKERS
 from ..methods import paragraph
 from ..panel_verdicts import PanelVerdicts, document
-from ..profiles import read_profiles
 from ..recommend import advice, command
 from ..savings import CURVE
-from ..summary import few_images
+from ..summary import few_images, to_do_text
 from ..text import number
 from ..verdict_text import HEADER, curve_words, interval_words, placebo_words, row, time_words
-from .answers import EVEN, NO, OPEN, YES, answer
+from ..whole import NOT_WHOLE
+from .answers import EVEN, MARKS, NO, OPEN, SCREEN, YES, answer, uncounted
 from .provenance import left_out, provenance
 from .rows import SYMBOLS, forest, looks, pareto
 from .steps import step_times
@@ -67,19 +67,19 @@ def html(
     sweeps: Sequence[str] = (),
     margin: float | None = None,
     tolerance: float,
+    unfinished: bool = False,
 ) -> str:
     """The page.
 
     Args:
         root: The folder of records.
-        profile, sweeps, margin: As `judging.judged_panels` takes them.
+        profile, sweeps, margin, unfinished: As `judging.judged_panels` takes them.
         tolerance: The tolerated relative increase of the error, for which the page says how much time can be saved.
     """
     import jinja2
 
     records = collect(root)
-    table = load(root, read_profiles(profile), sweeps, records)
-    verdicts = judged_panels(root, profile, sweeps, margin, records)
+    table, verdicts = judged_table(root, profile, sweeps, margin, records, unfinished=unfinished)
     pool: dict[str, int] = {}
     rows = [_rows(one, records, pool) for one in verdicts]
     panels = [_words(one, records, drawn, tolerance) for one, drawn in zip(verdicts, rows, strict=True)]
@@ -91,7 +91,7 @@ def html(
         lstrip_blocks=True,
     ).get_template("template.html")
     return page.render(
-        headline=headline([panel["answer"].word for panel in panels]),
+        headline=headline([panel["answer"].word for panel in panels], [uncounted(one.panel) for one in verdicts]),
         panels=panels,
         models=sorted({panel["model"] for panel in panels}),
         datasets=sorted({panel["dataset"] for panel in panels}),
@@ -132,15 +132,32 @@ def capitalised(sentence: str) -> str:
     return sentence if sentence.split(" ", 1)[0] in STRATEGIES else sentence[:1].upper() + sentence[1:]
 
 
-def headline(words: list[str]) -> str:
-    """The page's first sentence: the answers of all panels, counted."""
+def headline(words: Sequence[str], reasons: Sequence[str] = ()) -> str:
+    """The page's first sentence: the answers of all panels, counted.
+
+    Args:
+        words: The answer of each panel.
+        reasons: Why each does not count, as `uncounted` gives it; () if all count.
+    """
+    found = [word for word, why in zip(words, reasons, strict=True) if not why] if any(reasons) else [*words]
+    left = ", ".join(f"{counted(n, 'panel')} with {why}" for why, n in Counter(filter(None, reasons)).items())
+    if not found:
+        return f"{_counted(words)} This is provisional: {left}."
+    if not left:
+        return _counted(found)
+    return f"{_counted(found, 'in the panel that counts')} Not counted: {left}."
+
+
+def _counted(words: Sequence[str], one: str = "here") -> str:
+    """The answers in a sentence; one: what a single panel is called."""
     found, n = Counter(words), len(words)
-    here, anywhere = ("here", "here") if n == 1 else (f"in all {n} panels", f"in any of {n} panels")
+    here, anywhere = (one, one) if n == 1 else (f"in all {n} panels", f"in any of {n} panels")
     alike = {
         YES: f"Freezing pays {here}.",
         NO: f"Freezing does not pay {anywhere}.",
         EVEN: f"Freezing is as good as training for less time {here}.",
         OPEN: f"The runs cannot tell whether freezing pays {anywhere}.",
+        NOT_WHOLE: f"Freezing is not judged yet {here}: runs are still to do.",
     }
     if len(found) == 1:
         return alike[words[0]]
@@ -149,13 +166,15 @@ def headline(words: list[str]) -> str:
         NO: "does not in",
         EVEN: "is as good as less training in",
         OPEN: "is undecided in",
+        NOT_WHOLE: "is not judged yet in",
     }
     return f"Of {n} panels, {', '.join(f'{said[word]} {found[word]}' for word in said if found[word])}."
 
 
 def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], tolerance: float) -> dict[str, Any]:
     """The text of a panel outside its charts; drawn: its rows."""
-    said, panel = document(one), one.panel
+    said, panel, why = document(one), one.panel, uncounted(one.panel)
+    screen = ["Errors of the validation split: chosen on, not reported on."] if why == SCREEN else []
     epochs = sorted(panel.runs["epochs"].dropna().unique())
     ids = [*panel.with_diverged["run_id"]]
     absent = [
@@ -168,7 +187,7 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "dataset": str(said["dataset"]),
         "what": panel.what,
         "about": [
-            f"sweep {panel.sweep}",
+            ", ".join(filter(None, [f"sweep {panel.sweep}", MARKS.get(why, "")])),
             f"{' and '.join(f'{e:g}' for e in epochs)} epochs" if epochs else "",
             panel.size,
             f"{said['evaluation_split']} error",
@@ -177,7 +196,8 @@ def _words(one: PanelVerdicts, records: Records, drawn: dict[str, Any], toleranc
         "answer": answer(one),
         "advice": capitalised(advice(one, tolerance)),
         "command": command(one, tolerance),
-        "warning": " ".join(few_images(panel)),
+        "counts": not why,
+        "warning": " ".join([*to_do_text(panel), *few_images(panel), *screen]),
         "absent": absent,
         "notes": [*filter(None, [curve_words(said), placebo_words(said)]), time_words(one), interval_words(said)],
         "rows": [row(arm, said["margin"] is not None) for arm in said["arms"]],

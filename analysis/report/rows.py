@@ -21,6 +21,7 @@ from ..looks import styles
 from ..panel_verdicts import PanelVerdicts, document
 from ..summary import seeds, with_interval
 from ..text import number
+from ..verdict_text import seeds_needed
 from .provenance import wandb
 
 # matplotlib's markers as Vega's symbols; symbols that Vega lacks are paths in a square from -1 to 1.
@@ -97,8 +98,8 @@ def forest(one: PanelVerdicts) -> dict[str, Any]:
 
     Returns:
         `arms`: those of `panel_verdicts.document`, with their style, the ends `inner_low` and `inner_high` of the
-        interval without the bound on time, and `words`. `margin` in per cent, None without one; `without`, arms that
-        have no difference; the limits `x`.
+        interval without the bound on time, `words`, and `tells`, as `seeds_needed` gives it. `margin` in per cent, None
+        without one; `without`, arms that have no difference; the limits `x`.
     """
     said, series = document(one), one.panel.points.set_index("label")["series"]
     of = {look["series"]: look for look in looks(one)}
@@ -111,6 +112,7 @@ def forest(one: PanelVerdicts) -> dict[str, Any]:
         if arm["low"] is not None:
             words += f" [{number(arm['low'], 1, '+')}, {number(arm['high'], 1, '+')}]"
         own = {"inner_low": 100 * math.expm1(inner[0]), "inner_high": 100 * math.expm1(inner[1]), "words": words}
+        own["tells"] = seeds_needed(arm, said["margin"] is not None)
         arms.append({**of[series[arm["label"]]], **arm, **own})
     margin = None if said["margin"] is None else 100 * said["margin"]
     columns = zip(*(arm["arm"].split(" ")[:-1] for arm in arms), strict=False)
