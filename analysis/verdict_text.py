@@ -116,7 +116,7 @@ def interval_words(said: dict) -> str:
     if family["critical"] is not None:
         text += (
             f" [95 % interval, simultaneous over {family['arms']}: {family['critical']:.2f} standard errors plus the "
-            "allowance for the bound on time], over the n seeds that have the arm and the budgets it is compared with"
+            "allowance for the bound on time], over the n seeds that have the arm and a run of the curve"
         )
     if margin is None:
         text += "; no margin was fixed, so no arm can be as good and n to tell is undefined"
