@@ -95,18 +95,20 @@ def _own_squares(forms: np.ndarray, layout: TwoWay) -> tuple[np.ndarray, np.ndar
         (m,) sums of squares; (m,) their expectations for a cell's variance of 1, with no run missing (n - 1) v; (m, m)
         half their covariances, with no run missing (n - 1) (L_c L_d)^2.
     """
-    moved = forms @ layout.centring  # (seeds, m, cells)
-    values, vectors = np.linalg.eigh(layout.inverse)
-    fitted = moved @ (vectors * np.sqrt(np.maximum(values, 0)))
+    # Seeds that lack the same runs are alike: each kind is taken once, `seeds` times.
+    _, first, seeds = np.unique(np.isnan(layout.z), axis=0, return_index=True, return_counts=True)
+    moved = forms @ layout.centring[first]  # (kinds, m, cells)
+    fitted = moved @ layout.root[0]
     squares = np.sum((layout.residuals @ forms.T) ** 2, axis=0)
     expected, between = np.zeros(len(forms)), np.zeros((len(forms), len(forms)))
-    for i in range(len(moved)):
-        own = moved[i] @ forms.T - fitted[i] @ fitted[i].T
-        expected += np.diag(own)
-        between += own**2
+    for i, n in enumerate(seeds):
+        shared = fitted[i] @ fitted[i].T
+        own = moved[i] @ forms.T - shared
+        expected += n * np.diag(own)
+        between += n * own**2 + n * (n - 1) * shared**2
         for j in range(i):
             cross = (fitted[i] @ fitted[j].T) ** 2
-            between += cross + cross.T
+            between += n * seeds[j] * (cross + cross.T)
     return squares, expected, between
 
 

@@ -32,9 +32,16 @@ class TwoWay:
         return there[:, :, None] * np.eye(there.shape[1]) - there[:, :, None] * there[:, None, :] / each
 
     @cached_property
+    def root(self) -> tuple[np.ndarray, np.ndarray]:
+        """A root of `inverse`, (cells, r), and the sums of cells that the runs do not tell, (cells, cells - r)."""
+        values, vectors = np.linalg.eigh(self.centring.sum(axis=0))
+        told = values > SMALL * max(values.max(initial=0.0), 1.0)
+        return vectors[:, told] / np.sqrt(values[told]), vectors[:, ~told]
+
+    @cached_property
     def inverse(self) -> np.ndarray:
         """(cells, cells): the covariance of the cells' effects, up to seeds, in units of a run's variance."""
-        return np.linalg.pinv(self.centring.sum(axis=0), rcond=SMALL, hermitian=True)
+        return self.root[0] @ self.root[0].T
 
     @cached_property
     def effects(self) -> np.ndarray:
@@ -49,8 +56,7 @@ class TwoWay:
     @cached_property
     def means(self) -> np.ndarray:
         """(cells,): each cell's mean over all seeds, missing runs as fitted; over its own seeds if cells share none."""
-        is_joined = np.linalg.matrix_rank(self.inverse, tol=SMALL, hermitian=True) == self.z.shape[1] - 1
-        if not is_joined:
+        if self.root[1].shape[1] > 1:
             return np.nanmean(self.z, axis=0)
         some = self.z[~np.isnan(self.z).all(axis=1)]
         return self.effects + np.nanmean(some - self.effects, axis=1).mean()
@@ -61,5 +67,4 @@ class TwoWay:
         Args:
             forms: (m, cells) weights, each row's sum 0.
         """
-        told = forms @ self.inverse @ self.centring.sum(axis=0)
-        return np.abs(told - forms).max(axis=1, initial=0.0) < 1e-6
+        return np.abs(forms @ self.root[1]).max(axis=1, initial=0.0) < 1e-6

@@ -20,6 +20,7 @@ def test_the_command_of_an_old_record_composes_to_its_configuration(freezeout) -
     lines = RECORDS.read_text().splitlines()
     for line in (lines[0], lines[2], lines[-1]):
         record = json.loads(line)
+        del record["command"]  # as some versions left it out
         config = record["config"]
         words = shlex.split(todays(record)["command"])
         assert words == shlex.split(command(config))
