@@ -14,6 +14,7 @@ from .axes import AXES
 
 PRESETS = ("quick", "paper", "cached")
 SORTS = ("error", "seconds")
+JUDGING = ("pareto", "table", "verdicts", "recommend", "methods", "report", "overview", "figures")  # give verdicts
 TOLERANCE = 0.03  # default tolerated increase of the error for the page's advice
 ABOUT = "Reads records, and shows, draws or compares what is in them; nothing is trained."
 
@@ -44,9 +45,7 @@ def parser() -> Parser:
     measured = "step times of your device, from `freezeout.predict --measure`: recompute training times from them; "
     measured += "one file per network, and another for strategy.bn=train"
     command.add_argument("--profile", type=Path, nargs="+", default=[], metavar="FILE", help=measured)
-    judging = [command]
     command = add("table", "print the table without drawing")
-    judging.append(command)
     command.add_argument("--sweep", action="append", default=[], metavar="NAME", help=several)
     command.add_argument("--latex", action="store_true", help="as LaTeX, one booktabs table per panel")
     command.set_defaults(profile=[])
@@ -65,7 +64,6 @@ def parser() -> Parser:
     page = add("report", text, out="figures", runs="runs; the kept records with --profile or where there are no runs")
     words = f"{tolerated} (default: 3%%)"
     page.add_argument("--tolerance", type=_share, default=TOLERANCE, metavar="P%", help=words)
-    judging += [command, advice, written, page]
     for judged in (command, advice, written, page):
         if judged is not advice:
             words = "a relative difference of the error that counts as equal, as in 1.5%%"
@@ -78,7 +76,6 @@ def parser() -> Parser:
     command.add_argument(
         "--sweep", action="append", default=[], metavar="NAME", help="these sweeps only, in this order"
     )
-    judging.append(command)
     text = (
         "count the runs of every sweep: done, running (where, time left), failed, diverged (why), missing; time spent"
     )
@@ -107,7 +104,6 @@ def parser() -> Parser:
     )
     command.add_argument("--base", type=_rate, default=0.1, metavar="RATE", help="the base rate (default: 0.1)")
     command = add("figures", "redraw the paper's figures, and compare its claims with the runs", out="figures/paper")
-    judging.append(command)
     command.add_argument("--preset", choices=PRESETS, help="default: cached where records are kept, else quick")
     command.add_argument("--sweeps", action="store_true", help="draw nothing; print the sweeps that must be trained")
     text = "keep the records of a sweep's finished runs, for --preset cached and for sweep files with packed: true"
@@ -118,8 +114,8 @@ def parser() -> Parser:
     command.add_argument("--whole-seeds", action="store_true", help=whole)
     text = "judge although runs of a sweep are still to do: for one that will not be finished (stopping for another "
     text += "reason than its errors is no peeking)"
-    for command in judging:
-        command.add_argument("--unfinished", action="store_true", help=text)
+    for name in JUDGING:
+        commands.choices[name].add_argument("--unfinished", action="store_true", help=text)
     commands.metavar = f"{{{','.join(commands.choices)}}}"  # shown by the error of a call without a command
     return found
 

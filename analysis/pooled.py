@@ -64,8 +64,6 @@ def pool(forms: np.ndarray, z: np.ndarray) -> Pooled:
     estimate = np.where(told, forms @ layout.effects, math.nan)
     covariance = forms @ layout.inverse @ forms.T
     variance = np.where(told, np.diag(covariance), math.nan)
-    if not told.any():
-        return Pooled(estimate, v, variance, nothing, math.nan, math.nan, math.nan)
     squares, expected, between = _own_squares(forms[told], layout)
     known = expected > SMALL
     if not known.any():

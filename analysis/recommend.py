@@ -64,7 +64,7 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
             name=name,
             label=label,
             saving=saving,
-            n=int(seeds[forms[row] > 0][0]),
+            n=int(seeds[cell]),
             difference=float(pooled.estimate[row]),
             low=float(pooled.estimate[row] - pooled.half[row]),
             high=float(pooled.estimate[row] + pooled.half[row]),
@@ -73,7 +73,7 @@ def candidates(one: PanelVerdicts, tolerance: float) -> list[Candidate]:
                 float(pooled.v[row]), float(pooled.s[row]), pooled.critical, math.log1p(tolerance)
             ),
         )
-        for row, (name, label, saving, _, gone) in enumerate(ways)
+        for row, (name, label, saving, cell, gone) in enumerate(ways)
     ]
 
 

@@ -28,7 +28,7 @@ class Verdict:
 
     Attributes:
         word: `better`, `worse`, `as good` or `cannot tell`; or why there is none.
-        n: Seeds that have the arm and a run of the curve.
+        n: Seeds that have the arm and a run of the curve; 0 if the runs leave the difference untold.
         difference: NaN if there is no verdict.
         low, high: Simultaneous 95 % interval over seeds, widened by the bound on time.
         low_images, high_images: The same over seeds and evaluation images; NaN if misclassified images are not known.
@@ -141,7 +141,7 @@ def judge(
         beyond = float(np.abs(own - inside)[~np.isnan(arm_z[:, c]), c].mean())
         time_part = abs(slope / b) * (bounds[c] + beyond)
         images = image_variance(forms[row], z, wrong) if wrong else math.nan
-        n = int(shared[:, c].sum())
+        n = 0 if math.isnan(pooled.estimate[row]) else int(shared[:, c].sum())
         verdicts[c] = _verdict(pooled, row, n, time_part, images, margin, lost[c], curve, b, means)
     words = [one or Verdict("outside the curve") for one in verdicts]
     return Judgement(words, curve, family, pooled, bound, bounds)
@@ -193,7 +193,7 @@ def _verdict(
     if margin is not None and n > 1:
         needed = seeds_that_tell(float(pooled.v[row]), float(pooled.s[row]), pooled.critical, equal - time_part)
     return Verdict(
-        word=_word(estimate, estimate - half, estimate + half, n, equal, bool(diverged)),
+        word=_word(estimate - half, estimate + half, n, equal, bool(diverged)),
         n=n,
         difference=estimate,
         low=estimate - half,
@@ -207,8 +207,8 @@ def _verdict(
     )
 
 
-def _word(estimate: float, low: float, high: float, n: int, margin: float, diverged: bool) -> str:
-    if not n or math.isnan(estimate):
+def _word(low: float, high: float, n: int, margin: float, diverged: bool) -> str:
+    if n == 0:
         return "no seed in common with the whole curve"
     if n < LEAST:
         return f"under {LEAST} seeds"

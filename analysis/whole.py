@@ -32,9 +32,13 @@ def still_to_do(listed: Sequence[Mapping[str, Any]], states: Mapping[str, str]) 
         listed: The entries of the list.
         states: The status of every run that has a record, by run id.
     """
-    pending = {run["run_id"]: anywhere(run) for run in listed if states.get(run["run_id"], "missing") in PENDING}
-    ended = {anywhere(run) for run in listed if run["run_id"] not in pending}
-    return {run_id for name, run_id in {name: run_id for run_id, name in pending.items()}.items() if name not in ended}
+    pending, ended = {}, set()
+    for run in listed:
+        if states.get(run["run_id"], "missing") in PENDING:
+            pending[anywhere(run)] = run["run_id"]
+        else:
+            ended.add(anywhere(run))
+    return {run_id for name, run_id in pending.items() if name not in ended}
 
 
 def judged(found: Cells, margin: float | None, waits: bool) -> Judgement:

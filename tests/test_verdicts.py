@@ -147,10 +147,15 @@ def test_a_curve_that_lacks_another_run_in_each_seed_still_tells():
     assert words(judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])) == ["better", "worse"]
 
 
-def test_arms_of_other_seeds_than_the_curves_have_no_verdict():
+@pytest.mark.parametrize("shared", [0, 1])
+def test_arms_that_share_no_seed_with_the_whole_curve_have_no_verdict_and_no_seeds(shared):
+    """The last budgets of the curve are of other seeds than the arms, the first of theirs if shared."""
     z = np.full((6, 8), math.nan)
     z[:3, :6], z[3:, 6:] = truth(BUDGETS), truth([0.75] * 2)
-    assert words(judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])) == ["no seed in common with the whole curve"] * 2
+    z[3:, :shared], z[:3, :shared] = truth(BUDGETS)[:shared], math.nan
+    found = judge(BUDGETS, z[:, :6], [0.75] * 2, z[:, 6:])
+    assert words(found) == ["no seed in common with the whole curve"] * 2
+    assert [(one.n, math.isnan(one.difference)) for one in found.verdicts] == [(0, True)] * 2
 
 
 def test_each_run_is_set_against_the_curve_at_its_own_budget():
