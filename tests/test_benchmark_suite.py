@@ -40,6 +40,7 @@ def test_a_small_benchmark_from_end_to_end(tmp_path) -> None:
     assert (tmp_path / "benchmark.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_there_is_something_to_write_after_each_prefix_and_each_part() -> None:
     chosen = dataclasses.replace(SMALL, compiled=(), rounds=1, min_rounds=1, parts=("steps",))
     budget = Budget(0, ["steps"])

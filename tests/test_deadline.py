@@ -33,6 +33,7 @@ def found(root: Path) -> dict[str, dict]:
     return kept
 
 
+@pytest.mark.slow
 def test_a_limited_sweep_given_again_leaves_what_an_undisturbed_one_leaves(freezeout, tmp_path, ticking) -> None:
     first = freezeout(*WORDS, "limit=20")
     assert first.code == 0, first.err

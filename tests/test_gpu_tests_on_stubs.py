@@ -182,6 +182,7 @@ def run(test, given, request) -> None:
     test(**{name: given[name] if name in given else request.getfixturevalue(name) for name in asked})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("test", "given"), CASES, ids=[test.__name__ for test, _ in CASES])
 def test_it_runs(test, given, request) -> None:
     run(test, given, request)

@@ -163,6 +163,7 @@ def test_more_seeds_and_arms_make_the_list_of_a_file_grow(freezeout, tmp_path, m
     assert listed(tmp_path / "runs") == {"mine": grown}
 
 
+@pytest.mark.slow
 def test_overrides_that_make_other_runs_make_a_sweep_of_their_own_and_say_so(freezeout, tmp_path, mine) -> None:
     freezeout(*mine.words, quick=False)
     said = freezeout(*mine.words, "epochs=2", "seed=0", "t_0=0.5", quick=False)
@@ -210,6 +211,7 @@ def test_what_a_file_requires_may_be_given_beside_it(freezeout, tmp_path, mine) 
     assert name.startswith("mine-")
 
 
+@pytest.mark.slow
 def test_another_folder_or_a_default_spelt_out_is_the_same_sweep(freezeout, tmp_path) -> None:
     words = ["-m", "strategy=freezeout,baseline", "epochs=1"]
     freezeout(*words, "seed=0")
