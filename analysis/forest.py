@@ -29,7 +29,7 @@ class Block:
         rows: As `verdict_rows.arm_rows` gives them.
         names: One per row, written to its left.
         margin: Relative difference that does not matter, drawn as a band; None for none.
-        title: A line above the rows; none if "".
+        title: A line above the rows, from the left edge of the figure; none if "".
     """
 
     rows: pd.DataFrame
@@ -63,7 +63,7 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
     axes.axvline(0, color=CURVE_COLOUR, linewidth=1.2, zorder=2)
     top = 0
     places: list[int] = []
-    names: list[tuple[str, dict[str, str]]] = []  # with their style
+    names: list[tuple[str, str]] = []  # with their colour
     for block in blocks:
         if block.margin is not None:
             first, last = top + bool(block.title) - 0.6, top + block.lines - 0.4
@@ -71,19 +71,18 @@ def draw_forest(axes: Axes, blocks: Sequence[Block], looks: Looks, over: str) ->
             corner, width = (-100 * block.margin, first), 200 * block.margin
             axes.add_patch(Rectangle(corner, width, last - first, color=MARGIN_COLOUR, lw=0, zorder=0, label=band))
         if block.title:
-            places.append(top)
-            names.append((block.title, {"color": "#111111", "fontweight": "bold"}))
+            _title(axes, top, block.title)
         for y, (_, arm) in enumerate(block.rows.iterrows(), top + bool(block.title)):
             _row(axes, y, arm, *looks[arm["series"]])
             _word(axes, y, arm, block.rows["n"].nunique() > 1)
             places.append(y)
         colours = [looks[series][0] for series in block.rows["series"]]
-        names += [(name, {"color": colour}) for name, colour in zip(block.names, colours, strict=True)]
+        names += zip(block.names, colours, strict=True)
         top += block.lines
     axes.set_ylim(top - 0.4, -0.6)
     axes.set_yticks(places, [name for name, _ in names], fontsize=8)
-    for label, (_, look) in zip(axes.get_yticklabels(), names, strict=True):
-        label.set(**look)
+    for label, (_, colour) in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_color(colour)
     axes.tick_params(axis="y", length=0, pad=8)  # names end before an arrow head begins
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -103,6 +102,14 @@ def _row(axes: Axes, y: int, arm: Any, colour: str, marker: str) -> None:
         mark_cuts(axes, "x", middle, np.array([float(y)]), low, high, colour)
     face = marker_face(colour, int(arm["n"]))
     axes.plot(arm["difference"], y, marker, color=colour, markersize=6, zorder=4, **face)
+
+
+def _title(axes: Axes, y: int, title: str) -> None:
+    """Over the whole figure, and over the lines of the axes: a long title does not take their width."""
+    side = blended_transform_factory(axes.figure.transFigure, axes.transData)
+    bare: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    shown = axes.text(0.01, y, title, transform=side, fontweight="bold", bbox=bare, **SOFT)
+    shown.set_in_layout(False)
 
 
 def _word(axes: Axes, y: int, arm: Any, several: bool) -> None:
