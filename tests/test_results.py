@@ -11,6 +11,8 @@ import pytest
 
 from analysis.__main__ import main
 from freezeout.naming import options
+from freezeout.savings.profile import profiled_saving, read
+from freezeout.strategies import FreezeOut
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "RESULTS.md").read_text()
@@ -91,3 +93,23 @@ def test_every_sweep_that_is_named_is_there() -> None:
     named = set(re.findall(r"sweeps=(\w+)", TEXT)) | set(re.findall(r"`((?:cpu|figure)\w+)`", TEXT))
     assert named
     assert named <= {*options("sweeps")}
+
+
+def test_so_is_the_table_of_batch_statistics() -> None:
+    networks = {"WRN-10-1": ("wide_resnet", 10), "WRN-16-1": ("wide_resnet", 16), "ResNet-8": ("resnet_cifar", 8)}
+    networks |= {"DenseNet-BC-22-8": ("densenet_bc", 22), "VGG small": ("vgg", None)}
+    (processor,) = re.findall(r"of an otherwise idle `(.*?)`", TEXT)
+    found = {}
+    for path in (ROOT / "analysis/records/profiles").glob("*.json"):
+        profile = read(path)
+        model, bn = profile.conditions["model"], profile.conditions["bn"]
+        if profile.device == processor:
+            schedule = FreezeOut(t_0=0.8, how_scale="cubic", scale_lr=True).schedule(len(profile.seconds))
+            saving = profiled_saving(profile, schedule, 4000)
+            share = profile.seconds[-1] / profile.seconds[0]
+            found[model["name"], model.get("depth"), bn] = f"{100 * saving:.1f} %", f"{100 * share:.0f} %"
+    said = re.findall(r"^  \| (\S.*?) \| ([\d.]+ %) \| ([\d.]+ %) \| (\d+ %) \| (\d+ %) \|$", TEXT, re.M)
+    assert [network for network, *_ in said] == [*networks]
+    for network, *numbers in said:
+        (frozen, step), (training, training_step) = (found[*networks[network], bn] for bn in ("eval", "train"))
+        assert numbers == [frozen, training, step, training_step], network
