@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .parser import parser
 
@@ -16,19 +17,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after the program's name; None takes those of the command line.
 
     Returns:
-        The exit code: 0; 2 after one line on stderr if there is nothing to show or the request is wrong.
+        The exit code: 0; 2 after one line on stderr if there is nothing to show or the request is wrong; 130 when
+        interrupted.
     """
     chosen = parser().parse_args(arguments)
-    from .commands import COMMANDS  # late: a wrong word is answered before pandas, scipy and matplotlib are imported
-
     try:
+        from .commands import COMMANDS  # late: a wrong word is answered before pandas and matplotlib are imported
+
         COMMANDS[chosen.command](chosen)
     except (ValueError, OSError) as error:
-        reason = str(error)
+        reason, out = str(error), getattr(chosen, "out", None)
         if isinstance(error, OSError) and error.filename:  # the system's own text begins with a number
+            inside = out is not None and (Path(error.filename) == out or out in Path(error.filename).parents)
             reason = f"{error.filename}: {error.strerror}"
+            if inside:
+                reason = f"--out {out}: cannot write {error.filename} ({error.strerror})"
         print(f"analysis: {reason}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("analysis: interrupted; files that were written are whole", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -140,7 +140,7 @@ def _table(chosen: argparse.Namespace) -> None:
     # Draw before printing, so that the last lines on the screen are the ones to read.
     paths = []
     if chosen.command == "pareto":
-        paths = draw_panels([judged_panel(one) for one in drawn], chosen.x, chosen.out)
+        paths = draw_panels([judged_panel(one) for one in drawn], chosen.x, chosen.out, root)
         stem = "_".join(filter(None, ["runs", on(profiles[0].device if profiles else None)]))
         paths.append(write_runs(table, chosen.out, stem))
     print("\n\n".join(panel_text(panel) for panel in drawn))

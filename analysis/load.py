@@ -104,7 +104,7 @@ def _rows(root: Path, facts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any
             manifest = json.loads(path.read_text(encoding="utf-8"))
             entries = [(run["run_id"], run["seed"], dict(run["label"])) for run in manifest["runs"]]
         except (ValueError, OSError, KeyError, TypeError):
-            reason = f"{path} is no manifest"
+            reason = f"{path}: not a list of runs; the runs of this sweep are taken as runs of none"
             rows.append({"sweep": path.stem, "run_id": None, "status": "unreadable", "reason": reason})
             continue
         margin = _margin(path, manifest)

@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+from freezeout.checks import check_writable
 from freezeout.parser import Parser
 
 from . import PROGRAM, RECORDS
@@ -29,7 +30,7 @@ def parser() -> Parser:
         if runs:
             command.add_argument("--runs", type=_folder, help=f"the folder of records (default: {runs})")
         if out:
-            command.add_argument("--out", type=Path, default=Path(out), help=f"where to write (default: {out})")
+            command.add_argument("--out", type=_written, default=Path(out), help=f"where to write (default: {out})")
         return command
 
     kept = "runs; with --profile the kept records"
@@ -52,7 +53,7 @@ def parser() -> Parser:
     text = "compare the error of every arm with that of the plain network trained for as long, with intervals"
     command = add("verdicts", text, runs=kept)
     command.add_argument("--json", action="store_true", help="print the same as JSON")
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="also draw them into this folder")
+    command.add_argument("--out", type=_written, metavar="FOLDER", help="also draw them into this folder")
     text = "say in one sentence how much time can be saved within a tolerated increase of the error"
     advice = add("recommend", text, runs=kept)
     tolerated = "tolerated increase of the error, relative to the full baseline's"
@@ -109,7 +110,9 @@ def parser() -> Parser:
     text = "keep the records of a sweep's finished runs, for --preset cached and for sweep files with packed: true"
     command = add("archive", text)
     command.add_argument("--sweep", required=True, help="name of the sweep")
-    command.add_argument("--out", type=Path, default=RECORDS, help="default: the records that come with the program")
+    command.add_argument(
+        "--out", type=_written, default=RECORDS, help="default: the records that come with the program"
+    )
     whole = "leave out seeds that have unfinished runs, so that all arms of a seed are trained on one machine"
     command.add_argument("--whole-seeds", action="store_true", help=whole)
     text = "judge although runs of a sweep are still to do: for one that will not be finished (stopping for another "
@@ -127,6 +130,15 @@ def _folder(text: str) -> Path:
         up = "../../.." if path.name == "record.json" else ".."  # runs/NAME/SEED/record.json
         raise argparse.ArgumentTypeError(f"{text}: is a file; give its folder: --runs {os.path.normpath(path / up)}")
     return path
+
+
+def _written(text: str) -> Path:
+    """A folder to write to, which may not exist yet."""
+    try:
+        check_writable(text, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(text)
 
 
 def _count(text: str) -> int:
@@ -151,6 +163,6 @@ def _share(text: str) -> float:
         share = float(text.removesuffix("%")) / 100 if text.endswith("%") else math.nan
     except ValueError:
         share = math.nan
-    if not 0 < share < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: must be per cent of the error, as in 3%")
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be per cent of the error, above 0 and below 100, as in 3%")
     return share

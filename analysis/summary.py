@@ -78,10 +78,10 @@ def few_images(panel: Panel) -> list[str]:
     if not images < FEW_IMAGES:
         return []
     kind = "Smoke data" if panel.first("dataset") == "digits" else "Few images"
-    return wrapped(
-        f"{kind}: {images:.0f} {panel.first('evaluation_split')} images are too few "
-        f"(standard error of one run at {error:.1f} %: {binomial_error(error, images):.1f} points)."
-    )
+    why = f"standard error of one run at {error:.1f} %: {binomial_error(error, images):.1f} points"
+    if not 0 < error < 100:  # where the binomial says 0
+        why = f"one image is {100 / images:.1f} points"
+    return wrapped(f"{kind}: {images:.0f} {panel.first('evaluation_split')} images are too few ({why}).")
 
 
 def with_interval(point: pd.Series, measure: str) -> str:
@@ -99,8 +99,12 @@ def verdict(point: pd.Series) -> str:
 
 
 def left_out_text(table: pd.DataFrame) -> str:
-    """The numbers of runs left out of all figures, and of savings only, by reason; "" if none."""
-    lines = []
+    """The lists of runs that cannot be read, and the numbers of runs left out of figures or of savings only, by reason.
+
+    "" if nothing is left out.
+    """
+    lists = table["run_id"].isna()
+    lines, table = list(table.loc[lists, "reason"]), table[~lists]
     for what, reasons in (
         ("left out", table["left_out"]),
         ("left out of savings only", table.loc[table["left_out"].isna(), "left_out_of_savings"]),

@@ -15,6 +15,10 @@ __version__ = "0.1.0"
 __all__ = ["Chain", "FreezeOut", "find_stages", "freeze_layers", "load_run"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str):
     # Late, so that a wrong flag on the command line is answered before torch is imported (2 to 4 seconds).
     if name == "FreezeOut":

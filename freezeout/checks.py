@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,7 +27,9 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         ValueError: `value` is not one of `choices`.
     """
     if value not in choices:
-        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}")
+        close = get_close_matches(str(value), choices, n=1)
+        guess = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}{guess}")
 
 
 def check_share(name: str, value: float, *, zero: bool = False, one: bool = True, most: float = 1) -> None:
@@ -40,8 +45,8 @@ def check_share(name: str, value: float, *, zero: bool = False, one: bool = True
     Raises:
         ValueError: `value` is outside.
     """
-    inside = isinstance(value, Real) and 0 <= value <= most and (zero or value != 0) and (one or value != most)
-    if not inside:
+    _check_number(name, value)
+    if not (0 <= value <= most and (zero or value != 0) and (one or value != most)):
         raise ValueError(f"{name}={value}: must lie in {'[' if zero else '('}0, {most}{']' if one else ')'}")
 
 
@@ -58,7 +63,8 @@ def check_at_least(name: str, value: float, least: float, most: float = math.inf
     Raises:
         ValueError: `value` is smaller, larger, infinite or not a number.
     """
-    if not (isinstance(value, Real) and least <= value < math.inf):
+    _check_number(name, value)
+    if not least <= value < math.inf:
         raise ValueError(f"{name}={value}: must be at least {least}")
     if value > most:
         raise ValueError(f"{name}={value}: must be at most {most}")
@@ -76,10 +82,15 @@ def check_whole(name: str, value: Any, least: int, most: float = math.inf) -> No
     Raises:
         ValueError: `value` is smaller, larger, or not an integer.
     """
-    if not isinstance(value, Integral) or int(value) < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise ValueError(f"{name}={value}: must be a whole number, and at least {least}")
     if int(value) > most:
         raise ValueError(f"{name}={value}: must be at most {most}")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: must be a number")
 
 
 def check_flag(name: str, value: Any) -> None:
@@ -108,6 +119,25 @@ def check_name(name: str, value: str) -> None:
     """
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
         raise ValueError(f"{name}={value}: must be up to 100 letters, digits, '.', '_' or '-', no leading dot")
+
+
+def check_writable(name: str, folder: str | Path) -> None:
+    """Refuse a folder for results that cannot be made or written to. Nothing is made.
+
+    Args:
+        name: What the folder was given as, for the message: "out=runs".
+        folder: The folder, which may not exist yet.
+
+    Raises:
+        ValueError: The folder, or the nearest one above it that exists, is a file or does not allow it.
+    """
+    path = Path(folder).absolute()
+    there = next(above for above in (path, *path.parents) if above.exists())
+    reason = None if os.access(there, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    if not there.is_dir():
+        reason = f"{there} is not a folder"
+    if reason:
+        raise ValueError(f"{name}: cannot write there ({reason}); choose another folder")
 
 
 def check_target(name: str, target: str) -> None:

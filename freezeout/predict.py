@@ -22,6 +22,7 @@ from freezeout.parser import Parser
 from freezeout.run.config import Config, ConfigError
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import compose_all
+from freezeout.run.space import check_writable
 from freezeout.strategies import Baseline
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def predict(overrides: list[str], *, measure: bool) -> None:
         ConfigError: In one line, for a configuration that cannot be run here.
     """
     configs = compose_all(overrides)
+    if (limit := configs[0].limit) is not None:
+        raise ConfigError(f"limit={limit}: bounds the time of training, and nothing is trained here; leave it out")
+    if measure:
+        check_writable(configs[0].out)
     from freezeout.run import expected
     from freezeout.run.resolve import make_plan  # imports torch: only after the overrides have been checked
 
@@ -140,7 +145,7 @@ def per_cent(value: float | None) -> str:
 
 
 def main() -> None:
-    """The command line; exits with 0, or with 2 and a one-line message if the user made a mistake."""
+    """The command line; exits with 0, 2 after one line on a mistake of the user's, or 130 when interrupted."""
     parser = Parser(prog="python -m freezeout.predict", description=__doc__.split("\n\n")[0])
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for python -m freezeout; A,B sweeps")
     parser.add_argument("--measure", action="store_true", help="time a step at each prefix here first, a minute or two")
@@ -149,6 +154,8 @@ def main() -> None:
         predict(options.overrides, measure=options.measure)
     except (ConfigError, HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         parser.error(one_line(error))
+    except KeyboardInterrupt:
+        parser.exit(128 + signal.SIGINT, "predict: interrupted\n")
 
 
 if __name__ == "__main__":

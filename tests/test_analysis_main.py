@@ -135,7 +135,8 @@ def test_where_no_run_has_seconds_of_its_own_it_says_what_draws_the_figures(tmp_
     assert main(["pareto", "--runs", str(tmp_path), "--out", str(tmp_path / "figures")]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "smoke: no figure of error over saving or seconds, since no run has a usable one" in said
-    assert "python -m freezeout.predict --measure" in said
+    (command,) = re.findall(r"python -m (freezeout.predict --measure model=.*? strategy=baseline .*?) out=(\S+)", said)
+    assert command[1] == str(tmp_path)
 
 
 def test_long_names_are_wrapped_not_cut(root, capsys):
@@ -242,21 +243,15 @@ def test_an_unknown_sweep_is_answered_with_the_nearest_and_the_rest(root, capsys
     assert "did you mean smoke?" in capsys.readouterr().err
 
 
-def test_an_unwritable_folder_is_one_line(root, capsys):
-    (root.parent / "figures").write_text("a file")
-    assert pareto(root) == 2
-    said = capsys.readouterr().err
-    assert re.fullmatch(rf"analysis: {re.escape(str(root.parent))}/figures\S*: \w[\w ]+\n", said), said
-
-
-def test_a_full_disk_is_one_line_that_names_the_file(root, capsys, monkeypatch):
+def test_a_full_disk_is_one_line_that_names_the_option_and_the_file(root, capsys, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pandas.DataFrame.to_csv", full)
     assert pareto(root) == 2
     path = root.parent / "figures/pareto_smoke_saving.csv"
-    assert capsys.readouterr().err == f"analysis: {path}: No space left on device\n"
+    said = f"analysis: --out {path.parent}: cannot write {path} (No space left on device)\n"
+    assert capsys.readouterr().err == said
 
 
 def test_the_analysis_loads_no_torch_hydra_omegaconf_or_wandb(root):
@@ -267,3 +262,40 @@ def test_the_analysis_loads_no_torch_hydra_omegaconf_or_wandb(root):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_interrupted_it_is_one_line(root, monkeypatch, capsys):
+    from analysis.commands import COMMANDS
+
+    def stop(chosen):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "table", stop)
+    assert table(root) == 130
+    assert capsys.readouterr().err == "analysis: interrupted; files that were written are whole\n"
+
+
+@pytest.mark.parametrize("words", ["pareto", "verdicts", "report", "overview"])
+def test_a_folder_that_cannot_be_one_is_refused_before_anything_is_read(words, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        main([words, "--runs", "nowhere", "--out", str(tmp_path / "file")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"--out: {tmp_path / 'file'}: cannot write there ({tmp_path / 'file'} is not a folder)" in line
+
+
+def test_where_no_run_errs_the_smallest_step_is_said(root, capsys):
+    make_sweep(root, error=0.0)
+    table(root)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Smoke data"))
+    assert line.endswith("(one image is 0.3 points).")
+
+
+def test_a_list_of_runs_that_cannot_be_read_is_named_and_is_no_run(root, capsys):
+    (root / "sweeps" / "mine.json").write_text("{")
+    table(root)
+    out = capsys.readouterr().out
+    assert (
+        f"{root / 'sweeps' / 'mine.json'}: not a list of runs; the runs of this sweep are taken as runs of none" in out
+    )
+    assert "unreadable" not in out

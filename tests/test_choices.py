@@ -92,13 +92,16 @@ WORDS = ("machine=measured", "machine.device=cpu", "model=wrn_10_1", "strategy=b
 
 def test_a_record_says_what_was_chosen_and_its_command_makes_that_run_again(freezeout, tmp_path) -> None:
     first = freezeout(*WORDS)
-    assert first.err.count("nothing was measured for wrn_10_1 here, so the default values apply") == 1
+    assert (
+        first.err.count("runs/profiles has nothing that was measured here for wrn_10_1, so the default values apply")
+        == 1
+    )
     ((_, before),) = find_records(tmp_path / "runs")
     assert before["effective"]["machine"]["channels_last"] is True
     plan = plan_of(before["config"])
     choices.write(identity.choices_path(plan), CHOSEN)
     second = freezeout(*WORDS)
-    assert "nothing was measured" not in second.err
+    assert "nothing that was measured" not in second.err
     found = {record["run_id"]: record for _, record in find_records(tmp_path / "runs")}
     (after,) = [record for run_id, record in found.items() if run_id != before["run_id"]]
     for section in (after["effective"]["machine"], after["config"]["machine"]):
@@ -121,6 +124,6 @@ def test_a_sweep_keeps_the_choices_that_it_began_with(freezeout, tmp_path, monke
     monkeypatch.setattr(sweeper, "launch", launch)
     said = freezeout("-m", *WORDS, "seed=0,1")
     assert said.code == 0, said.err
-    assert said.err.count("nothing was measured") == 1
+    assert said.err.count("nothing that was measured") == 1
     listed = json.loads(next((tmp_path / "runs/sweeps").glob("*.json")).read_text())["runs"]
     assert {record["run_id"] for _, record in find_records(tmp_path / "runs")} == {run["run_id"] for run in listed}

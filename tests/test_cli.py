@@ -317,3 +317,17 @@ def test_a_misspelt_option_is_looked_for_among_ones_own(freezeout, own_options) 
     said = freezeout(f"--config-dir={own_options}", "strategy=owm")
     assert (said.code, len(said.err.splitlines())) == (2, 1)
     assert "strategy=owm: unknown; did you mean own?" in said.err
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_else_is_said(freezeout) -> None:
+    line = "freezeout: out=/dev/null/runs: cannot write there (/dev/null is not a folder); choose another folder\n"
+    for words in (["epochs=1"], ["-m", "epochs=1,2"]):
+        said = freezeout(*words, "out=/dev/null/runs", quick=False)
+        assert (said.code, said.err) == (2, line)
+
+
+def test_its_version_is_its_own() -> None:
+    import freezeout
+
+    said = subprocess.run([sys.executable, "-m", "freezeout", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(f"freezeout {freezeout.__version__} (Hydra ")

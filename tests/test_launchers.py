@@ -13,6 +13,10 @@ from freezeout.naming import options
 from freezeout.run.config import ConfigError
 
 ROOT = Path(__file__).parent.parent
+UNKNOWN = (
+    "freezeout: hydra.launcher.n_job=3: unknown key hydra.launcher.n_job; "
+    "--cfg hydra --package hydra.launcher prints what there is"
+)
 PRESETS = sorted((ROOT / "conf/hydra/launcher").glob("*.yaml"))
 
 
@@ -61,7 +65,22 @@ def test_every_preset_opens_with_a_comment_and_fills_in_the_schema_of_its_packag
     assert (said.code, said.err) == (0, "")
     assert f"_target_: hydra_plugins.{launchers.PLUGINS[path.stem][0]}" in said.out
     wrong = freezeout(*shown, "hydra.launcher.n_job=3", quick=False)
-    assert (wrong.code, wrong.err) == (2, "freezeout: hydra.launcher.n_job=3: unknown key hydra.launcher.n_job\n")
+    assert (wrong.code, wrong.err) == (2, f"{UNKNOWN}\n")
+
+
+def test_a_launcher_for_a_single_run_is_refused(freezeout, tmp_path) -> None:
+    said = freezeout("hydra/launcher=joblib", "epochs=1", quick=False)
+    line = "hydra/launcher=joblib: launches the runs of a sweep, and this is one run: add -m, or leave it out"
+    assert (said.code, said.err) == (2, f"freezeout: {line}\n")
+    assert freezeout("--cfg", "job", "hydra/launcher=joblib", quick=False).code == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_process_at_once_is_refused(freezeout, tmp_path) -> None:
+    said = freezeout("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "epochs=1")
+    assert said.code == 2
+    assert said.err.endswith("hydra.launcher.n_jobs=0: must be at least 1, or -1 for as many as there are cores\n")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("launcher", ["submitit_local", "ray"])

@@ -28,7 +28,7 @@ SAID = {
     "+seed=1": "+seed=1: it already exists; leave out the plus",
     "+model=vgg16": "model: an option is chosen without a plus",
     "++model=vgg16": "++model=vgg16: an option is chosen without a plus",
-    "hydra.nope=1": "hydra.nope=1: unknown key hydra.nope",
+    "hydra.nope=1": "hydra.nope=1: unknown key hydra.nope; --cfg hydra --package hydra prints what there is",
     "hydra.run=1": "hydra.run=1: has the wrong type",
     "hydra/sweeper=arm": "hydra/sweeper=arm: unknown; did you mean arms? Available: arms, basic",
     "optimizer.momentun=0": "optimizer.momentun=0: optimizer sgd has no field momentun; did you mean momentum? It has: "

@@ -324,11 +324,11 @@ def test_the_document_is_json_without_nan(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("words", [("verdicts", "--margin"), ("recommend", "--tolerance")])
-@pytest.mark.parametrize("given", ["3", "0%", "-1%", "x%", "inf%", "nan%"])
+@pytest.mark.parametrize("given", ["3", "0%", "-1%", "100%", "x%", "inf%", "nan%"])
 def test_a_share_that_is_no_per_cent_is_refused(capsys, words, given):
     with pytest.raises(SystemExit):
         main([*words[:1], f"{words[1]}={given}"])
-    assert f"{given}: must be per cent of the error, as in 3%" in capsys.readouterr().err
+    assert f"{given}: must be per cent of the error, above 0 and below 100, as in 3%" in capsys.readouterr().err
 
 
 def test_records_without_any_run_to_judge_are_one_line(tmp_path, capsys):

@@ -24,7 +24,11 @@ MISTAKES = {
     "no command": (analysis, "", "analysis: the following arguments are required: {pareto,table,"),
     "a command's flag": (analysis, "table --latx", "analysis table: --latx: unknown; did you mean --latex? Available:"),
     "a value": (analysis, "pareto --x savings", "analysis pareto: --x savings: unknown; did you mean saving? Avail"),
-    "a share": (analysis, "report --margin 3", "analysis report: --margin: 3: must be per cent of the error, as in 3%"),
+    "a share": (
+        analysis,
+        "report --margin 3",
+        "analysis report: --margin: 3: must be per cent of the error, above 0 and below 100, as in 3%",
+    ),
     "no value": (analysis, "recommend", "analysis recommend: the following arguments are required: --tolerance"),
 }
 

@@ -99,6 +99,8 @@ def test_a_run_of_the_same_time_says_how_many_steps_it_has(said) -> None:
         (["model=wrn"], "did you mean"),
         (["batch_size=9999"], "larger than the training set"),
         (["sweeps=digits"], "add -m"),
+        (["limit=5s"], "limit=5s: bounds the time of training, and nothing is trained here; leave it out"),
+        (["--measure", "out=/dev/null/runs"], "out=/dev/null/runs: cannot write there (/dev/null is not a folder)"),
     ],
 )
 def test_a_mistake_is_one_line(said, tmp_path, words: list[str], part: str) -> None:
@@ -107,3 +109,12 @@ def test_a_mistake_is_one_line(said, tmp_path, words: list[str], part: str) -> N
     assert part in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "figures").exists()
+
+
+def test_interrupted_it_is_one_line(said, monkeypatch) -> None:
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "predict", stop)
+    assert said("t_0=0.5") == (130, "")
+    assert said.err == "predict: interrupted\n"

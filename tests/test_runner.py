@@ -179,6 +179,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(freezeout, tmp_path: P
 def test_a_diverged_run_says_so_and_is_a_result(freezeout, tmp_path: Path) -> None:
     said = freezeout("strategy=baseline", "optimizer.lr=1e9")
     assert said.code == 1
+    assert " baseline seed=0: diverged: the training loss became " in said.err
     record = records.read_record(only_run(tmp_path / "runs"))
     assert record["status"] == "failed"
     assert "training loss became" in record["reason"]

@@ -12,6 +12,8 @@ from analysis import status
 from analysis.__main__ import main
 from freezeout import holder, records
 
+NO_LIST = "not a list of runs; the runs of this sweep are taken as runs of none"
+
 
 def entry(strategy: dict, seed: int = 0) -> dict:
     """A run of a sweep that has left no record; its name is like that of one."""
@@ -126,7 +128,7 @@ def test_a_list_of_runs_that_cannot_be_read_is_counted_and_named(tmp_path, capsy
     records.write_text_atomic(records.sweep_path(tmp_path, "broken"), "{")
     lines = said(capsys, tmp_path)
     assert counts(lines) == counts(lines) | {"sweep": "broken", "unreadable": "1"}
-    assert " ".join(lines[4:]) == f"broken unreadable: {records.sweep_path(tmp_path, 'broken')} is no manifest"
+    assert " ".join(lines[4:]) == f"broken unreadable: {records.sweep_path(tmp_path, 'broken')}: {NO_LIST}"
 
 
 @pytest.mark.parametrize("words", [["--watch", "0"], ["--watch", "soon"]])

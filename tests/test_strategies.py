@@ -184,7 +184,7 @@ def test_strategies_of_epochs_freeze_only_where_an_epoch_begins(strategy, n, epo
     [
         (FreezeOut, {"t_0": math.nan}, "t_0=nan: must lie in (0, 1]"),
         (FreezeOut, {"t_0": 0.0}, "t_0=0.0: must lie in (0, 1]"),
-        (FreezeOut, {"t_0": "0.5"}, "t_0=0.5: must lie in (0, 1]"),
+        (FreezeOut, {"t_0": "0.5"}, "t_0='0.5': must be a number"),
         (FreezeOut, {"t_0": 0.5, "scale_lr": "no"}, "strategy.scale_lr=no: must be true or false"),
         (LrOnly, {"t_0": 0.5, "scale_lr": 1}, "strategy.scale_lr=1: must be true or false"),
         (FreezeOut, {"t_0": 0.5, "how_scale": "quartic"}, "strategy.how_scale=quartic: must be one of linear, squared"),
@@ -198,7 +198,7 @@ def test_strategies_of_epochs_freeze_only_where_an_epoch_begins(strategy, n, epo
         (FreezeOnly, {"t_0": -1.0}, "t_0=-1.0: must lie in (0, 1]"),
         (FreezeOnly, {"t_0": 0.5, "bn": "off"}, "strategy.bn=off"),
         (Shortened, {"budget": 0.0}, "strategy.budget=0.0: must lie in (0, 2]"),
-        (Shortened, {"budget": "0.5"}, "strategy.budget=0.5: must lie in (0, 2]"),
+        (Shortened, {"budget": "0.5"}, "strategy.budget='0.5': must be a number"),
         (Shortened, {"budget": 2.1}, "strategy.budget=2.1: must lie in (0, 2]"),
         (Shortened, {"budget": math.nan}, "strategy.budget=nan: must lie in (0, 2]"),
         (LayerFreezing, {"epochs": 5, "freeze_start": 1.0}, "strategy.freeze_start=1.0: must lie in [0, 1)"),

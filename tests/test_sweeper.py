@@ -244,7 +244,7 @@ def test_the_runs_of_a_sweep_are_told_apart_and_a_diverged_one_is_a_result(freez
     words = ["-m", "epochs=1", "strategy=baseline", "optimizer.lr=0.1,1e9", "sweep=rates"]
     said = freezeout(*words)
     assert "] optimizer.lr=0.1 baseline seed=0: error" in said.err
-    assert "] optimizer.lr=1000000000.0 baseline seed=0: failed: the training loss" in said.err
+    assert "] optimizer.lr=1000000000.0 baseline seed=0: diverged: the training loss" in said.err
     last = said.err.splitlines()[-2:]
     assert said.code == 0
     assert last[0] == "1 of 2 runs diverged (a result):"

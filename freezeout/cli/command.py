@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from freezeout import __version__
 from freezeout.checks import nearest
 from freezeout.cli import launchers, preemption
 from freezeout.cli.expansion import hold_back
@@ -31,7 +32,7 @@ from freezeout.run.groups import field_names
 from freezeout.run.messages import one_line
 from freezeout.run.overrides import check_overrides
 from freezeout.run.signals import Stop
-from freezeout.run.space import DiskFullError
+from freezeout.run.space import DiskFullError, check_writable
 
 if TYPE_CHECKING:
     from freezeout.run.plan import Plan
@@ -101,6 +102,7 @@ def run(composed: DictConfig) -> tuple[str, str]:
     end = limit.end_of(config.limit, began)
     if config.sweep is not None and began >= end:  # a launcher's process may start long after the sweep
         return "not begun within the limit", "interrupted"
+    check_writable(config.out)
     from freezeout.run import identity, record, runner, tracking  # torch: only once the configuration has been checked
     from freezeout.run.resolve import make_plan
 
@@ -151,7 +153,8 @@ def main() -> int:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
             check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
-            launchers.check_launcher(arguments.overrides, searchpath=searchpath)
+            trains = not (arguments.multirun or arguments.cfg or arguments.info)
+            launchers.check_launcher(arguments.overrides, lone=trains, searchpath=searchpath)
         if arguments.multirun:
             sys.argv[1:] = hold_back(sys.argv[1:])
         hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()
@@ -172,6 +175,9 @@ def parse_arguments() -> Namespace:
     """
     parser = get_args_parser()
     flags = [flag for action in parser._actions for flag in action.option_strings]
+    for action in parser._actions:
+        if "--version" in action.option_strings:
+            vars(action)["version"] = f"freezeout {__version__} (Hydra {hydra.__version__})"
 
     def mistaken(message: str) -> NoReturn:
         unknown = message.rpartition("unrecognized arguments: ")[2]

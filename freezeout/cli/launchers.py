@@ -34,11 +34,12 @@ PLUGINS = {
 }
 
 
-def check_launcher(overrides: Sequence[str], *, searchpath: bool = False) -> None:
-    """Refuse a launcher that does not exist, before Hydra looks for it.
+def check_launcher(overrides: Sequence[str], *, lone: bool = False, searchpath: bool = False) -> None:
+    """Refuse a launcher that does not exist, before Hydra looks for it, and one for a single run.
 
     Args:
         overrides: The words typed.
+        lone: Whether a single run is asked for, which is trained in this process.
         searchpath: Whether the user added folders of options, which may have launchers unknown here.
 
     Raises:
@@ -55,6 +56,8 @@ def check_launcher(overrides: Sequence[str], *, searchpath: bool = False) -> Non
         known = [HERE, *options(GROUP)]
         if name not in known and not searchpath:
             raise ConfigError(f"{key}={name}: unknown{nearest(name, known)}")
+        if lone and name != HERE:
+            raise ConfigError(f"{override}: launches the runs of a sweep, and this is one run: add -m, or leave it out")
 
 
 def is_installed(name: str) -> bool:
@@ -98,8 +101,11 @@ class Chosen:
 
         Raises:
             ConfigError: Runs on a CPU are not told their threads, which are part of their names and cannot be those of
-                this machine; or the runs write into a folder that Ray's processes would look for beside themselves.
+                this machine; or the runs write into a folder that Ray's processes would look for beside themselves;
+                or no process is to train.
         """
+        if self.name == "joblib" and self._config.hydra.launcher.n_jobs == 0:
+            raise ConfigError("hydra.launcher.n_jobs=0: must be at least 1, or -1 for as many as there are cores")
         if self.name in (HERE, "joblib"):
             return
         if any(plan.device.type == "cpu" and plan.config.machine.threads is None for plan in plans):

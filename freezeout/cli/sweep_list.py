@@ -10,7 +10,7 @@ from typing import Any
 from freezeout import records
 from freezeout.cli.sweep_file import key_of
 from freezeout.run.config import ConfigError
-from freezeout.run.space import disk_full, is_full
+from freezeout.run.space import disk_full, is_full, unwritable
 
 # Keys on where a run reads and writes, its replicate, its tracker or its limit, but not on what the run is.
 INERT = ("seed", "out", "data_dir", "sweep", "limit", "retry_failed", "tracker", "dataset.root", "dataset.workers")
@@ -59,7 +59,7 @@ def grow(root: Path, name: str, entries: list[Entry], margin: float | None = Non
     except OSError as error:
         if is_full(error):
             raise disk_full(path.parent, error, f"the list of sweep {name}", 500 * len(entries)) from error
-        raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
+        raise unwritable(root, error.strerror) from error
     return grown
 
 

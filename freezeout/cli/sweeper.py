@@ -33,6 +33,7 @@ from freezeout.naming import UNTITLED, counted, label_of
 from freezeout.run import config as configuration
 from freezeout.run import limit, wandb_agent
 from freezeout.run.config import ConfigError
+from freezeout.run.space import check_writable
 
 if TYPE_CHECKING:
     from freezeout.run.plan import Plan
@@ -64,6 +65,7 @@ class Arms(Sweeper):
             notes += [f"note: {note}" for note in dict.fromkeys(unread)]
         print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
         most, retry = one_limit(jobs), one_for_all("retry_failed", [job.config.retry_failed for job in jobs])
+        check_writable(jobs[0].config.out)
         from freezeout.cli.forecast import Rates, forecast, steps_of
         from freezeout.run import tracking  # torch: only once every job has been checked
 

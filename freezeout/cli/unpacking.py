@@ -11,6 +11,7 @@ from freezeout import packed, records
 from freezeout.cli.expansion import Job
 from freezeout.naming import folder
 from freezeout.run.config import ConfigError
+from freezeout.run.space import unwritable
 
 if TYPE_CHECKING:
     from freezeout.run.plan import Plan
@@ -75,7 +76,7 @@ def _stands_for(job: Job, record: dict[str, Any], root: Path) -> bool:
         try:
             records.write_json_atomic(own / "record.json", record)
         except OSError as error:
-            raise ConfigError(f"out={root}: cannot write there ({error.strerror}); choose another folder") from error
+            raise unwritable(root, error.strerror) from error
     before = job.run_id, job.folder
     job.run_id, job.folder = record["run_id"], own
     if not records.is_finished(job.record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         except (ValueError, OSError) as error:
             print(error, file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print(f"{name}: interrupted; give the command again", file=sys.stderr)
+            return 128 + signal.SIGINT
         counts = ", ".join(f"{count:,} {split}" for split, count in source.sizes.items() if count)
         print(f"{name}: {counts}; fingerprint {source.fingerprint[:12]}; in {os.path.abspath(options.root)}")
     return 0

@@ -102,7 +102,11 @@ def no_such_key(match: re.Match[str]) -> str:
     """A key that the dataclass of its node lacks: one of ours, or one of Hydra's own."""
     group = match["path"].partition(".")[0]
     names = [name for name, schema in TABLES.get(group, {}).items() if schema.__name__ == match["schema"]]
-    rule = no_such_field(group, names[0], match["key"]) if names else f"unknown key {match['path']}"
+    if names:
+        rule = no_such_field(group, names[0], match["key"])
+    else:
+        where = match["path"].rpartition(".")[0]
+        rule = f"unknown key {match['path']}; --cfg hydra --package {where} prints what there is"
     return f"{shown(match['given'] or match['path'])}: {rule}"
 
 

@@ -53,8 +53,9 @@ def warnings_in_one_line() -> Iterator[None]:
 def unmeasured(plan: Plan) -> str:
     """The note for a plan whose choices have not been measured yet."""
     return (
-        f"note: machine=measured: nothing was measured for {network(plan.config_dict['model'])} here, so the default "
-        "values apply; python -m freezeout.predict --measure measures them (new values make new runs)"
+        f"note: machine=measured: {plan.config.out}/profiles has nothing that was measured here for "
+        f"{network(plan.config_dict['model'])}, so the default values apply; python -m freezeout.predict --measure "
+        "measures them (new values make new runs)"
     )
 
 

@@ -137,7 +137,7 @@ def summary(plan: Plan, record: dict[str, Any]) -> str:
     """One line on a run for its user: what it is, its error, seconds, and predicted saving."""
     title = run_title(plan.config_dict)
     if record["status"] != "done":
-        return f"{title}: {record['status']}: {record['reason']}"
+        return f"{title}: {'diverged' if record['diverged'] else record['status']}: {record['reason']}"
     if plan.is_adaptive:  # the requested number of steps
         predicted, how = record["saving"]["predicted"], "saved by counted FLOPs"
     else:

@@ -28,7 +28,7 @@ from freezeout.run.progress_bar import EpochBar
 from freezeout.run.provenance import provenance
 from freezeout.run.record import epoch_entry, make_record, own_config
 from freezeout.run.signals import Stop
-from freezeout.run.space import disk_full, is_full
+from freezeout.run.space import disk_full, is_full, unwritable
 from freezeout.run.state import Run, checkpoint_bytes, resume, save
 from freezeout.train.evaluation import evaluate
 
@@ -120,7 +120,7 @@ def held(folder: Path, out: str) -> Iterator[lease.Lease]:
     except OSError as error:
         if is_full(error):
             raise
-        raise ConfigError(f"out={out}: cannot write there ({error.strerror}); choose another folder") from error
+        raise unwritable(out, error.strerror) from error
     with taken:
         yield taken
 

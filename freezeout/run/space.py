@@ -1,4 +1,4 @@
-"""A full disk: the folder, and the room needed for what was to be written there."""
+"""A folder that cannot be written to, and a full disk: the folder, and the room needed for what was to be written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import shutil
 from pathlib import Path
 
+from freezeout import checks
 from freezeout.run.config import ConfigError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,6 +27,25 @@ class DiskFullError(ConfigError):
 
     def __str__(self) -> str:
         return f"{self.folder}: disk full ({self.words}); {self.needs}; the same command resumes once there is room"
+
+
+def check_writable(out: str) -> None:
+    """Refuse a folder for results that cannot be made or written to, before anything is imported or measured for it.
+
+    Nothing is made. What only writing shows is left to `unwritable`.
+
+    Raises:
+        ConfigError: One line.
+    """
+    try:
+        checks.check_writable(f"out={out}", out)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def unwritable(out: str | Path, reason: str | None) -> ConfigError:
+    """The error to raise where a folder for results cannot be written to."""
+    return ConfigError(f"out={out}: cannot write there ({reason}); choose another folder")
 
 
 def is_full(error: OSError) -> bool:

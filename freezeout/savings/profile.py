@@ -102,7 +102,8 @@ def read(path: Path) -> Profile:
         device, conditions = found["device"]["model"], dict(found["conditions"])
         profile = Profile(seconds, switches, frozen, tier, device, conditions, width)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: not a profile (no {error}); {MADE_BY}") from error
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: not a profile ({what}); {MADE_BY}") from error
     if not seconds or not all(0 < s < float("inf") for s in seconds):
         raise ValueError(f"{path}: needs seconds above 0 at every prefix; {MADE_BY}")
     return profile

@@ -134,7 +134,9 @@ def check_stages(stages: Iterable[nn.Module]) -> None:
     for i, stage in enumerate(stages):
         parameters = dict(stage.named_parameters())
         if not parameters:
-            raise ValueError(f"stage {i} has no parameters: join it to its neighbour")
+            raise ValueError(
+                f"stage {i} has no parameters: join it to its neighbour, or let find_stages(model, example) find stages"
+            )
         for name, p in parameters.items():
             if owner.setdefault(id(p), i) != i:
                 raise ValueError(f"stages {owner[id(p)]} and {i} share {name} of shape {tuple(p.shape)}: join them")
