@@ -167,6 +167,12 @@ def test_it_asks_for_nothing_complains_of_nothing_and_fits(open_page, width, sch
         "e.getBoundingClientRect().right > innerWidth + 0.5).map((e) => e.outerHTML.slice(0, 80))"
     )
     assert wide == []
+    fonts = shown.run(
+        "return [...document.querySelectorAll('.chart svg text')]"
+        ".map((e) => [e.getAttribute('font-family'), getComputedStyle(e).fontFamily])"
+    )
+    assert fonts
+    assert all(measured == drawn for measured, drawn in fonts), "labels need more room than was measured"
     assert shown.run("return document.querySelectorAll('.chart svg').length") == 6 * len(PANELS)
     assert shown.logs() == ([], [])
 

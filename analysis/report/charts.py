@@ -11,6 +11,7 @@ import altair as alt
 
 from ..looks import COLOURS, CURVE_COLOUR
 
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'  # as in page.css
 SMALL = 11  # px, the type of axes
 NO_SCALE: Any = None  # the field is the value itself
 LEGEND: Any = None
@@ -166,4 +167,5 @@ def _whole(chart: alt.Chart | alt.LayerChart, name: str) -> dict[str, Any]:
     chart = chart.properties(width="container", background="transparent", autosize=fit).add_params(*uses)
     look: dict[str, Any] = {"labelFontSize": SMALL, "titleFontSize": 12, "titleFontWeight": "normal"}
     look |= {"domain": False, "ticks": False}
+    chart = chart.configure(font=FONT)  # that of the page, by which Vega measures how much room a label needs
     return chart.configure_view(stroke="transparent").configure_axis(**look).to_dict()

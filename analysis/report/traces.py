@@ -57,6 +57,7 @@ def _stages(record: Mapping[str, Any]) -> list[str]:
 def _words(run: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """The run in one line."""
     words = ["diverged" if run["diverged"] else f"error {number(run['error'], 2)} %"]
-    words.append(f"{number(run['seconds_train'], 1)} s of training")
+    seconds = number(run["seconds_train"], 1)
+    words.append("its clock is not used" if seconds == "-" else f"{seconds} s of training")
     log = wandb(record)
     return ", ".join([*words, f"run {run['run_id']}", f"W&B {log}" if log else "no W&B log"])
