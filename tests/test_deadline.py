@@ -163,7 +163,7 @@ def test_a_run_that_needs_more_than_the_limit_is_said_to(tmp_path, at) -> None:
     launching.launch(todo, Launcher("fine", first=half_a_minute), end, here=True)
     assert end.left(todo) == (
         "limit=1m: 2 of 3 runs left, 2 not begun: about 2.2 min by the forecast; "
-        "one run alone needs about 80 s, more than the limit; the same command resumes"
+        "one run alone needs about 80 s, more than the limit leaves for it; the same command resumes"
     )
 
 
@@ -172,8 +172,17 @@ def test_a_command_that_would_never_begin_what_is_left_is_not_said_to_go_on(tmp_
     launching.launch(todo, Launcher("fine"), end := deadline("1m", todo, a=30, b=80, c=70), here=True)
     assert end.left(todo) == (
         "limit=1m: 2 of 3 runs left, 2 not begun: about 2.5 min by the forecast; "
-        "one run alone needs about 80 s, more than the limit; none of them fits: give a longer limit"
+        "one run alone needs about 80 s, more than the limit leaves for it; none of them fits: give a longer limit"
     )
+
+
+def test_what_the_command_itself_takes_is_not_counted_as_time_for_a_run(tmp_path, at) -> None:
+    todo = jobs(tmp_path, names="a", seeds=(0,))
+    end = deadline("1m", todo, a=55)
+    at.now += 10
+    launching.launch(todo, Launcher(), end, here=True)
+    assert todo[0].left
+    assert end.left(todo).endswith("more than the limit leaves for it; none of them fits: give a longer limit")
 
 
 def test_the_forecast_is_mended_by_the_runs_that_end(tmp_path, at) -> None:

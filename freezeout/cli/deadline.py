@@ -46,7 +46,8 @@ class Deadline:
     def __init__(self, given: str | None, began: float, plans: Mapping[str, Plan], rates: Rates) -> None:
         self._given, self._plans, self._rates = given, plans, rates
         self._end = limit.end_of(given, began)
-        self._whole = self._end - began
+        self._longest = self._end - began  # seconds that a run can have; less, once the command has taken its own
+        self._has_begun = False
 
     @property
     def handed_on(self) -> list[str]:
@@ -60,6 +61,8 @@ class Deadline:
 
     def lets_begin(self, job: Job) -> bool:
         """Whether a run may begin: it should end in time, or its duration is not known yet. Sets its `left`."""
+        if not self._has_begun:
+            self._longest, self._has_begun = self.seconds_left, True
         if self._end < math.inf:
             job.left = self.seconds_left <= (self._expected(job) or 0.0)
         return not job.left
@@ -88,9 +91,9 @@ class Deadline:
         known = [seconds for seconds in expected if seconds is not None]
         need = f"about {duration(sum(known))} by the forecast" if len(known) == len(left) else "no forecast yet"
         advice = "the same command resumes"
-        if known and max(known) > self._whole:
-            need += f"; one run alone needs about {duration(max(known))}, more than the limit"
-            if len(known) == len(left) and min(known) > self._whole:
+        if known and max(known) >= self._longest:
+            need += f"; one run alone needs about {duration(max(known))}, more than the limit leaves for it"
+            if len(known) == len(left) and min(known) >= self._longest:
                 advice = "none of them fits: give a longer limit"
         runs = f"{len(left)} of {counted(len(jobs), 'run')}"
         return f"limit={self._given}: {runs} left, {', '.join(words)}: {need}; {advice}"
