@@ -129,6 +129,14 @@ def test_more_threads_than_cores_are_noted(n_jobs, threads, cores, runs, advice)
     assert note is None if advice is None else note.endswith(f": {advice} is faster")
 
 
+@pytest.mark.parametrize(("runs", "advice"), [(2, None), (9, "hydra/launcher=joblib hydra.launcher.n_jobs=2")])
+def test_all_at_once_on_this_machine_are_noted_too(runs, advice) -> None:
+    config = OmegaConf.create({"hydra": {"runtime": {"choices": {"hydra/launcher": "submitit_local"}}, "launcher": {}}})
+    plans = [SimpleNamespace(threads=1, device=SimpleNamespace(type="cpu"))] * runs
+    note = launchers.Chosen(None, None, config).note(plans, 2)
+    assert note is None if advice is None else note.endswith(f": {advice} is faster")
+
+
 CLUSTER = (ROOT / "docs/cluster.md").read_text()
 COMMANDS = [
     line.removeprefix("$ ").partition(" #")[0].split() for line in CLUSTER.splitlines() if line.startswith("$ ")

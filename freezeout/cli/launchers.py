@@ -155,16 +155,19 @@ class Chosen:
 
     def note(self, plans: Sequence[Plan], cores: int) -> str | None:
         """A note on the choice in one line: more threads than cores."""
-        at_once = self._config.hydra.launcher.get("n_jobs") if self.name == "joblib" else None
+        at_once = len(plans) if self.name == "submitit_local" else 1
+        if self.name == "joblib":
+            asked = self._config.hydra.launcher.n_jobs
+            at_once = min(cores if asked == -1 else asked or 1, len(plans))
         threads = max(plan.threads for plan in plans) if plans[0].device.type == "cpu" else 0
-        at_once = min(cores if at_once == -1 else at_once or 1, len(plans))
         if at_once * threads <= cores:
             return None
         share, most = max(cores // at_once, 1), max(cores // threads, 1)
         fewer = f"machine.threads={share} (changes run names) or " if share < threads else ""
+        joblib = "" if self.name == "joblib" else f"{GROUP}=joblib "
         return (
             f"note: {at_once} runs at once with {counted(threads, 'thread')} each compete for "
-            f"{counted(cores, 'core')}: {fewer}hydra.launcher.n_jobs={most} is faster"
+            f"{counted(cores, 'core')}: {fewer}{joblib}hydra.launcher.n_jobs={most} is faster"
         )
 
     def whereabouts(self, root: Path) -> str:
