@@ -40,7 +40,9 @@ def test_nothing_is_uploaded_unless_asked(tmp_path, monkeypatch, mode, variable,
 
 
 def test_an_unknown_mode_is_refused_in_one_line(monkeypatch):
-    with pytest.raises(ValueError, match=r"^tracker.mode=onlin: must be one of offline, online, disabled; did you mean online\?$"):
+    with pytest.raises(
+        ValueError, match=r"^tracker.mode=onlin: must be one of offline, online, disabled; did you mean online\?$"
+    ):
         Wandb(mode="onlin")
     monkeypatch.setenv("WANDB_MODE", "dry")
     with pytest.raises(ValueError, match=r"^WANDB_MODE=dry: must be one of offline, online, disabled$"):
