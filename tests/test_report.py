@@ -85,13 +85,13 @@ def test_points_are_the_panels_means_and_the_curve_is_the_true_one(tmp_path):
     (one,) = judged_panels(tmp_path)
     drawn = panel(tmp_path)["pareto"]
     means = one.panel.points
-    assert [point["y"] for point in drawn["points"]] == pytest.approx([*means["error"]])
-    assert [point["low"] for point in drawn["points"]] == pytest.approx([*means["error_low"]])
-    assert [point["x"] for point in drawn["points"]] == pytest.approx([*100 * means["profiled_saving"]])
+    assert [point["y"] for point in drawn["points"]] == pytest.approx([*means["error"]], rel=1e-5)
+    assert [point["low"] for point in drawn["points"]] == pytest.approx([*means["error_low"]], rel=1e-5)
+    assert [point["x"] for point in drawn["points"]] == pytest.approx([*100 * means["profiled_saving"]], rel=1e-5)
     assert len(drawn["runs"]) == len(one.panel.runs)
     at = [curve(1 - mark["x"] / 100) for mark in drawn["curve"]]
     shift = [math.log(mark["y"]) - z for mark, z in zip(drawn["curve"], at, strict=True)]
-    assert max(shift) - min(shift) < 1e-9  # the luck of the seeds moves the curve, and does not bend it
+    assert max(shift) - min(shift) < 2e-5  # the luck of the seeds moves the curve, and does not bend it
     assert max(mark["x"] for mark in drawn["curve"]) == pytest.approx(50)
 
 
@@ -344,9 +344,9 @@ def test_without_runs_it_takes_the_kept_records(tmp_path, monkeypatch):
 def test_the_page_of_the_kept_records_is_small_enough_to_send(tmp_path):
     root = HOUSE / "analysis/records"
     text = page(root)
-    assert len(text.encode()) < 3e6
     table = load(root)
     drawn = sum(len(one["traces"]) for one in rows(text)["panels"])
+    assert len(text.encode()) < 1.2e6 + 2e3 * drawn, "the libraries, and two kilobytes a run"
     assert drawn + int((table["left_out"].notna() & (table["left_out"] != "diverged")).sum()) == len(table)
 
 

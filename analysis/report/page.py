@@ -32,6 +32,7 @@ from .steps import step_times
 from .traces import traces
 
 HERE = Path(__file__).parent
+EXACT = ("forest",)  # has the numbers of the verdicts as they are
 # Packages that draw the page (module: package), an extra that only this command needs. Altair's Vega takes 0.9 MB of
 # the file (Plotly: 4.7), needs no `eval`, so the page can forbid every request, and its SVG follows the page's CSS.
 NEEDED = {"altair": "altair", "vl_convert": "vl-convert-python", "jinja2": "jinja2"}
@@ -102,7 +103,12 @@ def html(
         script=(HERE / "page.js").read_text(encoding="utf-8"),
         library=library(),
         charts=specifications(),
-        records=as_script({"panels": rows, "rates": [json.loads(text) for text in pool]}),
+        records=as_script(
+            {
+                "panels": [{part: own if part in EXACT else rounded(own) for part, own in one.items()} for one in rows],
+                "rates": [json.loads(text) for text in pool],
+            }
+        ),
     )
 
 
@@ -120,6 +126,15 @@ def specifications() -> str:
     from .charts import charts
 
     return as_script(charts())
+
+
+def rounded(rows: Any) -> Any:
+    """The same with numbers of six digits, which no screen can tell from more; they take less room."""
+    if isinstance(rows, dict):
+        return {key: rounded(value) for key, value in rows.items()}
+    if isinstance(rows, list):
+        return [rounded(value) for value in rows]
+    return float(f"{rows:.6g}") if isinstance(rows, float) else rows
 
 
 def as_script(rows: Any) -> str:
