@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         reason, out = str(error), getattr(chosen, "out", None)
         if isinstance(error, OSError) and error.filename:  # the system's own text begins with a number
-            inside = out is not None and (Path(error.filename) == out or out in Path(error.filename).parents)
-            reason = f"{error.filename}: {error.strerror}"
-            if inside:
-                reason = f"--out {out}: cannot write {error.filename} ({error.strerror})"
+            path = Path(error.filename)
+            reason = f"{path}: {error.strerror}"
+            if out in (path, *path.parents):
+                reason = f"--out {out}: cannot write {path} ({error.strerror})"
         print(f"analysis: {reason}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

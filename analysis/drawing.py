@@ -51,7 +51,7 @@ def _not_drawn(panel: Panel, lacking: list[str]) -> str:
 
 def _timing(panel: Panel, root: Path) -> str:
     """The command that times a step of the panel's network at each prefix: that of one of its runs, timed only."""
-    plain = panel.runs["strategy"].eq("baseline")
-    command = str(panel.runs.sort_values("strategy", key=lambda _: ~plain, kind="stable")["command"].iloc[0])
+    plain = panel.runs[panel.runs["strategy"] == "baseline"]
+    command = str((panel.runs if plain.empty else plain)["command"].iloc[0])
     folder = "" if root == RUNS else f" out={root}"
     return command.replace("python -m freezeout ", "python -m freezeout.predict --measure ", 1) + folder

@@ -78,8 +78,9 @@ def few_images(panel: Panel) -> list[str]:
     if not images < FEW_IMAGES:
         return []
     kind = "Smoke data" if panel.first("dataset") == "digits" else "Few images"
-    why = f"standard error of one run at {error:.1f} %: {binomial_error(error, images):.1f} points"
-    if not 0 < error < 100:  # where the binomial says 0
+    if 0 < error < 100:
+        why = f"standard error of one run at {error:.1f} %: {binomial_error(error, images):.1f} points"
+    else:  # where the binomial says 0
         why = f"one image is {100 / images:.1f} points"
     return wrapped(f"{kind}: {images:.0f} {panel.first('evaluation_split')} images are too few ({why}).")
 

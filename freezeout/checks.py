@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
@@ -27,9 +27,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         ValueError: `value` is not one of `choices`.
     """
     if value not in choices:
-        close = get_close_matches(str(value), choices, n=1)
-        guess = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}{guess}")
+        raise ValueError(f"{name}={value}: must be one of {', '.join(choices)}{_guess(str(value), choices, 0.6)}")
 
 
 def check_share(name: str, value: float, *, zero: bool = False, one: bool = True, most: float = 1) -> None:
@@ -131,13 +129,23 @@ def check_writable(name: str, folder: str | Path) -> None:
     Raises:
         ValueError: The folder, or the nearest one above it that exists, is a file or does not allow it.
     """
-    path = Path(folder).absolute()
-    there = next(above for above in (path, *path.parents) if above.exists())
+    there = existing(folder)
     reason = None if os.access(there, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     if not there.is_dir():
         reason = f"{there} is not a folder"
     if reason:
-        raise ValueError(f"{name}: cannot write there ({reason}); choose another folder")
+        raise ValueError(unwritable(name, reason))
+
+
+def unwritable(name: str, reason: str | None) -> str:
+    """The line on a folder, given as `name`, that cannot be written to."""
+    return f"{name}: cannot write there ({reason}); choose another folder"
+
+
+def existing(folder: str | Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    path = Path(folder).resolve()
+    return next(above for above in (path, *path.parents) if above.exists())
 
 
 def check_target(name: str, target: str) -> None:
@@ -166,9 +174,13 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
         "; did you mean vgg? Available: vgg, wide_resnet", or ". Available: vgg, wide_resnet".
     """
     known = list(allowed)
-    close = get_close_matches(given, known, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]}?" if close else "."
-    return f"{guess} Available: {', '.join(known) or 'none'}"
+    return f"{_guess(given, known, 0.5) or '.'} Available: {', '.join(known) or 'none'}"
+
+
+def _guess(given: str, known: Sequence[str], cutoff: float) -> str:
+    """`; did you mean vgg?`, or "" if no known name is similar enough."""
+    close = get_close_matches(given, known, n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def lookup(key: str, table: Mapping[str, T], name: str) -> T:

@@ -8,6 +8,10 @@ const CURVE = ["baseline", "shortened"]; // what freezing is set against: no fil
 const chosen = { model: "", dataset: "", strategy: "" };
 const hidden = panels.map(() => new Set()); // the series that a panel's legend has switched off
 const traced = panels.map(() => 0); // the run that is looked at, by its place in `traces`
+for (const { looks, pareto } of panels) {
+  const styles = new Map(looks.map((look) => [look.series, look]));
+  for (const run of pareto.runs) Object.assign(run, styles.get(run.series));
+}
 const views = new Map(); // figure -> promise of its Vega view
 
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;

@@ -64,7 +64,7 @@ def pareto(one: PanelVerdicts, records: Mapping[str, Mapping[str, Any]]) -> dict
         point["front"] = "not known" if math.isnan(chance) else f"with probability {number(chance, 0)} %"
     runs = [
         {
-            **of[run["series"]],
+            "series": run["series"],  # whose style the page gives it
             "x": 100 * run[axis.column],
             "y": run["error"],
             "configuration": _name(run),

@@ -153,8 +153,8 @@ def main() -> int:
         if not arguments.shell_completion:
             searchpath = asked_elsewhere or arguments.config_dir is not None
             check_overrides(arguments.overrides, multirun=arguments.multirun, searchpath=searchpath)
-            trains = not (arguments.multirun or arguments.cfg or arguments.info)
-            launchers.check_launcher(arguments.overrides, lone=trains, searchpath=searchpath)
+            lone = not (arguments.multirun or arguments.cfg or arguments.info)
+            launchers.check_launcher(arguments.overrides, lone=lone, searchpath=searchpath)
         if arguments.multirun:
             sys.argv[1:] = hold_back(sys.argv[1:])
         hydra.main(config_path=str(folder("conf")), config_name="config", version_base="1.3")(task)()

@@ -46,8 +46,7 @@ class Deadline:
     def __init__(self, given: str | None, began: float, plans: Mapping[str, Plan], rates: Rates) -> None:
         self._given, self._plans, self._rates = given, plans, rates
         self._end = limit.end_of(given, began)
-        self._longest = self._end - began  # seconds that a run can have; less, once the command has taken its own
-        self._has_begun = False
+        self._longest = 0.0  # seconds that a run could have: the limit without what the command itself took by then
 
     @property
     def handed_on(self) -> list[str]:
@@ -61,8 +60,7 @@ class Deadline:
 
     def lets_begin(self, job: Job) -> bool:
         """Whether a run may begin: it should end in time, or its duration is not known yet. Sets its `left`."""
-        if not self._has_begun:
-            self._longest, self._has_begun = self.seconds_left, True
+        self._longest = max(self._longest, self.seconds_left)
         if self._end < math.inf:
             job.left = self.seconds_left <= (self._expected(job) or 0.0)
         return not job.left

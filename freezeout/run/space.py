@@ -45,7 +45,7 @@ def check_writable(out: str) -> None:
 
 def unwritable(out: str | Path, reason: str | None) -> ConfigError:
     """The error to raise where a folder for results cannot be written to."""
-    return ConfigError(f"out={out}: cannot write there ({reason}); choose another folder")
+    return ConfigError(checks.unwritable(f"out={out}", reason))
 
 
 def is_full(error: OSError) -> bool:
@@ -57,8 +57,7 @@ def disk_full(folder: Path, error: OSError, what: str, size: int) -> DiskFullErr
     """The error to raise where `size` bytes of `what` found no room in `folder`."""
     free = ""
     if error.errno == errno.ENOSPC:  # for a quota the system does not give the room left
-        there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
-        free = f", and {megabytes(shutil.disk_usage(there).free)} are free"
+        free = f", and {megabytes(shutil.disk_usage(checks.existing(folder)).free)} are free"
     return DiskFullError(str(folder), str(error.strerror), f"{what} needs {megabytes(size)}{free}")
 
 
